@@ -1,0 +1,1 @@
+"""Descriptors and system calls; knows nothing of asyncio."""

@@ -1,0 +1,44 @@
+"""Wake a thread that may be asleep in the kernel: an eventfd.
+
+Its counter is never read back.  Whoever waits on it asks for edges
+(EPOLLET, multishot poll), and every write is an edge of its own; 2**64
+wake-ups would have to pass before a write could block.
+"""
+
+from libc.errno cimport errno, EINTR
+from posix.unistd cimport close as close_fd, write as write_fd
+
+cdef extern from "<sys/eventfd.h>":
+    int eventfd(unsigned int initval, int flags) nogil
+    int EFD_CLOEXEC
+    int EFD_NONBLOCK
+
+
+cdef class Wakeup:
+
+    def __cinit__(self):
+        self.fd = -1
+
+    def __init__(self):
+        self.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if self.fd < 0:
+            raise OSError(errno, "cannot make an eventfd to wake the loop with")
+
+    def __dealloc__(self):
+        if self.fd >= 0:
+            close_fd(self.fd)
+
+    cdef int signal(self) except -1:
+        """From any thread: the sleeper wakes, now or the next time it lies down."""
+        cdef unsigned long long one = 1
+        if self.fd < 0:
+            return 0
+        while write_fd(self.fd, &one, sizeof(one)) < 0:
+            if errno != EINTR:
+                raise OSError(errno, "cannot write to the loop's eventfd")
+        return 0
+
+    cpdef close(self):
+        if self.fd >= 0:
+            close_fd(self.fd)
+            self.fd = -1

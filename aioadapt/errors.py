@@ -1,0 +1,25 @@
+"""Every exception that a user of aioadapt may want to catch."""
+
+
+class AioadaptError(Exception):
+    """The root: ``except AioadaptError`` catches whatever is ours."""
+
+
+class UringUnavailableError(AioadaptError, OSError):
+    """io_uring cannot be used here; the message says why and what to do."""
+
+
+class WrongThreadError(AioadaptError, RuntimeError):
+    """Something that belongs to one thread was used on another."""
+
+
+class ForkedLoopError(AioadaptError, RuntimeError):
+    """A loop was used in a forked child; its kernel objects belong to the parent."""
+
+
+class LoopStoppedError(AioadaptError, RuntimeError):
+    """The loop that should have taken a call or a connection has stopped."""
+
+
+class MigrationOrderError(AioadaptError, RuntimeError):
+    """An event was reported to a move that its phase does not allow."""
