@@ -1,0 +1,36 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from aioadapt._kernel.linux cimport epoll_event
+
+
+cdef class Watch:
+    cdef:
+        readonly int fd           # borrowed; whoever made the watch closes it
+        uint32_t interest         # what epoll reports for us; 0: not registered
+
+    cdef int ready(self, uint32_t events) except -1
+
+
+cdef struct Report:
+    PyObject *watch               # owned until dispatched
+    uint32_t events
+
+
+cdef class Poller:
+    cdef:
+        int epoll_fd              # owned
+        int room                  # reports that fit into one turn
+        epoll_event *events       # owned; what epoll_wait writes
+        Report *reports           # owned; what dispatch has still to run
+        int next_report, last_report
+        readonly int watched      # registrations, each holding its Watch
+        readonly unsigned long long waits
+
+    cdef int watch(self, Watch watch, uint32_t interest) except -1
+    cdef int forget(self, Watch watch) except -1
+    cdef int wait(self, long long timeout_ns, int at_most) except -1
+    cdef bint has_reports(self) noexcept
+    cdef int dispatch(self) except -1
+    cdef void drop_reports(self) noexcept
+    cpdef close(self)

@@ -1,0 +1,167 @@
+"""Readiness: one epoll on one thread.
+
+What epoll is.  A registration belongs to an *open file description*, not to
+the number we call it by: close one of two duplicates and epoll goes on
+reporting the number that is gone, with nobody left who could unregister it.
+So a descriptor is always forgotten here (EPOLL_CTL_DEL) before it is closed
+or handed to somebody else.
+
+What a report is.  Epoll gives back the pointer that was registered.  Within
+one batch of reports the first callback may forget, close or replace what a
+later report is about.  So ``wait`` only collects: it takes a reference on
+every watch of the batch before anything runs.  ``dispatch`` then runs them
+one by one and skips what has been forgotten since, or is no longer wanted.
+
+Registrations are level-triggered: what one turn leaves unread is reported
+again in the next, and no connection can fall asleep with bytes waiting.
+
+    not registered --watch(interest)--> registered --forget--> not registered
+                                         |      ^
+                                         '------' watch(other interest)
+
+The registration holds one reference to its Watch.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
+from libc.errno cimport EBADF, EINTR, ENOENT, errno
+from posix.unistd cimport close as close_fd
+
+from aioadapt._kernel.linux cimport (
+    EPOLL_CLOEXEC,
+    EPOLL_CTL_ADD,
+    EPOLL_CTL_DEL,
+    EPOLL_CTL_MOD,
+    EPOLLERR,
+    EPOLLHUP,
+    epoll_create1,
+    epoll_ctl,
+    epoll_event,
+    epoll_wait_ns,
+)
+
+import os
+
+cdef enum:
+    ROOM = 1024          # a guess: enough that a busy turn needs one wait
+
+
+cdef class Watch:
+    """Somebody who wants to know when a descriptor is ready."""
+
+    cdef int ready(self, uint32_t events) except -1:
+        raise NotImplementedError
+
+
+cdef class Poller:
+
+    def __cinit__(self):
+        self.epoll_fd = -1
+        self.room = ROOM
+        self.events = <epoll_event *> PyMem_Malloc(ROOM * sizeof(epoll_event))
+        self.reports = <Report *> PyMem_Malloc(ROOM * sizeof(Report))
+        if self.events == NULL or self.reports == NULL:
+            raise MemoryError
+        self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
+        if self.epoll_fd < 0:
+            raise OSError(errno, f"cannot make an epoll: {os.strerror(errno)}")
+
+    def __dealloc__(self):
+        self.drop_reports()
+        if self.epoll_fd >= 0:
+            close_fd(self.epoll_fd)
+        PyMem_Free(self.events)
+        PyMem_Free(self.reports)
+
+    cdef int watch(self, Watch watch, uint32_t interest) except -1:
+        """Report these events from now on, instead of those watched for so far."""
+        cdef epoll_event event
+        cdef int what
+        if interest == watch.interest:
+            return 0
+        if interest == 0:
+            return self.forget(watch)
+        event.events = interest
+        event.data.ptr = <void *> watch
+        what = EPOLL_CTL_ADD if watch.interest == 0 else EPOLL_CTL_MOD
+        if epoll_ctl(self.epoll_fd, what, watch.fd, &event) < 0:
+            raise OSError(errno, os.strerror(errno))
+        if watch.interest == 0:
+            Py_INCREF(watch)
+            self.watched += 1
+        watch.interest = interest
+        return 0
+
+    cdef int forget(self, Watch watch) except -1:
+        cdef epoll_event unused
+        cdef int failed = 0
+        if watch.interest == 0:
+            return 0
+        if epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, watch.fd, &unused) < 0:
+            # Closed behind our back: epoll dropped it then, unless there was
+            # a duplicate, which only its owner can close.
+            if errno != EBADF and errno != ENOENT:
+                failed = errno
+        watch.interest = 0
+        self.watched -= 1
+        Py_DECREF(watch)
+        if failed:
+            raise OSError(failed, os.strerror(failed))
+        return 0
+
+    cdef int wait(self, long long timeout_ns, int at_most) except -1:
+        """Collect what is ready; -1 waits for ever.  Nothing runs yet.
+
+        Raises what a signal handler raises; an interrupted wait is an empty one.
+        """
+        cdef int n, i, error
+        cdef epoll_event *events = self.events
+        cdef int epoll_fd = self.epoll_fd
+        if at_most > self.room or at_most < 1:
+            at_most = self.room
+        with nogil:
+            n = epoll_wait_ns(epoll_fd, events, at_most, timeout_ns)
+            error = errno
+        self.waits += 1
+        if n < 0:
+            if error != EINTR:
+                raise OSError(error, f"epoll_wait: {os.strerror(error)}")
+            PyErr_CheckSignals()
+            return 0
+        for i in range(n):
+            self.reports[i].watch = <PyObject *> events[i].data.ptr
+            self.reports[i].events = events[i].events
+            Py_INCREF(<object> self.reports[i].watch)
+        self.next_report = 0
+        self.last_report = n
+        return n
+
+    cdef bint has_reports(self) noexcept:
+        """Left over when a callback of an earlier turn raised out of the loop."""
+        return self.next_report < self.last_report
+
+    cdef int dispatch(self) except -1:
+        cdef Watch watch
+        cdef uint32_t events
+        while self.next_report < self.last_report:
+            watch = <Watch> self.reports[self.next_report].watch
+            events = self.reports[self.next_report].events
+            self.next_report += 1
+            Py_DECREF(watch)          # the local name holds it now
+            events &= watch.interest | EPOLLERR | EPOLLHUP
+            if watch.interest != 0 and events != 0:
+                watch.ready(events)
+        return 0
+
+    cdef void drop_reports(self) noexcept:
+        while self.next_report < self.last_report:
+            Py_XDECREF(self.reports[self.next_report].watch)
+            self.next_report += 1
+
+    cpdef close(self):
+        self.drop_reports()
+        if self.epoll_fd >= 0:
+            close_fd(self.epoll_fd)
+            self.epoll_fd = -1

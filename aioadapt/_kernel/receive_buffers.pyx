@@ -1,0 +1,116 @@
+"""Buffers lent to the kernel and taken back.
+
+The kernel takes a buffer from the shared ring when bytes have arrived for a
+recv that did not bring one, and names it in the completion.  From that
+moment until ``give_back`` the buffer is ours: we copy the bytes out and lend
+it again at once, so a slow protocol never holds one.  When all are taken a
+recv ends with ENOBUFS, which is an ordinary event: it is begun again in the
+next turn, when this turn's completions have given theirs back.
+"""
+
+from libc.errno cimport errno
+from posix.mman cimport (
+    MAP_ANONYMOUS,
+    MAP_FAILED,
+    MAP_PRIVATE,
+    PROT_READ,
+    PROT_WRITE,
+    madvise,
+    mmap,
+    munmap,
+)
+from libc.string cimport memset
+
+from aioadapt._kernel.liburing cimport (
+    io_uring,
+    io_uring_buf_reg,
+    io_uring_buf_ring,
+    io_uring_buf_ring_add,
+    io_uring_buf_ring_advance,
+    io_uring_buf_ring_init,
+    io_uring_buf_ring_mask,
+    io_uring_register_buf_ring,
+    io_uring_unregister_buf_ring,
+)
+
+import os
+
+cdef extern from "<sys/mman.h>":
+    int MADV_DONTFORK
+
+cdef enum:
+    COUNT = 256              # a power of two
+    SIZE_BYTES = 16384       # below malloc's mmap threshold once copied
+    ENTRY_BYTES = 16         # sizeof(struct io_uring_buf)
+    GROUP = 0
+
+
+cdef void *map_memory(size_t size) except NULL:
+    cdef void *memory = mmap(
+        NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+    if memory == MAP_FAILED:
+        raise OSError(errno, f"cannot map {size} bytes for receive buffers: "
+                             f"{os.strerror(errno)}")
+    # The kernel goes on writing here for the parent; a forked child must not
+    # see it happen.
+    madvise(memory, size, MADV_DONTFORK)
+    return memory
+
+
+cdef class ReceiveBuffers:
+
+    @staticmethod
+    cdef ReceiveBuffers register(io_uring *ring):
+        """Lend all of them to a ring.
+
+        Raises OSError when the kernel knows no buffer rings.
+        """
+        cdef ReceiveBuffers self = ReceiveBuffers.__new__(ReceiveBuffers)
+        cdef io_uring_buf_reg registration
+        cdef int result, number
+        self.count = COUNT
+        self.size_bytes = SIZE_BYTES
+        self.entries_bytes = COUNT * ENTRY_BYTES
+        self.memory_bytes = <size_t> COUNT * SIZE_BYTES
+        self.entries = <io_uring_buf_ring *> map_memory(self.entries_bytes)
+        self.memory = <char *> map_memory(self.memory_bytes)
+        self.mask = io_uring_buf_ring_mask(COUNT)
+
+        memset(&registration, 0, sizeof(registration))
+        registration.ring_addr = <size_t> self.entries
+        registration.ring_entries = COUNT
+        registration.bgid = GROUP
+        result = io_uring_register_buf_ring(ring, &registration, 0)
+        if result < 0:
+            raise OSError(-result, "cannot lend receive buffers to the io_uring: "
+                                   f"{os.strerror(-result)}")
+        self.ring = ring
+        self.registered = True
+        io_uring_buf_ring_init(self.entries)
+        for number in range(COUNT):
+            io_uring_buf_ring_add(
+                self.entries, self.memory + <size_t> number * SIZE_BYTES,
+                SIZE_BYTES, number, self.mask, number)
+        io_uring_buf_ring_advance(self.entries, COUNT)
+        return self
+
+    def __dealloc__(self):
+        self.withdraw()
+        if self.entries != NULL:
+            munmap(self.entries, self.entries_bytes)
+        if self.memory != NULL:
+            munmap(self.memory, self.memory_bytes)
+
+    cdef char *at(self, unsigned number) noexcept:
+        return self.memory + <size_t> number * SIZE_BYTES
+
+    cdef void give_back(self, unsigned number) noexcept:
+        io_uring_buf_ring_add(
+            self.entries, self.at(number), SIZE_BYTES, number, self.mask, 0)
+        io_uring_buf_ring_advance(self.entries, 1)
+
+    cdef void withdraw(self) noexcept:
+        """Take all of them back; only when no operation is in the kernel."""
+        if self.registered:
+            self.registered = False
+            io_uring_unregister_buf_ring(self.ring, GROUP)

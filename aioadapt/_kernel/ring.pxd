@@ -1,0 +1,34 @@
+from aioadapt._kernel.liburing cimport Completion, io_uring
+from aioadapt._kernel.op cimport Op
+from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
+
+
+cdef class Ring:
+    cdef:
+        io_uring ring
+        bint is_open
+        bint enabled                  # SINGLE_ISSUER binds the ring then
+        readonly unsigned setup_flags
+        readonly int thread_id        # the kernel's number of the thread it is bound to
+        readonly ReceiveBuffers buffers
+        Completion *batch             # owned; what dispatch has still to run
+        int next_completion, last_completion
+        list backlog                  # (op, is_cancel) for which there was no place
+        readonly int in_kernel        # operations begun whose last completion is not here
+        readonly int dying_cancels
+        readonly unsigned long long cancels, overflows, enters, submitted
+
+    cdef int enable(self) except -1
+    cdef int begin(self, Op op) except -1
+    cdef int cancel(self, Op op) except -1
+    cdef int submit_now(self) except -1
+    cdef int wait(self, long long timeout_ns, int at_most) except -1
+    cdef bint has_completions(self) noexcept
+    cdef int dispatch(self) except -1
+    cdef int queue(self, Op op, bint is_cancel) except -1
+    cdef int queue_backlog(self) except -1
+    cdef int check_entered(self, int result) except -1
+    cdef int collect(self, int at_most) except -1
+    cdef int cancel_answered(self, Op op, int result) except -1
+    cdef int leave_to_kernel(self, Op op) except -1
+    cdef void abandon(self) noexcept

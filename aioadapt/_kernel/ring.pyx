@@ -1,0 +1,328 @@
+"""Completion: one io_uring on one thread.
+
+What a ring is.  We write submissions into one queue, the kernel writes
+completions into the other; one system call a turn hands over the first and
+waits for the second.  With DEFER_TASKRUN the kernel does the work that
+completes an operation only inside that call, so nothing happens behind the
+back of the thread.  SINGLE_ISSUER binds the ring to the thread that enables
+it: used from another one the kernel answers EEXIST.
+
+What is counted.  ``in_kernel`` is the number of operations that were begun
+and whose last completion has not been collected.  A ring is let go of only
+at zero: until then the kernel may write into their memory.
+
+What a cancel is.  A wish.  Its own completion says at most that it came too
+late, or that it missed: "not found" may mean that the operation's last
+completion is just behind it, and on some kernels (liburing issue 1375) that
+the search missed it.  So a missed cancel is asked once more, then by
+descriptor.  Only the operation's own last completion counts.
+
+Completions are collected first and run after.  A callback that cancels an
+operation whose completion lies later in the same batch meets an ordinary
+finished operation.  What a callback leaves behind by raising out of the
+loop (KeyboardInterrupt) is run when the loop runs again.
+"""
+
+from cpython.exc cimport PyErr_CheckSignals
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.errno cimport (
+    EAGAIN,
+    EALREADY,
+    EBUSY,
+    EEXIST,
+    EINTR,
+    EINVAL,
+    ENOENT,
+    ENOMEM,
+    ETIME,
+)
+from libc.string cimport memset
+from posix.unistd cimport close as close_fd
+
+from aioadapt._kernel.liburing cimport (
+    Completion,
+    IORING_ASYNC_CANCEL_ALL,
+    IORING_CQE_F_MORE,
+    IORING_SETUP_CLAMP,
+    IORING_SETUP_CQSIZE,
+    IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_R_DISABLED,
+    IORING_SETUP_SINGLE_ISSUER,
+    IORING_SETUP_SUBMIT_ALL,
+    collect_into,
+    enter,
+    io_uring_enable_rings,
+    io_uring_get_sqe,
+    io_uring_params,
+    io_uring_prep_cancel64,
+    io_uring_prep_cancel_fd,
+    io_uring_queue_exit,
+    io_uring_queue_init_params,
+    io_uring_ring_dontfork,
+    io_uring_sqe,
+    overflowed,
+)
+from aioadapt._kernel.op cimport OP_CANCELLING, OP_IDLE, OP_IN_KERNEL, Op
+from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
+
+import os
+import threading
+
+from aioadapt.errors import UringUnavailableError, WrongThreadError
+
+cdef enum:
+    ENTRIES = 256            # submissions; a full queue is submitted and goes on
+    ENTRIES_AT_LEAST = 32    # after halving for want of memory
+    COMPLETIONS = 4096       # as Netty 4.2; a burst past it overflows, is kept and counted
+    IS_CANCEL = 1            # an op's address is even; a cancel's user_data is odd
+
+cdef tuple FLAG_SETS = (
+    # Best first; a kernel that does not know a flag answers EINVAL.
+    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
+    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER,
+    IORING_SETUP_SUBMIT_ALL,
+    0,
+)
+
+
+cdef class Ring:
+
+    def __cinit__(self):
+        self.backlog = []
+        self.batch = <Completion *> PyMem_Malloc(COMPLETIONS * sizeof(Completion))
+        if self.batch == NULL:
+            raise MemoryError
+
+    def __init__(self):
+        """Make a ring; it is bound to a thread by ``enable``.
+
+        Raises:
+            UringUnavailableError: with the kernel's errno.
+        """
+        cdef io_uring_params params
+        cdef unsigned entries = ENTRIES
+        cdef unsigned flags
+        cdef int result = -EINVAL
+        for flags in FLAG_SETS:
+            flags |= IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE
+            while True:
+                memset(&params, 0, sizeof(params))
+                params.flags = flags
+                params.cq_entries = COMPLETIONS
+                result = io_uring_queue_init_params(entries, &self.ring, &params)
+                if result != -ENOMEM or entries <= ENTRIES_AT_LEAST:
+                    break
+                entries //= 2
+            if result != -EINVAL:
+                break
+        if result < 0:
+            raise UringUnavailableError(
+                -result,
+                f"cannot set up an io_uring of {entries} entries: {os.strerror(-result)}")
+        self.is_open = True
+        self.setup_flags = flags
+        io_uring_ring_dontfork(&self.ring)
+        self.buffers = ReceiveBuffers.register(&self.ring)
+
+    def __dealloc__(self):
+        # Reached with operations in the kernel only when the owner forgot to
+        # close: each holds a reference to itself, so they outlive the ring.
+        if self.is_open:
+            io_uring_queue_exit(&self.ring)
+        PyMem_Free(self.batch)
+
+    def __repr__(self):
+        return (f"<Ring {'open' if self.is_open else 'closed'}, "
+                f"{self.in_kernel} operations in the kernel>")
+
+    cdef int enable(self) except -1:
+        """Bind the ring to this thread."""
+        cdef int result
+        self.thread_id = threading.get_native_id()
+        if not self.enabled:
+            result = io_uring_enable_rings(&self.ring)
+            if result < 0:
+                raise OSError(-result, f"cannot enable the io_uring: {os.strerror(-result)}")
+            self.enabled = True
+        return 0
+
+    # -- submission -----------------------------------------------------------
+
+    cdef int begin(self, Op op) except -1:
+        """Hand an idle operation to the kernel, at the next enter at the latest."""
+        if op.state != OP_IDLE:
+            raise RuntimeError(f"{op!r} cannot be begun: the kernel has it")
+        op.begin()
+        self.in_kernel += 1
+        self.queue(op, False)
+        return 0
+
+    cdef int cancel(self, Op op) except -1:
+        """Ask for an early last completion."""
+        if op.state == OP_IN_KERNEL:
+            op.state = OP_CANCELLING
+            self.cancels += 1
+            self.queue(op, True)
+        return 0
+
+    cdef int queue(self, Op op, bint is_cancel) except -1:
+        cdef io_uring_sqe *sqe = NULL
+        if is_cancel:
+            Py_INCREF(op)             # until the cancel's own completion
+            self.dying_cancels += 1
+        if not self.backlog:
+            sqe = io_uring_get_sqe(&self.ring)
+            if sqe == NULL and self.enabled:
+                self.submit_now()
+                sqe = io_uring_get_sqe(&self.ring)
+        if sqe == NULL:
+            self.backlog.append((op, is_cancel))
+        else:
+            prepare(sqe, op, is_cancel)
+        return 0
+
+    cdef int queue_backlog(self) except -1:
+        cdef io_uring_sqe *sqe
+        cdef int done = 0
+        for op, is_cancel in self.backlog:
+            sqe = io_uring_get_sqe(&self.ring)
+            if sqe == NULL:
+                break
+            prepare(sqe, <Op> op, is_cancel)
+            done += 1
+        del self.backlog[:done]
+        return 0
+
+    cdef int submit_now(self) except -1:
+        """Submit what is queued, and let cancels take effect, without collecting."""
+        if not self.is_open:
+            return 0
+        if self.backlog:
+            self.queue_backlog()
+        return self.check_entered(enter(&self.ring, 0))
+
+    cdef int check_entered(self, int result) except -1:
+        if result >= 0:
+            self.submitted += result
+            return 0
+        if result in (-ETIME, -EAGAIN, -EBUSY):
+            # The time is over; or the kernel first wants its completions
+            # collected, which the caller is about to do.
+            return 0
+        if result == -EINTR:
+            PyErr_CheckSignals()
+            return 0
+        if result == -EEXIST:
+            raise WrongThreadError(
+                f"this io_uring is bound to the thread {self.thread_id} and cannot be "
+                f"entered from the thread {threading.get_native_id()}")
+        raise OSError(-result, f"io_uring_enter: {os.strerror(-result)}")
+
+    # -- completion -----------------------------------------------------------
+
+    cdef int wait(self, long long timeout_ns, int at_most) except -1:
+        """Submit, wait (-1: for ever; 0: not at all) and collect.  Nothing runs yet."""
+        cdef int result
+        if self.backlog:
+            self.queue_backlog()
+            if self.backlog:
+                timeout_ns = 0
+        with nogil:
+            result = enter(&self.ring, timeout_ns)
+        self.enters += 1
+        self.check_entered(result)
+        return self.collect(at_most)
+
+    cdef int collect(self, int at_most) except -1:
+        cdef int i
+        cdef int room = COMPLETIONS
+        if 0 < at_most < room:
+            room = at_most
+        if overflowed(&self.ring):
+            self.overflows += 1
+        self.next_completion = 0
+        self.last_completion = collect_into(&self.ring, self.batch, room)
+        for i in range(self.last_completion):
+            if not (self.batch[i].flags & IORING_CQE_F_MORE):
+                if <size_t> self.batch[i].op & IS_CANCEL:
+                    self.dying_cancels -= 1
+                else:
+                    self.in_kernel -= 1
+        return self.last_completion
+
+    cdef bint has_completions(self) noexcept:
+        """Left over when a callback of an earlier turn raised out of the loop."""
+        return self.next_completion < self.last_completion
+
+    cdef int dispatch(self) except -1:
+        cdef Completion completion
+        cdef Op op
+        cdef bint last
+        while self.next_completion < self.last_completion:
+            completion = self.batch[self.next_completion]
+            self.next_completion += 1
+            if <size_t> completion.op & IS_CANCEL:
+                op = <Op> <void *> (<size_t> completion.op & ~<size_t> IS_CANCEL)
+                Py_DECREF(op)
+                self.cancel_answered(op, completion.result)
+                continue
+            op = <Op> completion.op
+            last = not (completion.flags & IORING_CQE_F_MORE)
+            if last:
+                op.finish()
+            op.completed(completion.result, completion.flags, last)
+        return 0
+
+    cdef int cancel_answered(self, Op op, int result) except -1:
+        if op.state != OP_CANCELLING or (result != -ENOENT and result != -EALREADY):
+            return 0
+        if op.cancels_missed < 3:
+            op.cancels_missed += 1
+            self.queue(op, True)
+        return 0
+
+    # -- the end --------------------------------------------------------------
+
+    def close(self):
+        """Give the ring back to the kernel; nothing may be in flight any more."""
+        if not self.is_open:
+            return
+        if self.in_kernel:
+            raise RuntimeError(f"{self!r} cannot be closed")
+        self.buffers.withdraw()
+        self.is_open = False
+        io_uring_queue_exit(&self.ring)
+
+    cdef int leave_to_kernel(self, Op op) except -1:
+        """Close a ring whose thread is gone, or where only *op* is in flight.
+
+        Its completion will never be collected; it writes into no memory of
+        ours, so all there is to give back is its reference.
+        """
+        if op.state != OP_IDLE:
+            self.in_kernel -= 1
+            op.finish()
+        self.is_open = False
+        io_uring_queue_exit(&self.ring)
+        self.buffers.registered = False
+        return 0
+
+    cdef void abandon(self) noexcept:
+        """In a forked child: the ring is the parent's, only its number is ours."""
+        if self.is_open:
+            self.is_open = False
+            close_fd(self.ring.ring_fd)
+            self.buffers.registered = False
+
+
+cdef inline void prepare(io_uring_sqe *sqe, Op op, bint is_cancel) noexcept:
+    if not is_cancel:
+        op.prepare(sqe)
+        sqe.user_data = <size_t> <void *> op
+    else:
+        if op.cancels_missed < 2 or op.fd < 0:
+            io_uring_prep_cancel64(sqe, <size_t> <void *> op, 0)
+        else:
+            io_uring_prep_cancel_fd(sqe, op.fd, IORING_ASYNC_CANCEL_ALL)
+        sqe.user_data = <size_t> <void *> op | IS_CANCEL

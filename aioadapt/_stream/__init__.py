@@ -1,0 +1,1 @@
+"""asyncio transports: one class, two ways of moving bytes."""

@@ -1,0 +1,270 @@
+"""Accepting, on both engines.
+
+A listener accepts as many connections as are waiting, up to its backlog, in
+one turn.  A connection that was accepted is served, even when the listener is
+stopped in the same moment: with io_uring it may be in a completion already.
+
+TCP_NODELAY is set on the listening socket, and Linux gives it to every
+connection accepted from there: no call for each, and no 40 ms waits for a
+delayed acknowledgement when a response leaves in two parts.
+"""
+
+from cpython.contextvars cimport PyContext_Copy, PyContext_Enter, PyContext_Exit
+from libc.errno cimport (
+    EAGAIN,
+    ECANCELED,
+    ECONNABORTED,
+    EINTR,
+    EINVAL,
+    EMFILE,
+    ENFILE,
+    ENOBUFS,
+    ENOMEM,
+    EPERM,
+    EPROTO,
+    errno,
+)
+from libc.stdint cimport uint32_t
+from posix.unistd cimport close as close_fd
+
+from aioadapt._http1.exchange cimport Exchange
+from aioadapt._kernel.addresses cimport address_of, peer_address
+from aioadapt._kernel.liburing cimport io_uring_prep_multishot_accept, io_uring_sqe
+from aioadapt._kernel.linux cimport (
+    EPOLLIN,
+    SOCK_CLOEXEC,
+    SOCK_NONBLOCK,
+    accept4,
+    sockaddr,
+    sockaddr_storage,
+    socklen_t,
+)
+from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.poller cimport Watch
+from aioadapt._stream.completion cimport CompletionTurn
+from aioadapt._stream.readiness cimport ReadinessTurn
+from aioadapt._stream.stream cimport Released, Stream, new_stream
+from aioadapt._turn.handle cimport new_handle
+from aioadapt._turn.turn cimport Turn
+
+import contextvars
+import os
+import socket
+
+from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket
+
+
+cdef class Listener:
+    """One listening socket of one asyncio Server."""
+
+    def __init__(self, loop, sock, protocol_factory, server, sslcontext, backlog, timeouts):
+        self.turn = loop
+        self.sock = sock
+        self.fd = sock.fileno()
+        self.family, self.type, self.proto = sock.family, sock.type, sock.proto
+        self.protocol_factory = protocol_factory
+        self.server = server
+        self.sslcontext = sslcontext
+        self.backlog = backlog
+        self.timeouts = timeouts
+        self.context = contextvars.copy_context()
+        if self.family != socket.AF_UNIX:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def __repr__(self):
+        words = "accepting" if self.is_accepting else "not accepting"
+        return f"<{type(self).__name__} fd={self.fd}: {words}>"
+
+    def resume(self):
+        """Accept from now on; harmless when it does already."""
+        if not self.is_accepting and self.turn.listeners.get(self.fd) is self:
+            self.is_accepting = True
+            self.start()
+
+    def pause(self):
+        """Accept no more: what waits in the socket's queue stays there."""
+        if self.is_accepting:
+            self.is_accepting = False
+            self.stop()
+
+    cdef int start(self) except -1:
+        raise NotImplementedError
+
+    cdef int stop(self) except -1:
+        raise NotImplementedError
+
+    cdef int accepted(self, int fd, object peername) except -1:
+        cdef Stream stream
+        self.turn.counted.accepts += 1
+        context = PyContext_Copy(self.context)
+        if self.sslcontext is not None:
+            PyContext_Enter(context)
+            try:
+                self.accepted_for_tls(fd, peername)
+            finally:
+                PyContext_Exit(context)
+            return 0
+        PyContext_Enter(context)
+        try:
+            protocol = self.protocol_factory()
+            stream = new_stream(self.turn, fd, self.family, self.type, self.proto,
+                                protocol, self.server, context)
+        except BaseException as exc:
+            PyContext_Exit(context)
+            close_fd(fd)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            if self.turn._debug:
+                self.turn.call_exception_handler({
+                    "message": "Error on transport creation for incoming connection",
+                    "exception": exc,
+                })
+            return 0
+        else:
+            PyContext_Exit(context)
+        stream.peername_known = peername
+        if self.turn.watch_http1:
+            stream.exchange = Exchange.__new__(Exchange)
+        stream.open()
+        return 0
+
+    def accepted_for_tls(self, fd, peername):
+        """asyncio's own coroutine makes the SSLProtocol and waits for the handshake."""
+        sock = socket.socket(self.family, self.type, self.proto, fileno=fd)
+        sock.setblocking(False)
+        self.turn.create_task(self.turn._accept_connection2(
+            self.protocol_factory, sock, {"peername": peername}, self.sslcontext,
+            self.server, *self.timeouts))
+
+    cdef int accept_failed(self, int error) except -1:
+        """Out of something: say so and try again in a while, as asyncio does."""
+        exc = OSError(error, os.strerror(error))
+        if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+            self.turn.call_exception_handler({
+                "message": "socket.accept() out of system resource",
+                "exception": exc,
+                "socket": TransportSocket(self.sock),
+            })
+            self.pause()
+            self.turn.call_later(ACCEPT_RETRY_DELAY_S, self.resume)
+        elif self.is_accepting:
+            self.pause()
+            self.turn.call_exception_handler({
+                "message": "Accept failed on a socket",
+                "exception": exc,
+                "socket": TransportSocket(self.sock),
+            })
+        return 0
+
+
+def adopt(loop, Released released, protocol_factory, server):
+    """A connection that another loop has let go of: see NativeLoop.adopt."""
+    cdef Turn turn = loop
+    cdef Stream stream
+    cdef Listener listener
+    context = None
+    for listener in turn.listeners.values():
+        if listener.server is server:
+            context = listener.context
+    context = contextvars.copy_context() if context is None else PyContext_Copy(context)
+    protocol = context.run(protocol_factory)
+    stream = new_stream(loop, released.fd, released.family, released.type, released.proto,
+                        protocol, server, context)
+    turn.counted.moves_in += 1
+    stream.id = released.id
+    stream.tag = released.tag
+    stream.requests_before = released.requests
+    stream.peername_known = released.peername
+    stream.sockname_known = released.sockname
+    stream.last_byte_ns = <long long> (released.last_byte_at * 1e9)
+    stream.exchange = Exchange.__new__(Exchange)
+    if released.unread:
+        stream.held = [released.unread]
+    stream.open()
+    if stream.held:
+        stream._deliver_held()
+    return stream
+
+
+cdef bint is_passing(int error) noexcept:
+    """Errors of one connection that was to be, and no reason to stop: accept(2)."""
+    return error in (ECONNABORTED, EPROTO, EPERM, EINTR)
+
+
+cdef class ReadinessListener(Listener):
+
+    cdef int start(self) except -1:
+        cdef AcceptWatch watch
+        if self.watch is None:
+            watch = AcceptWatch.__new__(AcceptWatch)
+            watch.fd = self.fd
+            watch.listener = self
+            self.watch = watch
+        return (<ReadinessTurn> self.turn).poller.watch(self.watch, EPOLLIN)
+
+    cdef int stop(self) except -1:
+        return (<ReadinessTurn> self.turn).poller.forget(self.watch)
+
+    cdef int accept_some(self) except -1:
+        cdef sockaddr_storage address
+        cdef socklen_t size
+        cdef int fd, i
+        for i in range(self.backlog):
+            if not self.is_accepting:
+                return 0
+            size = sizeof(address)
+            fd = accept4(self.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
+            if fd >= 0:
+                self.accepted(fd, address_of(&address, size))
+            elif errno == EAGAIN:
+                return 0
+            elif not is_passing(errno):
+                return self.accept_failed(errno)
+        return 0
+
+
+cdef class AcceptWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        return self.listener.accept_some()
+
+
+cdef class CompletionListener(Listener):
+
+    cdef int start(self) except -1:
+        if self.op is None:
+            self.op = AcceptOp.__new__(AcceptOp)
+            self.op.fd = self.fd
+            self.op.listener = self
+        if self.op.state == OP_IDLE:
+            return (<CompletionTurn> self.turn).begin(self.op)
+        return 0                     # begun again at its last completion
+
+    cdef int stop(self) except -1:
+        (<CompletionTurn> self.turn).cancel(self.op)
+        # Now, not when the turn ends: until then the kernel keeps the socket
+        # listening, and nobody else can have the port.
+        return (<CompletionTurn> self.turn).submit()
+
+
+cdef class AcceptOp(Op):
+    """A multishot accept."""
+
+    cdef void prepare(self, io_uring_sqe *sqe) noexcept:
+        io_uring_prep_multishot_accept(
+            sqe, self.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
+
+    cdef int completed(self, int result, unsigned flags, bint last) except -1:
+        cdef CompletionListener listener = self.listener
+        if last and listener.is_accepting and (result >= 0 or is_passing(-result)
+                                               or result in (-ECANCELED, -EAGAIN)):
+            listener.start()
+        if result >= 0:
+            # Accepted in a pause's last moment: served, not dropped.
+            if listener.turn.listeners.get(listener.fd) is not listener:
+                close_fd(result)
+                return 0
+            return listener.accepted(result, peer_address(result))
+        if last and result != -ECANCELED and not is_passing(-result) and result != -EAGAIN:
+            return listener.accept_failed(-result)
+        return 0

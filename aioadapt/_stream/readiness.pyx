@@ -1,0 +1,235 @@
+"""The four moves over a Poller, and the turn of a loop on epoll.
+
+Start reading is EPOLLIN, stop reading is not EPOLLIN, sending is send(2) and
+EPOLLOUT once the socket is full, letting go is EPOLL_CTL_DEL and done: between
+two calls of epoll_wait the kernel holds nothing of ours.
+"""
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint32_t
+
+from aioadapt._kernel.linux cimport (
+    EPOLLERR,
+    EPOLLET,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    iovec,
+    msghdr,
+    recv,
+    sendmsg,
+)
+from aioadapt._kernel.linux cimport send as send_to_socket
+from aioadapt._kernel.poller cimport Poller, Watch
+from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
+from aioadapt._stream.stream cimport Way
+from aioadapt._turn.turn cimport FdCallbacks, Turn
+
+from libc.string cimport memset
+
+cdef enum:
+    # What one recv may bring.  Below malloc's mmap threshold (128 KiB), so
+    # that a full read does not make the heap give pages back and fetch them
+    # again for every message.
+    READ_BYTES = 65536
+
+
+cdef class ReadinessTurn(Turn):
+
+    def __cinit__(self, *args, **kwargs):
+        self.poller = Poller()
+        self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
+        self.wakeup_watch.fd = self.inbox.wakeup.fd
+        # Edges: every write to the eventfd is one, and nobody need read it.
+        self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
+        self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
+        if self.read_buffer == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self.read_buffer)
+
+    cdef int engine_starts(self) except -1:
+        return 0
+
+    cdef int collect(self, long long timeout_ns, int at_most) except -1:
+        return self.poller.wait(timeout_ns, at_most)
+
+    cdef int dispatch(self) except -1:
+        return self.poller.dispatch()
+
+    cdef bint has_collected(self) noexcept:
+        return self.poller.has_reports()
+
+    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
+        cdef FdWatch watch
+        cdef uint32_t interest = 0
+        if callbacks.by_engine is None:
+            watch = FdWatch.__new__(FdWatch)
+            watch.fd = callbacks.fd
+            watch.turn = self
+            watch.callbacks = callbacks
+            callbacks.by_engine = watch
+        watch = callbacks.by_engine
+        if callbacks.reader is not None:
+            interest |= EPOLLIN
+        if callbacks.writer is not None:
+            interest |= EPOLLOUT
+        return self.poller.watch(watch, interest)
+
+    def _new_way(self):
+        cdef ReadinessWay way = ReadinessWay.__new__(ReadinessWay)
+        way.turn = self
+        return way
+
+    def _engine_counts(self):
+        return {"waits": self.poller.waits}
+
+    def _submit(self):
+        pass                 # epoll_ctl has told the kernel already
+
+    def _abandon_engine(self):
+        # Of the parent's epoll only our number may be closed: forgetting a
+        # watch here would make the parent deaf.
+        self.poller.close()
+
+    def _close_engine(self):
+        self.poller.forget(self.wakeup_watch)
+        self.poller.close()
+
+
+cdef class WakeupWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        return 0             # the inbox is looked into in every turn
+
+
+cdef class FdWatch(Watch):
+    """add_reader and add_writer on one descriptor."""
+
+    cdef int ready(self, uint32_t events) except -1:
+        # As asyncio's selector has it: hang-up and error wake both.
+        if events & ~EPOLLOUT:
+            self.callbacks.readable(self.turn)
+        if events & ~EPOLLIN:
+            self.callbacks.writable(self.turn)
+        return 0
+
+
+cdef class StreamWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        cdef ReadinessWay way = self.way
+        if way.stream is None:
+            return 0
+        if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
+            way.readable()
+        # Writing may have ended the stream, and so may reading.
+        if way.is_blocked and way.stream is not None and events & ~EPOLLIN:
+            way.is_blocked = False
+            way.send(False)
+            if not way.is_blocked:
+                way.update_interest()
+        return 0
+
+
+cdef class ReadinessWay(Way):
+
+    cdef int start_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int stop_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int update_interest(self) except -1:
+        cdef uint32_t interest = 0
+        if self.stream.is_reading:
+            interest |= EPOLLIN
+        if self.is_blocked:
+            interest |= EPOLLOUT
+        if self.watch is None:
+            if interest == 0:
+                return 0
+            self.watch = StreamWatch.__new__(StreamWatch)
+            self.watch.fd = self.stream.fd
+            self.watch.way = self
+        return self.turn.poller.watch(self.watch, interest)
+
+    cdef int readable(self) except -1:
+        """One recv a turn: what it leaves is reported again, after the others."""
+        cdef Py_ssize_t n
+        cdef Py_buffer view
+        cdef object buffer
+        if self.stream.takes_buffer():
+            buffer = self.stream.next_buffer()
+            if buffer is None or self.stream is None or not self.stream.is_reading:
+                return 0
+            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            n = recv(self.stream.fd, view.buf, view.len, MSG_DONTWAIT)
+            PyBuffer_Release(&view)
+            if n > 0:
+                self.turn.counted.bytes_in += n
+                self.turn.counted.receives += 1
+                return self.stream.buffer_filled(n)
+        else:
+            n = recv(self.stream.fd, self.turn.read_buffer, READ_BYTES, MSG_DONTWAIT)
+            if n > 0:
+                return self.stream.received(self.turn.read_buffer, n)
+        if n == 0:
+            return self.stream.received_end(1)
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        return self.stream.received_end(-errno)
+
+    cdef int send(self, bint at_once) except -1:
+        if self.is_blocked:
+            return 0
+        return self.send_some()
+
+    cdef int send_some(self) except -1:
+        cdef Outgoing out = self.stream.out
+        cdef iovec vectors[CHUNKS_A_CALL]
+        cdef msghdr message
+        cdef Py_ssize_t n, asked
+        cdef int i, count
+        while out.size:
+            count = out.fill(vectors)
+            self.turn.counted.direct_sends += 1
+            if count == 1:
+                asked = vectors[0].iov_len
+                n = send_to_socket(
+                    self.stream.fd, vectors[0].iov_base, asked, MSG_DONTWAIT | MSG_NOSIGNAL)
+            else:
+                asked = 0
+                for i in range(count):
+                    asked += vectors[i].iov_len
+                memset(&message, 0, sizeof(message))
+                message.msg_iov = vectors
+                message.msg_iovlen = count
+                n = sendmsg(self.stream.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if n < 0:
+                if errno == EINTR:
+                    continue
+                if errno == EAGAIN:
+                    self.is_blocked = True
+                    return self.update_interest()
+                return self.stream.send_failed(errno)
+            self.stream.sent(n)
+            if self.stream is None or self.stream.out is not out:
+                return 0
+            if n < asked:
+                self.is_blocked = True
+                return self.update_interest()
+        return 0
+
+    cdef int let_go(self) except -1:
+        self.is_blocked = False
+        if self.watch is not None:
+            self.turn.poller.forget(self.watch)
+            self.watch = None
+        return self.stream.kernel_let_go()

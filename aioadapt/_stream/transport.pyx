@@ -1,0 +1,173 @@
+"""What a protocol sees of its connection: an asyncio.Transport.
+
+A C class cannot inherit asyncio.Transport (both bring their own instance
+layout), and a transport that is not one is no drop-in.  So the transport is a
+Python class with one slot, and the slot holds the Stream that does the work.
+Its methods read the slot at its place in the object: a call costs what a call
+of a C method costs.
+"""
+
+from cpython.object cimport PyObject
+
+from aioadapt._kernel.addresses cimport own_address, peer_address
+from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN
+from aioadapt._stream.stream cimport Stream, new_stream
+from aioadapt._turn.handle cimport new_handle
+
+import socket
+import warnings
+from asyncio import Transport
+
+from aioadapt.stdlib_private import SENDFILE_MODE
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030C0000
+    #include <structmember.h>
+    #endif
+    static inline Py_ssize_t aioadapt_slot_offset(PyObject *descriptor) {
+        return ((PyMemberDescrObject *)descriptor)->d_member->offset;
+    }
+    """
+    Py_ssize_t slot_offset "aioadapt_slot_offset"(object descriptor)
+
+
+class StreamTransport(Transport):
+    """A connected TCP or Unix socket; see asyncio's "Transports" for every method."""
+
+    __slots__ = ("_stream", "__dict__", "__weakref__")
+
+    _start_tls_compatible = True
+    _sendfile_compatible = SENDFILE_MODE
+
+    def __init__(self, stream):
+        self._stream = stream
+
+    def __repr__(self):
+        cdef Stream stream = stream_of(self)
+        words = [type(self).__name__]
+        if stream.life >= ENDED:
+            words.append("moved" if stream.life == GIVEN_AWAY else "closed")
+        elif stream.life >= CLOSING:
+            words.append("closing")
+        words.append(f"fd={stream.fd}")
+        if stream.life <= CLOSING:
+            words.append("read=polling" if stream.is_reading else "read=idle")
+            state = "polling" if stream.out.size else "idle"
+            words.append(f"write=<{state}, bufsize={stream.out.size}>")
+        return f"<{' '.join(words)}>"
+
+    def __del__(self, _warn=warnings.warn):
+        # Only a closed loop forgets a stream that is still open.
+        cdef Stream stream
+        try:
+            stream = stream_of(self)
+        except TypeError:
+            return
+        words = repr(self)
+        if stream.collected():
+            _warn(f"unclosed transport {words}", ResourceWarning, source=self)
+
+    def write(self, data):
+        stream_of(self).write(data)
+
+    def writelines(self, list_of_data):
+        cdef Stream stream = stream_of(self)
+        for data in list_of_data:
+            stream.write(data)
+
+    def write_eof(self):
+        stream_of(self).write_eof()
+
+    def can_write_eof(self):
+        return True
+
+    def close(self):
+        stream_of(self).close()
+
+    def abort(self):
+        stream_of(self).abort(None)
+
+    def _force_close(self, exc):
+        stream_of(self).abort(exc)
+
+    def _fatal_error(self, exc, message="Fatal error on transport"):
+        stream_of(self).fatal(exc, message)
+
+    def is_closing(self):
+        return stream_of(self).life >= CLOSING
+
+    def pause_reading(self):
+        stream_of(self).pause_reading()
+
+    def resume_reading(self):
+        stream_of(self).resume_reading()
+
+    def is_reading(self):
+        cdef Stream stream = stream_of(self)
+        return stream.life <= OPEN and not stream.is_paused
+
+    def set_protocol(self, protocol):
+        stream_of(self).set_protocol(protocol)
+
+    def get_protocol(self):
+        return stream_of(self).protocol
+
+    def get_extra_info(self, name, default=None):
+        return stream_of(self).get_extra(name, default)
+
+    def get_write_buffer_size(self):
+        return stream_of(self).out.size
+
+    def get_write_buffer_limits(self):
+        cdef Stream stream = stream_of(self)
+        return stream.low_bytes, stream.high_bytes
+
+    def set_write_buffer_limits(self, high=None, low=None):
+        stream_of(self).set_limits(high, low)
+
+    # loop.sendfile's way of waiting until nothing is left to send.
+    def _make_empty_waiter(self):
+        cdef Stream stream = stream_of(self)
+        if stream.empty_waiter is not None:
+            raise RuntimeError("Empty waiter is already set")
+        stream.empty_waiter = stream.turn.create_future()
+        if stream.out.size == 0:
+            stream.empty_waiter.set_result(None)
+        return stream.empty_waiter
+
+    def _reset_empty_waiter(self):
+        stream_of(self).empty_waiter = None
+
+
+def connect_stream(loop, sock, protocol, waiter, extra, server):
+    """A transport for a socket that is connected; it owns the socket from now on."""
+    cdef Stream stream
+    if sock.type == socket.SOCK_STREAM and sock.family != socket.AF_UNIX:
+        # asyncio looks at sock.proto, which is 0 for many a TCP socket.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    stream = new_stream(
+        loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, None)
+    stream.sock = sock
+    stream.sockname_known = own_address(stream.fd)
+    if extra:
+        stream.extra = dict(extra)
+        stream.peername_known = extra.get("peername")
+    if stream.peername_known is None:
+        stream.peername_known = peer_address(stream.fd)
+    stream.turn.push_ready(new_handle(loop, stream.open, (waiter,), stream.context))
+    return stream.transport
+
+
+cdef Py_ssize_t STREAM_OFFSET = slot_offset(StreamTransport._stream)
+cdef object transport_type = StreamTransport
+
+
+cdef inline Stream stream_of(object transport):
+    cdef PyObject *stream
+    if type(transport) is not transport_type and not isinstance(transport, transport_type):
+        raise TypeError(f"a StreamTransport was expected, got {transport!r}")
+    stream = (<PyObject **> (<char *> <void *> transport + STREAM_OFFSET))[0]
+    if stream == NULL:
+        raise TypeError("this StreamTransport has no connection: a loop makes transports")
+    return <Stream> stream

@@ -1,0 +1,1 @@
+"""What runs next on this thread: callbacks, timers, calls from other threads."""

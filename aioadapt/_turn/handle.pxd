@@ -1,0 +1,23 @@
+cdef class Handle:
+    cdef:
+        object callback          # None once run or cancelled
+        tuple args
+        object context
+        object loop              # for the exception handler
+        bint is_cancelled
+        object __weakref__
+
+    cdef int run(self) except -1
+    cdef void clear(self) noexcept
+    cdef list words(self)
+
+
+cdef class TimerHandle(Handle):
+    cdef:
+        double due_s             # loop.time() at which it is due
+        Py_ssize_t place         # its index in the heap; -1: not in it
+
+
+cdef Handle new_handle(object loop, object callback, tuple args, object context)
+cdef int report_failure(
+    Handle handle, object callback, tuple args, object exc) except -1

@@ -1,0 +1,155 @@
+"""A callback that is to run, and what is known of it.
+
+Same shape as asyncio's handles, without the price: no Python frame, and a
+free list.  In debug mode the loop uses asyncio's own, so that everything
+debug mode reports is asyncio's by construction.
+"""
+
+cimport cython
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from cpython.object cimport PyObject
+
+from aioadapt.stdlib_private import describe_callback
+
+cdef extern from "Python.h":
+    object PyObject_CallNoArgs(object callable)
+    object PyObject_CallOneArg(object callable, object argument)
+    object PyObject_Vectorcall(
+        object callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+    PyObject **PySequence_Fast_ITEMS(object sequence)
+
+
+@cython.freelist(512)
+cdef class Handle:
+    """What ``call_soon`` returns."""
+
+    cdef int run(self) except -1:
+        """Call it, in its context.  Only SystemExit and KeyboardInterrupt escape."""
+        cdef object callback = self.callback
+        cdef tuple args = self.args
+        cdef object context = self.context
+        cdef Py_ssize_t n = len(args)
+        PyContext_Enter(context)
+        try:
+            if n == 0:
+                PyObject_CallNoArgs(callback)
+            elif n == 1:
+                PyObject_CallOneArg(callback, args[0])
+            else:
+                PyObject_Vectorcall(callback, PySequence_Fast_ITEMS(args), n, NULL)
+        except BaseException as exc:
+            # Left first: the exception handler may run in this very context.
+            PyContext_Exit(context)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            report_failure(self, callback, args, exc)
+        else:
+            PyContext_Exit(context)
+        return 0
+
+    cdef void clear(self) noexcept:
+        self.callback = None
+        self.args = None
+
+    def cancel(self):
+        """Do not run it.  Harmless when it has run or is cancelled."""
+        self.is_cancelled = True
+        self.clear()
+
+    def cancelled(self):
+        return self.is_cancelled
+
+    def get_context(self):
+        return self.context
+
+    def _run(self):
+        if not self.is_cancelled:
+            self.run()
+
+    # asyncio's names, which debuggers and test tools look at.
+    @property
+    def _callback(self):
+        return self.callback
+
+    @property
+    def _args(self):
+        return self.args
+
+    @property
+    def _cancelled(self):
+        return self.is_cancelled
+
+    @property
+    def _context(self):
+        return self.context
+
+    @property
+    def _loop(self):
+        return self.loop
+
+    @property
+    def _source_traceback(self):
+        return None
+
+    cdef list words(self):
+        cdef list words = [type(self).__name__]
+        if self.is_cancelled:
+            words.append("cancelled")
+        if self.callback is not None:
+            words.append(describe_callback(self.callback, self.args))
+        return words
+
+    def __repr__(self):
+        return f"<{' '.join(self.words())}>"
+
+
+@cython.freelist(256)
+cdef class TimerHandle(Handle):
+    """What ``call_later`` and ``call_at`` return."""
+
+    def cancel(self):
+        """Do not run it; its place among the timers is free at once."""
+        if not self.is_cancelled:
+            self.is_cancelled = True
+            self.clear()
+            if self.place >= 0:
+                self.loop._timer_handle_cancelled(self)
+
+    def when(self):
+        """The ``loop.time()`` in seconds at which it is due."""
+        return self.due_s
+
+    @property
+    def _when(self):
+        return self.due_s
+
+    @property
+    def _scheduled(self):
+        return self.place >= 0
+
+    cdef list words(self):
+        cdef list words = Handle.words(self)
+        words.insert(2 if self.is_cancelled else 1, f"when={self.due_s}")
+        return words
+
+
+cdef Handle new_handle(object loop, object callback, tuple args, object context):
+    cdef Handle handle = Handle.__new__(Handle)
+    handle.loop = loop
+    handle.callback = callback
+    handle.args = args
+    handle.context = PyContext_CopyCurrent() if context is None else context
+    return handle
+
+
+cdef int report_failure(
+    Handle handle, object callback, tuple args, object exc,
+) except -1:
+    """A callback raised: tell the loop's exception handler, as asyncio does."""
+    handle.loop.call_exception_handler({
+        "message": "Exception in callback "
+                   + describe_callback(callback, args),
+        "exception": exc,
+        "handle": handle,
+    })
+    return 0

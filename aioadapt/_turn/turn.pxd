@@ -1,0 +1,96 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from aioadapt._turn.inbox cimport Inbox
+from aioadapt._turn.timers cimport Timers
+
+
+cdef class EndOfTurn:
+    cdef:
+        bint is_queued               # in the turn's list already
+
+    cdef int turn_ends(self) except -1
+
+
+cdef enum Leaving:
+    LEAVING_RAISED
+    NOT_QUIET            # it stays for now
+    RESTING              # quiet; let go of after one whole turn
+    NO_LONGER_LEAVING    # gone, or it is to stay
+
+
+cdef class Leaver(EndOfTurn):
+    cdef Leaving leave_if_quiet(self) except LEAVING_RAISED
+
+
+cdef struct Counters:
+    unsigned long long turns, callbacks, timers, busy_ns
+    unsigned long long bytes_in, bytes_out, receives
+    unsigned long long direct_sends, ring_sends
+    unsigned long long accepts, moves_in, moves_out, enobufs
+
+
+cdef class Turn:
+    cdef:
+        # asyncio's names: its own methods read and write them.
+        public bint _stopping, _closed, _debug
+        public object _thread_id
+
+        PyObject **ready             # ring of owned handles
+        Py_ssize_t first_ready, ready_count, ready_room
+        Timers timers
+        Inbox inbox
+        list ending                  # EndOfTurn: what has something to send, or to arm
+        list leavers                 # Leaver: streams that are to move when quiet
+        bint is_resting              # a leaver waits for the next turn: do not sleep
+        list after_leavers           # callables, once each
+        unsigned long long fork_generation
+        long long awake_since_ns
+        Counters counted
+        unsigned long long number    # of this turn
+        readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
+        readonly dict listeners      # descriptor -> Listener
+        readonly dict fd_callbacks   # descriptor -> FdCallbacks
+
+    # The engine's part.
+    cdef int engine_starts(self) except -1
+    cdef int engine_pauses(self) except -1
+    cdef int collect(self, long long timeout_ns, int at_most) except -1
+    cdef int dispatch(self) except -1
+    cdef bint has_collected(self) noexcept
+    cdef int interest_changed(self, FdCallbacks callbacks) except -1
+
+    cdef int push_ready(self, object handle) except -1
+    cdef int run_turn(self) except -1
+    cdef int run_ready(self) except -1
+    cdef int end_turn(self) except -1
+    cdef int run_ending(self) except -1
+    cdef int run_leavers(self) except -1
+    cdef int take_from_inbox(self) except -1
+    cdef int push_due_timers(self, double now_s) except -1
+    cdef int run_foreign(self, object handle) except -1
+    cdef int at_end_of_turn(self, EndOfTurn what) except -1
+    cdef int wants_to_leave(self, Leaver leaver) except -1
+    cdef int check_not_forked(self) except -1
+    cdef int check_open(self) except -1
+    cdef int check_call(self, object callback, str method) except -1
+    cdef object new_timer(self, double when, object callback, tuple args, object context)
+    cdef FdCallbacks callbacks_for(self, object fileobj)
+
+
+cdef class FdCallbacks:
+    cdef:
+        readonly int fd              # borrowed
+        readonly object reader       # handle or None
+        readonly object writer
+        object by_engine             # what the engine keeps for it
+        object by_engine_too
+
+    cdef int readable(self, Turn turn) except -1
+    cdef int writable(self, Turn turn) except -1
+
+
+cdef class Letter:
+    cdef object message              # with deliver() and refuse()
+
+    cdef object opened(self, Turn turn)

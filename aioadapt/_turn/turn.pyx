@@ -1,0 +1,599 @@
+"""One turn of a loop, in one fixed order.
+
+1. collect    what the kernel has for us; the only place that sleeps
+2. look       for calls from other threads and for timers that are due
+3. dispatch   what was collected: protocols get their bytes
+4. run        the callbacks that are ready now; what they add waits a turn
+5. end        send what was written in this turn, arm what is to be armed,
+              let go of connections that are to move and are quiet
+
+Turn is the base of a Python class whose second base is asyncio's selector
+loop, so everything that is not named here is asyncio's own code.  The state
+that asyncio's code reads and writes has asyncio's names.
+"""
+
+from cpython.contextvars cimport PyContext_CopyCurrent
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
+from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.math cimport isnan
+
+from aioadapt._kernel.linux cimport now_ns
+from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
+from aioadapt._turn.inbox cimport Inbox
+from aioadapt._turn.timers cimport Timers
+
+import os
+from asyncio import events
+from time import get_clock_info
+
+from aioadapt.errors import ForkedLoopError, LoopStoppedError
+from aioadapt.stdlib_private import report_slow
+
+cdef enum:
+    EVENTS_A_TURN = 1024     # a guess; what is left is collected in the next turn
+    # While connections are waiting to move, another thread waits for this one
+    # to finish its turn: 32 small requests are about a millisecond.
+    EVENTS_A_SHORT_TURN = 32
+
+cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
+# asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
+cdef double LONGEST_WAIT_S = 24 * 3600
+cdef unsigned long long forks = 0
+
+
+def _forked():
+    global forks
+    forks += 1
+
+
+os.register_at_fork(after_in_child=_forked)
+
+
+cdef class EndOfTurn:
+    """Something to be done once when the turn ends, however often it is asked for."""
+
+    cdef int turn_ends(self) except -1:
+        raise NotImplementedError
+
+
+cdef class Leaver(EndOfTurn):
+    """A stream that is to move: asked at the end of every turn until it is over."""
+
+    cdef Leaving leave_if_quiet(self) except LEAVING_RAISED:
+        raise NotImplementedError
+
+
+cdef class FdCallbacks:
+    """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
+
+    cdef int readable(self, Turn turn) except -1:
+        if self.reader is not None:
+            turn.push_ready(self.reader)
+        return 0
+
+    cdef int writable(self, Turn turn) except -1:
+        if self.writer is not None:
+            turn.push_ready(self.writer)
+        return 0
+
+
+cdef class Letter:
+    """A message for the loop, in its inbox: delivered or refused."""
+
+    cdef object opened(self, Turn turn):
+        return new_handle(turn, self.message.deliver, (), None)
+
+
+cdef class Turn:
+
+    def __cinit__(self, *args, **kwargs):
+        self.timers = Timers()
+        self.inbox = Inbox()
+        self.ending = []
+        self.leavers = []
+        self.after_leavers = []
+        self.streams_by_fd = {}
+        self.listeners = {}
+        self.fd_callbacks = {}
+        self.fork_generation = forks
+        self.ready_room = 256
+        self.ready = <PyObject **> PyMem_Malloc(self.ready_room * sizeof(PyObject *))
+        if self.ready == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        while self.ready_count:
+            self.ready_count -= 1
+            Py_DECREF(<object> self.ready[self.first_ready])
+            self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
+        PyMem_Free(self.ready)
+
+    # -- the engine's part ----------------------------------------------------
+
+    cdef int engine_starts(self) except -1:
+        """The loop is about to run on this thread."""
+        raise NotImplementedError
+
+    cdef int engine_pauses(self) except -1:
+        """The loop has stopped running; it may run again."""
+        return 0
+
+    cdef int collect(self, long long timeout_ns, int at_most) except -1:
+        raise NotImplementedError
+
+    cdef int dispatch(self) except -1:
+        raise NotImplementedError
+
+    cdef bint has_collected(self) noexcept:
+        return False
+
+    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
+        """A reader or writer came, went or was replaced."""
+        raise NotImplementedError
+
+    # -- the turn -------------------------------------------------------------
+
+    def _run_once(self):
+        """Run turns until ``stop``: asyncio's run_forever asks again after that."""
+        self.check_not_forked()
+        self.engine_starts()
+        self.awake_since_ns = now_ns()
+        try:
+            while True:
+                self.run_turn()
+                if self._stopping:
+                    break
+        finally:
+            self.engine_pauses()
+
+    cdef int run_turn(self) except -1:
+        cdef long long timeout_ns = -1
+        cdef long long now, asleep_at
+        cdef double wait_s
+        cdef int at_most = EVENTS_A_TURN
+        if self.leavers or self.after_leavers:
+            at_most = EVENTS_A_SHORT_TURN
+        asleep_at = now_ns()
+        if (
+            self.ready_count or self._stopping or self.ending or self.is_resting
+            or self.has_collected()
+        ):
+            timeout_ns = 0
+        elif self.timers.count:
+            wait_s = self.timers.heap[0].due_s - asleep_at * 1e-9
+            if wait_s <= 0:
+                timeout_ns = 0
+            else:
+                timeout_ns = <long long> (min(wait_s, LONGEST_WAIT_S) * 1e9) + 1
+        if timeout_ns != 0 and not self.inbox.lie_down():
+            timeout_ns = 0
+        self.counted.turns += 1
+        self.counted.busy_ns += asleep_at - self.awake_since_ns
+        if not self.has_collected():
+            if forks != self.fork_generation:
+                self.check_not_forked()
+            self.collect(timeout_ns, at_most)
+        self.inbox.wake()
+        now = now_ns()
+        self.awake_since_ns = now
+
+        self.take_from_inbox()
+        if self.timers.count:
+            self.push_due_timers(now * 1e-9)
+        self.dispatch()
+        self.run_ready()
+        self.end_turn()
+        self.number += 1
+        return 0
+
+    cdef int take_from_inbox(self) except -1:
+        cdef list items = self.inbox.take()
+        if items is not None:
+            for item in items:
+                if isinstance(item, Letter):
+                    item = (<Letter> item).opened(self)
+                self.push_ready(item)
+        return 0
+
+    cdef int push_due_timers(self, double now_s) except -1:
+        cdef double end_s = now_s + CLOCK_RESOLUTION_S
+        while self.timers.count and self.timers.heap[0].due_s < end_s:
+            self.push_ready(self.timers.take_first())
+            self.counted.timers += 1
+        return 0
+
+    cdef int push_ready(self, object handle) except -1:
+        cdef PyObject **larger
+        cdef Py_ssize_t i
+        if self.ready_count == self.ready_room:
+            larger = <PyObject **> PyMem_Malloc(2 * self.ready_room * sizeof(PyObject *))
+            if larger == NULL:
+                raise MemoryError
+            for i in range(self.ready_count):
+                larger[i] = self.ready[(self.first_ready + i) & (self.ready_room - 1)]
+            PyMem_Free(self.ready)
+            self.ready = larger
+            self.ready_room *= 2
+            self.first_ready = 0
+        Py_INCREF(handle)
+        self.ready[(self.first_ready + self.ready_count) & (self.ready_room - 1)] = (
+            <PyObject *> handle)
+        self.ready_count += 1
+        return 0
+
+    cdef int run_ready(self) except -1:
+        cdef Py_ssize_t to_run = self.ready_count
+        cdef object item
+        cdef Handle handle
+        while to_run > 0 and self.ready_count > 0:
+            to_run -= 1
+            item = <object> self.ready[self.first_ready]
+            Py_DECREF(item)           # the local name holds it now
+            self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
+            self.ready_count -= 1
+            self.counted.callbacks += 1
+            if isinstance(item, Handle):
+                handle = <Handle> item
+                if not handle.is_cancelled:
+                    handle.run()
+            else:
+                self.run_foreign(item)
+        return 0
+
+    cdef int run_foreign(self, object handle) except -1:
+        """One of asyncio's own handles: signals, and everything in debug mode."""
+        if handle._cancelled:
+            return 0
+        if not self._debug:
+            handle._run()
+            return 0
+        self._current_handle = handle
+        started = now_ns()
+        try:
+            handle._run()
+            took_s = (now_ns() - started) * 1e-9
+            if took_s >= self.slow_callback_duration:
+                report_slow(handle, took_s)
+        finally:
+            self._current_handle = None
+        return 0
+
+    cdef int end_turn(self) except -1:
+        if self.ending:
+            self.run_ending()
+        self.is_resting = False
+        if self.leavers:
+            self.run_leavers()
+        if self.after_leavers:
+            callbacks = self.after_leavers
+            self.after_leavers = []
+            for callback in callbacks:
+                callback()
+        return 0
+
+    cdef int run_ending(self) except -1:
+        cdef EndOfTurn what
+        cdef Py_ssize_t i = 0
+        cdef list ending = self.ending
+        self.ending = []
+        try:
+            while i < len(ending):
+                what = <EndOfTurn> ending[i]
+                i += 1
+                what.is_queued = False
+                what.turn_ends()
+        except BaseException:
+            # A KeyboardInterrupt leaves the loop; the others are still queued.
+            self.ending = ending[i:] + self.ending
+            raise
+        return 0
+
+    cdef int run_leavers(self) except -1:
+        cdef Leaver leaver
+        cdef Leaving state
+        cdef Py_ssize_t i = 0
+        cdef list leavers = self.leavers
+        self.leavers = []
+        try:
+            while i < len(leavers):
+                leaver = <Leaver> leavers[i]
+                i += 1
+                state = leaver.leave_if_quiet()
+                if state == RESTING:
+                    self.is_resting = True
+                if state != NO_LONGER_LEAVING:
+                    self.leavers.append(leaver)
+        except BaseException:
+            self.leavers.extend(leavers[i:])
+            raise
+        return 0
+
+    cdef int at_end_of_turn(self, EndOfTurn what) except -1:
+        if not what.is_queued:
+            what.is_queued = True
+            self.ending.append(what)
+        return 0
+
+    cdef int wants_to_leave(self, Leaver leaver) except -1:
+        if leaver not in self.leavers:
+            self.leavers.append(leaver)
+        return 0
+
+    def after_releases(self, callback):
+        """Call it when this turn has let go of all that it lets go of.
+
+        A move collects what was released in one turn, so that the other
+        thread is woken once for all of them.
+        """
+        self.after_leavers.append(callback)
+
+    # -- asyncio's scheduling calls -------------------------------------------
+
+    def call_soon(self, callback, *args, context=None):
+        """Run *callback* in the next turn; see asyncio's documentation."""
+        cdef Handle handle
+        if self._closed:
+            self.check_open()
+        if self._debug:
+            self._check_thread()
+            self.check_call(callback, "call_soon")
+            foreign = events.Handle(callback, args, self, context)
+            self.push_ready(foreign)
+            return foreign
+        handle = new_handle(self, callback, args, context)
+        self.push_ready(handle)
+        return handle
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        """Like ``call_soon``, from any thread or signal handler."""
+        self.check_open()
+        if self._debug:
+            self.check_call(callback, "call_soon_threadsafe")
+            handle = events.Handle(callback, args, self, context)
+        else:
+            handle = new_handle(self, callback, args, context)
+        if not self.inbox.put(handle):
+            raise RuntimeError("Event loop is closed")
+        return handle
+
+    def call_later(self, delay, callback, *args, context=None):
+        """Run *callback* in *delay* seconds; see asyncio's documentation."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        self.check_open()
+        if self._debug:
+            self._check_thread()
+            self.check_call(callback, "call_at")
+        return self.new_timer(now_ns() * 1e-9 + delay, callback, args, context)
+
+    def call_at(self, when, callback, *args, context=None):
+        """Run *callback* when ``loop.time()`` is *when*; see asyncio's documentation."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        self.check_open()
+        if self._debug:
+            self._check_thread()
+            self.check_call(callback, "call_at")
+        return self.new_timer(when, callback, args, context)
+
+    cdef object new_timer(self, double when, object callback, tuple args, object context):
+        cdef TimerHandle timer
+        if isnan(when):
+            raise ValueError("a timer cannot be due at NaN")
+        if self._debug:
+            foreign = events.TimerHandle(when, callback, args, self, context)
+            self.timers.add(when, foreign)
+            return foreign
+        timer = TimerHandle.__new__(TimerHandle)
+        timer.loop = self
+        timer.callback = callback
+        timer.args = args
+        timer.context = PyContext_CopyCurrent() if context is None else context
+        timer.due_s = when
+        self.timers.add(when, timer)
+        return timer
+
+    def _timer_handle_cancelled(self, handle):
+        cdef Py_ssize_t place
+        if type(handle) is TimerHandle:
+            place = (<TimerHandle> handle).place
+            if place >= 0:
+                self.timers.remove(place)
+
+    def time(self):
+        """Seconds on the monotonic clock."""
+        return now_ns() * 1e-9
+
+    def _add_callback(self, handle):
+        if not handle._cancelled:
+            self.push_ready(handle)
+
+    def _write_to_self(self):
+        self.inbox.wakeup.signal()
+
+    cdef int check_open(self) except -1:
+        if self._closed:
+            raise RuntimeError("Event loop is closed")
+        return 0
+
+    cdef int check_call(self, object callback, str method) except -1:
+        self._check_callback(callback, method)
+        return 0
+
+    def _is_forked_copy(self):
+        return forks != self.fork_generation
+
+    cdef int check_not_forked(self) except -1:
+        if forks != self.fork_generation:
+            raise ForkedLoopError(
+                "this loop was made before a fork and is used in the child: its kernel "
+                "objects belong to the parent. Make a new loop here, or start the child "
+                "with the 'spawn' method")
+        return 0
+
+    # -- letters --------------------------------------------------------------
+
+    def post(self, message):
+        """Have ``message.deliver()`` called on the loop's thread; from any thread.
+
+        If the loop closes before that, ``message.refuse()`` is called instead.
+
+        Raises:
+            LoopStoppedError: the loop takes no more; neither will be called.
+        """
+        cdef Letter letter = Letter.__new__(Letter)
+        letter.message = message
+        if not self.inbox.put(letter):
+            raise LoopStoppedError(f"{self!r} takes no more messages: it has stopped")
+
+    def close_inbox(self):
+        """Take no more calls from other threads and refuse what is waiting."""
+        for item in self.inbox.close():
+            if isinstance(item, Letter):
+                (<Letter> item).message.refuse()
+
+    # -- readers and writers --------------------------------------------------
+
+    cdef FdCallbacks callbacks_for(self, object fileobj):
+        cdef FdCallbacks callbacks
+        fd = descriptor_of(fileobj)
+        callbacks = self.fd_callbacks.get(fd)
+        if callbacks is None:
+            callbacks = FdCallbacks.__new__(FdCallbacks)
+            callbacks.fd = fd
+        return callbacks
+
+    def _add_reader(self, fd, callback, *args):
+        cdef FdCallbacks callbacks
+        self.check_open()
+        callbacks = self.callbacks_for(fd)
+        handle = self._new_fd_handle(callback, args)
+        before, callbacks.reader = callbacks.reader, handle
+        try:
+            self.interest_changed(callbacks)
+        except BaseException:
+            callbacks.reader = before
+            raise
+        self.fd_callbacks[callbacks.fd] = callbacks
+        if before is not None:
+            before.cancel()
+        return handle
+
+    def _add_writer(self, fd, callback, *args):
+        cdef FdCallbacks callbacks
+        self.check_open()
+        callbacks = self.callbacks_for(fd)
+        handle = self._new_fd_handle(callback, args)
+        before, callbacks.writer = callbacks.writer, handle
+        try:
+            self.interest_changed(callbacks)
+        except BaseException:
+            callbacks.writer = before
+            raise
+        self.fd_callbacks[callbacks.fd] = callbacks
+        if before is not None:
+            before.cancel()
+        return handle
+
+    def _remove_reader(self, fd):
+        cdef FdCallbacks callbacks
+        if self._closed:
+            return False
+        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        if callbacks is None or callbacks.reader is None:
+            return False
+        handle, callbacks.reader = callbacks.reader, None
+        self._interest_lost(callbacks)
+        handle.cancel()
+        return True
+
+    def _remove_writer(self, fd):
+        cdef FdCallbacks callbacks
+        if self._closed:
+            return False
+        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        if callbacks is None or callbacks.writer is None:
+            return False
+        handle, callbacks.writer = callbacks.writer, None
+        self._interest_lost(callbacks)
+        handle.cancel()
+        return True
+
+    def _interest_lost(self, FdCallbacks callbacks):
+        if callbacks.reader is None and callbacks.writer is None:
+            del self.fd_callbacks[callbacks.fd]
+        self.interest_changed(callbacks)
+
+    def _new_fd_handle(self, callback, args):
+        if self._debug:
+            return events.Handle(callback, args, self, None)
+        return new_handle(self, callback, args, None)
+
+    def _ensure_fd_no_transport(self, fd):
+        fileno = fd
+        if not isinstance(fileno, int):
+            try:
+                fileno = int(fileno.fileno())
+            except (AttributeError, TypeError, ValueError):
+                raise ValueError(f"Invalid file object: {fd!r}") from None
+        stream = self.streams_by_fd.get(fileno)
+        transport = None if stream is None else stream.transport
+        if transport is None:
+            # asyncio's datagram transports keep themselves here.
+            transport = self._transports.get(fileno)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(
+                f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    # -- the end --------------------------------------------------------------
+
+    def _drop_everything(self):
+        """Forget readers, writers, ready callbacks and timers; the loop is closing."""
+        cdef FdCallbacks callbacks
+        for callbacks in list(self.fd_callbacks.values()):
+            callbacks.reader = callbacks.writer = None
+            self._interest_lost(callbacks)
+        self.timers.clear()
+        while self.ready_count:
+            item = <object> self.ready[self.first_ready]
+            Py_DECREF(item)
+            self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
+            self.ready_count -= 1
+        self.ending.clear()
+        self.leavers.clear()
+        self.after_leavers.clear()
+
+    def _count(self):
+        """The counters that every engine has."""
+        cdef Counters *c = &self.counted
+        return {
+            "turns": c.turns,
+            "callbacks": c.callbacks,
+            "timers": c.timers,
+            "busy_s": c.busy_ns * 1e-9,
+            "bytes_in": c.bytes_in,
+            "bytes_out": c.bytes_out,
+            "receives": c.receives,
+            "direct_sends": c.direct_sends,
+            "ring_sends": c.ring_sends,
+            "accepts": c.accepts,
+            "moves_in": c.moves_in,
+            "moves_out": c.moves_out,
+            "enobufs": c.enobufs,
+            "connections": len(self.streams_by_fd),
+        }
+
+
+cdef int descriptor_of(object fileobj) except -1:
+    """asyncio's own rule, and its errors, for what may be watched."""
+    if isinstance(fileobj, int):
+        fd = fileobj
+    else:
+        try:
+            fd = int(fileobj.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd

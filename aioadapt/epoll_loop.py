@@ -1,0 +1,18 @@
+"""EpollEventLoop: asyncio on epoll(7)."""
+
+from __future__ import annotations
+
+from ._stream.listener import ReadinessListener
+from ._stream.readiness import ReadinessTurn
+from .native_loop import NativeLoop
+
+
+class EpollEventLoop(ReadinessTurn, NativeLoop):  # type: ignore[misc]
+    """An asyncio event loop that waits for readiness.
+
+    Best for few connections; runs on every Linux.  Can be given to asyncio as
+    a loop factory: ``asyncio.Runner(loop_factory=aioadapt.EpollEventLoop)``.
+    """
+
+    _listener_type = ReadinessListener
+    _engine_name = "epoll"

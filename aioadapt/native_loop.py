@@ -1,0 +1,262 @@
+"""What both loops are above the turn: an asyncio selector loop with other transports.
+
+Set-up of connections and servers, name resolution, executors, subprocesses,
+pipes, datagrams, signals, TLS and debug mode stay asyncio's own code.  It
+reaches the kernel through ``_add_reader`` and its three brothers, which are
+the turn's, and through the few hooks overridden here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import socket
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from ._stream.listener import adopt
+from ._stream.transport import StreamTransport, connect_stream
+from .errors import LoopStoppedError
+from .stats import LoopStats
+from .stdlib_private import SSLProtocol
+
+if TYPE_CHECKING:
+    from ._stream.stream import Released, Stream
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+class FdCallbacksView(selectors.BaseSelector):
+    """What asyncio's own transports may ask of a selector: is a descriptor watched?
+
+    Waiting is the turn's business, so the rest of a selector is not here.
+    """
+
+    def __init__(self, callbacks: dict[int, Any]) -> None:
+        self._callbacks = callbacks
+
+    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
+        callbacks = self._callbacks[fileobj]
+        events = 0
+        if callbacks.reader is not None:
+            events |= selectors.EVENT_READ
+        if callbacks.writer is not None:
+            events |= selectors.EVENT_WRITE
+        return selectors.SelectorKey(fileobj, callbacks.fd, events, None)
+
+    def get_map(self) -> dict[Any, selectors.SelectorKey]:
+        return {fd: self.get_key(fd) for fd in self._callbacks}
+
+    def close(self) -> None:
+        pass
+
+    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+        raise NotImplementedError("use loop.add_reader or loop.add_writer")
+
+    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
+        raise NotImplementedError("use loop.remove_reader or loop.remove_writer")
+
+    def select(self, timeout: float | None = None) -> list[Any]:
+        raise NotImplementedError("the loop waits by itself")
+
+
+class NativeLoop(asyncio.SelectorEventLoop):
+    """The part that EpollEventLoop and UringEventLoop share; a Turn comes before it."""
+
+    #: What serves a listening socket, and how ``LoopStats`` calls the engine.
+    _listener_type: Any
+    _engine_name: str
+
+    #: Give every plain server connection a watcher of its HTTP/1 messages.
+    #: Only a watched connection can move.  To be set before connections are made.
+    watch_http1 = False
+
+    # The Turn's, named for the type checker.
+    streams_by_fd: dict[int, Stream]
+    listeners: dict[int, Any]
+    fd_callbacks: dict[int, Any]
+    post: Callable[[Any], None]
+    close_inbox: Callable[[], None]
+    after_releases: Callable[[Callable[[], None]], None]
+    _count: Callable[[], dict[str, Any]]
+    _engine_counts: Callable[[], dict[str, Any]]
+    _close_engine: Callable[[], None]
+    _abandon_engine: Callable[[], None]
+    _drop_everything: Callable[[], None]
+    _is_forked_copy: Callable[[], bool]
+    _submit: Callable[[], None]
+
+    def __init__(self) -> None:
+        super().__init__(FdCallbacksView(self.fd_callbacks))
+
+    # -- waking: an eventfd, and a socket pair only for signals ---------------
+
+    def _make_self_pipe(self) -> None:
+        self._ssock: socket.socket | None = None
+        self._csock: socket.socket | None = None
+
+    def _close_self_pipe(self) -> None:
+        if self._ssock is not None and self._csock is not None:
+            self._remove_reader(self._ssock.fileno())
+            self._ssock.close()
+            self._csock.close()
+            self._ssock = self._csock = None
+
+    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+        """See asyncio's documentation."""
+        if self._csock is None and not self.is_closed():
+            # Python writes signal numbers as single bytes, which an eventfd
+            # does not take.
+            super()._make_self_pipe()
+        super().add_signal_handler(sig, callback, *args)
+
+    # -- connections ----------------------------------------------------------
+
+    def _new_transport(self, stream: Stream) -> StreamTransport:
+        return StreamTransport(stream)
+
+    def _make_socket_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+    ) -> StreamTransport:
+        self._ensure_fd_no_transport(sock)
+        return connect_stream(self, sock, protocol, waiter, extra, server)
+
+    def _make_ssl_transport(
+        self,
+        rawsock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        sslcontext: Any,
+        waiter: asyncio.Future[None] | None = None,
+        *,
+        server_side: bool = False,
+        server_hostname: str | None = None,
+        extra: dict[str, Any] | None = None,
+        server: asyncio.Server | None = None,
+        ssl_handshake_timeout: float | None = None,
+        ssl_shutdown_timeout: float | None = None,
+    ) -> asyncio.Transport:
+        self._ensure_fd_no_transport(rawsock)
+        tls = SSLProtocol(
+            self,
+            protocol,
+            sslcontext,
+            waiter,
+            server_side,
+            server_hostname,
+            ssl_handshake_timeout=ssl_handshake_timeout,
+            ssl_shutdown_timeout=ssl_shutdown_timeout,
+        )
+        connect_stream(self, rawsock, tls, None, extra, server)
+        return tls._app_transport
+
+    # -- servers --------------------------------------------------------------
+
+    def _start_serving(
+        self,
+        protocol_factory: ProtocolFactory,
+        sock: socket.socket,
+        sslcontext: Any = None,
+        server: asyncio.Server | None = None,
+        backlog: int = 100,
+        *timeouts: float | None,
+    ) -> None:
+        listener = self._listener_type(
+            self, sock, protocol_factory, server, sslcontext, backlog, timeouts
+        )
+        self.listeners[sock.fileno()] = listener
+        listener.resume()
+
+    def _stop_serving(self, sock: socket.socket) -> None:
+        listener = self.listeners.pop(sock.fileno(), None)
+        if listener is not None:
+            listener.pause()
+        sock.close()
+
+    def serving_on(self, sockname: Any) -> tuple[ProtocolFactory, asyncio.Server] | None:
+        """The plain server of this loop that listens on a local address, if there is one."""
+        for listener in list(self.listeners.values()):
+            if listener.sslcontext is None and _listens_on(listener.sock, sockname):
+                return listener.protocol_factory, listener.server
+        return None
+
+    # -- moving ---------------------------------------------------------------
+
+    def streams(self) -> list[Stream]:
+        """Every connection that the loop serves now; from any thread."""
+        return list(self.streams_by_fd.values())
+
+    def adopt(
+        self, released: Released, protocol_factory: ProtocolFactory, server: asyncio.Server
+    ) -> Stream:
+        """Serve a connection that another loop has let go of.
+
+        A protocol is made, told of the connection, given what nobody has seen
+        yet, and only then the socket is read from.
+
+        Raises:
+            LoopStoppedError: this loop is closed.
+            Exception: what the factory raises.  The descriptor is still the
+                caller's in either case.
+        """
+        if self.is_closed():
+            raise LoopStoppedError(f"{self!r} is closed and adopts no connection")
+        return adopt(self, released, protocol_factory, server)
+
+    def submit_reads(self) -> None:
+        """Have the kernel know of every read that was armed in this turn."""
+        self._submit()
+
+    # -- counting and ending --------------------------------------------------
+
+    def stats(self) -> LoopStats:
+        """What was counted so far; from any thread."""
+        return LoopStats(engine=self._engine_name, **self._count(), **self._engine_counts())
+
+    def close(self) -> None:
+        """Have the kernel let go of everything, then close as asyncio does.
+
+        Connections that are still open become their transports' own: they
+        close when the transport is collected, with a ResourceWarning.
+
+        Raises:
+            RuntimeError: the loop is running.
+            WrongThreadError: an io_uring with operations in flight can be
+                closed only on the thread that ran it, while that is alive.
+        """
+        if self.is_running():
+            raise RuntimeError("Cannot close a running event loop")
+        if self.is_closed():
+            return
+        if self._is_forked_copy():
+            self._abandon_engine()
+            self._ssock = self._csock = None
+            self._signal_handlers: dict[int, Any] = {}
+        else:
+            self._close_self_pipe()
+            for listener in list(self.listeners.values()):
+                listener.pause()
+            self.listeners.clear()
+            streams = self.streams()
+            for stream in streams:
+                stream.silence()
+            self.close_inbox()
+            self._drop_everything()
+            self._close_engine()
+            for stream in streams:
+                stream.abandon()
+        super().close()
+
+
+def _listens_on(listening: socket.socket, sockname: Any) -> bool:
+    own = listening.getsockname()
+    if own == sockname:
+        return True
+    if listening.family not in (socket.AF_INET, socket.AF_INET6) or not sockname:
+        return False
+    return own[0] in ("0.0.0.0", "::") and own[1] == sockname[1]

@@ -1,0 +1,55 @@
+"""The private parts of the standard library that the loops rely on.
+
+Nowhere else is one named.  tests/test_stdlib_private.py looks for each on
+every Python it runs on, so that a new Python fails there and not in a user's
+program.
+"""
+
+from asyncio import base_events, constants, format_helpers, futures, sslproto, trsock
+from collections.abc import Callable
+from typing import Any
+
+#: SSLProtocol speaks TLS over any transport; its ``_app_transport`` is what
+#: the application sees.
+SSLProtocol = sslproto.SSLProtocol
+
+#: ``get_extra_info("socket")``: a socket that cannot be used to take bytes away.
+TransportSocket = trsock.TransportSocket
+
+#: What the waiter of ``create_connection`` is told.
+set_result_unless_cancelled: Callable[[Any, Any], None] = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
+
+#: How ``loop.sendfile`` is to treat our transports.
+SENDFILE_MODE: Any = constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
+
+#: Writes after the connection is lost that pass in silence.
+SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+
+#: Seconds until accepting is tried again after running out of descriptors.
+ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
+
+#: Server._attach and _detach name the transport since 3.13 (or are asked to
+#: by a later 3.12), so that close_clients knows it.
+SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
+
+
+def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> str:
+    """``f(1, 2) at file.py:3``, as asyncio's reports write it (3.13+: no arguments)."""
+    return str(format_helpers._format_callback_source(callback, args))  # type: ignore[attr-defined]
+
+
+def report_slow(handle: Any, took_s: float) -> None:
+    """Debug mode's warning about a callback that held up the loop."""
+    base_events.logger.warning(
+        "Executing %s took %.3f seconds",
+        base_events._format_handle(handle),  # type: ignore[attr-defined]
+        took_s,
+    )
+
+
+def report_slow_read(loop: Any, transport: Any, took_s: float) -> None:
+    """Debug mode's warning about a protocol that held up the loop."""
+    if took_s >= loop.slow_callback_duration:
+        base_events.logger.warning(
+            "Executing %r reading took %.3f seconds", transport, took_s
+        )

@@ -1,0 +1,22 @@
+"""UringEventLoop: asyncio on io_uring(7)."""
+
+from __future__ import annotations
+
+from ._stream.completion import CompletionTurn
+from ._stream.listener import CompletionListener
+from .native_loop import NativeLoop
+
+
+class UringEventLoop(CompletionTurn, NativeLoop):  # type: ignore[misc]
+    """An asyncio event loop that waits for completions.
+
+    Best for many connections.  Its ring is made when the loop first runs, on
+    the thread that runs it.
+
+    Raises:
+        UringUnavailableError: this kernel or sandbox allows no io_uring; the
+            message says which of them and what to do.
+    """
+
+    _listener_type = CompletionListener
+    _engine_name = "uring"
