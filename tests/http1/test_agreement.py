@@ -1,0 +1,102 @@
+"""The watcher beside real parsers: generated streams, cut and interleaved at random."""
+
+import random
+from collections.abc import Iterator
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from aioadapt._http1.exchange import Exchange
+
+from .conversations import Conversation, answers, examples, requests
+from .guests import GUESTS, Answer
+from .mutations import broken_requests
+
+seeds = st.integers(0, 2**32)
+
+
+def converse(
+    talk: Conversation, sent: bytes, replies: list[Answer], choices: random.Random
+) -> Iterator[None]:
+    """Cut and interleave at random, but as it can happen: a guest answers only
+    requests it knows, one after the other, and writes what it has answered.
+    It may answer before the request's body is here."""
+    replies = list(replies)
+    while True:
+        n = choices.choice([1, 2, 3, 7, 40, 400])
+        can_answer = talk.guest.has_unanswered and len(replies) > 0
+        if sent and (choices.random() < 0.6 or not (talk.unwritten or can_answer)):
+            talk.client_sends(sent[:n])
+            sent = sent[n:]
+        elif talk.unwritten:
+            talk.guest_writes(n)
+        elif can_answer:
+            talk.guest_answers(replies.pop(0))
+        else:
+            return
+        yield
+
+
+@pytest.mark.parametrize("kind", GUESTS)
+@examples(200)
+@given(turns=st.lists(st.tuples(requests(), answers), max_size=4), seed=seeds)
+def test_quiet_is_exactly_when_a_real_parser_is_at_rest(
+    kind: str, turns: list[tuple[bytes, Answer]], seed: int
+) -> None:
+    talk = Conversation(GUESTS[kind]())
+    sent = b"".join(request for request, _ in turns)
+    replies = [answer for _, answer in turns]
+
+    for _ in converse(talk, sent, replies, random.Random(seed)):
+        assert talk.exchange.quiet == talk.at_rest, talk.exchange
+        assert not talk.exchange.opaque, talk.exchange
+        if kind == "httptools":
+            assert talk.exchange.requests == talk.guest.begun
+
+    assert talk.exchange.quiet
+    assert talk.exchange.requests == talk.guest.begun == len(turns)
+    assert talk.exchange.responses == len(turns)
+
+
+@pytest.mark.parametrize("kind", GUESTS)
+@examples(500)
+@given(
+    sent=broken_requests,
+    replies=st.lists(answers, max_size=5),
+    seed=seeds,
+    answers_refused_requests=st.booleans(),
+)
+def test_quiet_is_never_while_a_real_parser_holds_bytes_or_has_refused_some(
+    kind: str,
+    sent: bytes,
+    replies: list[Answer],
+    seed: int,
+    answers_refused_requests: bool,
+) -> None:
+    talk = Conversation(
+        GUESTS[kind](), answers_refused_requests=answers_refused_requests
+    )
+    for _ in converse(talk, sent, replies, random.Random(seed)):
+        assert talk.at_rest or not talk.exchange.quiet, talk.exchange
+
+
+@examples(200)
+@given(sent=broken_requests, seed=seeds)
+def test_how_the_bytes_are_cut_changes_nothing(sent: bytes, seed: int) -> None:
+    choices = random.Random(seed)
+    for length in {choices.randint(0, len(sent)), len(sent)}:
+        whole, bytewise, cut = Exchange(), Exchange(), Exchange()
+        whole.inbound(sent[:length])
+        for i in range(length):
+            bytewise.inbound(sent[i : i + 1])
+        at = 0
+        while at < length:
+            n = min(choices.choice([0, 1, 2, 5, 20, 100]), length - at)
+            cut.inbound(sent[at : at + n])
+            at += n
+        assert state(whole) == state(bytewise) == state(cut)
+
+
+def state(exchange: Exchange) -> tuple[object, ...]:
+    return exchange.requests, exchange.responses, exchange.quiet, exchange.why
