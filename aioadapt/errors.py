@@ -9,6 +9,10 @@ class UringUnavailableError(AioadaptError, OSError):
     """io_uring cannot be used here; the message says why and what to do."""
 
 
+class UnknownEngineError(AioadaptError, ValueError):
+    """An engine was asked for that aioadapt does not have; the message lists those it has."""
+
+
 class WrongThreadError(AioadaptError, RuntimeError):
     """Something that belongs to one thread was used on another."""
 
