@@ -15,11 +15,22 @@ from .errors import (
 from .support import UringSupport, uring_support
 
 if TYPE_CHECKING:
-    from .policy import EventLoopPolicy
+    from .policy import EventLoopPolicy as EventLoopPolicy
+else:
 
+    def __getattr__(name):
+        # asyncio warns of its policies from Python 3.14 on: only who asks for
+        # ours shall hear it.
+        if name == "EventLoopPolicy":
+            from .policy import EventLoopPolicy
+
+            return EventLoopPolicy
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+# Without EventLoopPolicy: "import *" must neither warn nor, from Python 3.16 on, fail.
 __all__ = [
     "AioadaptError",
-    "EventLoopPolicy",
     "ForkedLoopError",
     "LoopStoppedError",
     "MigrationOrderError",
@@ -32,13 +43,3 @@ __all__ = [
     "run",
     "uring_support",
 ]
-
-
-def __getattr__(name: str) -> object:
-    # asyncio warns of its policies from Python 3.14 on: only who asks for
-    # ours shall hear it.
-    if name == "EventLoopPolicy":
-        from .policy import EventLoopPolicy
-
-        return EventLoopPolicy
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

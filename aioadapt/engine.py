@@ -41,6 +41,13 @@ def run(
         UringUnavailableError: *engine* is ``"uring"`` and io_uring is not to be had.
         RuntimeError: a loop is running on this thread already.
     """
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        pass
+    else:
+        # Before a loop is made: a Runner cannot close one while another runs.
+        raise RuntimeError("aioadapt.run() cannot be called from a running event loop")
     with asyncio.Runner(
         debug=debug, loop_factory=partial(new_event_loop, engine)
     ) as runner:
@@ -82,11 +89,11 @@ def install(engine: str | None = None) -> None:
     """
     from .policy import EventLoopPolicy
 
-    asyncio.set_event_loop_policy(EventLoopPolicy(engine))
+    asyncio.set_event_loop_policy(EventLoopPolicy(engine))  # type: ignore[deprecated]
 
 
 def engine_name(engine: str | None) -> str:
-    """The engine that is meant: *engine* if given, else the environment's, else ``"auto"``."""
+    """*engine* if given, else the environment's, else ``"auto"``; checked."""
     if engine is not None:
         name, origin = engine, "the argument `engine`"
     else:
@@ -103,7 +110,7 @@ def engine_name(engine: str | None) -> str:
 
 
 def _factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loops of this engine, here.  The loops are imported only when wanted."""
+    """What makes the loops of this engine here; each is imported only when wanted."""
     if name != "epoll":
         refusal = uring_refusal()
         if refusal is None:

@@ -10,7 +10,7 @@ class UringUnavailableError(AioadaptError, OSError):
 
 
 class UnknownEngineError(AioadaptError, ValueError):
-    """An engine was asked for that aioadapt does not have; the message lists those it has."""
+    """There is no engine of that name; the message lists those there are."""
 
 
 class WrongThreadError(AioadaptError, RuntimeError):

@@ -4,12 +4,13 @@ Imported only when asked for: from Python 3.14 on the mere sight of asyncio's
 base class warns, and in 3.16 it is gone, and this file with it.
 """
 
-from asyncio import AbstractEventLoop, DefaultEventLoopPolicy
+import asyncio
 
 from .engine import engine_name, new_event_loop
 
 
-class EventLoopPolicy(DefaultEventLoopPolicy):
+# By attribute: "from asyncio import ..." looks twice, and would warn twice.
+class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
     """A policy whose new loops are ours; all else is asyncio's default policy.
 
     Args:
@@ -26,5 +27,5 @@ class EventLoopPolicy(DefaultEventLoopPolicy):
     def __repr__(self) -> str:
         return f"<aioadapt.EventLoopPolicy: new loops of engine {self.engine!r}>"
 
-    def new_event_loop(self) -> AbstractEventLoop:
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return new_event_loop(self.engine)

@@ -30,11 +30,12 @@ def uring_support() -> UringSupport:
     Returns:
         The verdict, with its reason.  A refusal is an answer: nothing is raised.
     """
-    refusal = uring_refusal()
+    found = findings()
+    refusal = explain_findings(found)
     return UringSupport(
         available=refusal is None,
         reason="" if refusal is None else refusal.reason,
-        features=findings().features,
+        features=found.features,
     )
 
 

@@ -33,7 +33,7 @@ CAP_SYS_ADMIN = 21
 
 
 class Cause(enum.Enum):
-    SECCOMP = "a seccomp filter, as container engines install it, answers in the kernel's stead"
+    SECCOMP = "a seccomp filter, as container engines install it, answers first"
     SYSCTL = "the administrator has switched io_uring off"
     SECURITY_MODULE = "neither sysctl nor seccomp: a security module such as SELinux"
     NO_IO_URING = "this kernel, or the sandbox that plays it, has no io_uring"
@@ -76,7 +76,7 @@ class Refusal:
 
 
 def _read(path: str) -> str:
-    with open(path, encoding="ascii", errors="replace") as file:
+    with open(path, encoding="utf-8", errors="replace") as file:
         return file.read()
 
 
