@@ -3,6 +3,10 @@
 from libc.stdint cimport uint32_t, uint64_t
 from posix.time cimport timespec
 
+cdef extern from "<errno.h>":
+    enum:
+        ECANCELED                    # missing from libc.errno
+
 cdef extern from "<sys/epoll.h>" nogil:
     ctypedef union epoll_data_t:
         void *ptr

@@ -11,9 +11,8 @@ again through ``wants_to_read`` and ``is_letting_go``: what is wanted is
 written down, and every last completion looks at it.
 """
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
-from cpython.bytes cimport PyBytes_FromStringAndSize
-from libc.errno cimport EAGAIN, EBADF, ECANCELED, EINTR, ENOBUFS, EPERM, errno
+
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, EPERM, errno
 from libc.string cimport memset
 
 from aioadapt._kernel.liburing cimport (
@@ -27,10 +26,10 @@ from aioadapt._kernel.liburing cimport (
     io_uring_prep_send,
     io_uring_prep_sendmsg,
     io_uring_sqe,
-    io_uring_sqe_set_flags,
 )
 from aioadapt._kernel.linux cimport (
     AF_UNIX,
+    ECANCELED,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
     POLLIN,
@@ -258,7 +257,7 @@ cdef class RecvOp(Op):
             io_uring_prep_recv_multishot(sqe, self.fd, NULL, 0, 0)
         else:
             io_uring_prep_recv(sqe, self.fd, NULL, 0, 0)
-        io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
+        sqe.flags = IOSQE_BUFFER_SELECT
         sqe.buf_group = 0
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:

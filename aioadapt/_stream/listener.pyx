@@ -12,7 +12,6 @@ delayed acknowledgement when a response leaves in two parts.
 from cpython.contextvars cimport PyContext_Copy, PyContext_Enter, PyContext_Exit
 from libc.errno cimport (
     EAGAIN,
-    ECANCELED,
     ECONNABORTED,
     EINTR,
     EINVAL,
@@ -31,6 +30,7 @@ from aioadapt._http1.exchange cimport Exchange
 from aioadapt._kernel.addresses cimport address_of, peer_address
 from aioadapt._kernel.liburing cimport io_uring_prep_multishot_accept, io_uring_sqe
 from aioadapt._kernel.linux cimport (
+    ECANCELED,
     EPOLLIN,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,

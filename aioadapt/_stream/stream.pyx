@@ -288,7 +288,7 @@ cdef class Stream(Leaver):
     cdef int deliver_held_soon(self) except -1:
         if self.held or self.held_end != 0:
             self.turn.push_ready(
-                new_handle(self.turn, self._deliver_held, (), self.context))
+                new_handle(self.turn, self._deliver_held, (), None))
         return 0
 
     def _deliver_held(self):

@@ -155,7 +155,7 @@ def connect_stream(loop, sock, protocol, waiter, extra, server):
         stream.peername_known = extra.get("peername")
     if stream.peername_known is None:
         stream.peername_known = peer_address(stream.fd)
-    stream.turn.push_ready(new_handle(loop, stream.open, (waiter,), stream.context))
+    stream.turn.push_ready(new_handle(loop, stream.open, (waiter,), None))
     return stream.transport
 
 

@@ -103,7 +103,6 @@ cdef class Handle:
         return f"<{' '.join(self.words())}>"
 
 
-@cython.freelist(256)
 cdef class TimerHandle(Handle):
     """What ``call_later`` and ``call_at`` return."""
 
