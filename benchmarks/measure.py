@@ -2,9 +2,9 @@
 
 CPU comes from the scheduler (``/proc/PID/task/*/schedstat``), in nanoseconds
 and for every thread, io_uring's kernel workers included.  The clock-tick
-counters in ``/proc/PID/stat`` are a hundred thousand times coarser.  Read it
-while the process sleeps: for a running thread the figure is as old as its last
-scheduler tick.
+counters in ``/proc/PID/stat`` are a million times coarser.  Read it while the
+process sleeps (:func:`asleep`): for a running thread the figure is as old as
+its last scheduler tick.
 """
 
 from __future__ import annotations
@@ -56,6 +56,15 @@ def usage(pid: int) -> Usage:
     # The command, second field, is in parentheses and may hold anything.
     after_command = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return Usage(cpu_ns, waited_ns, faults=int(after_command[7]))
+
+
+def asleep(pid: int) -> bool:
+    """No thread of it runs or waits for a core."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            states.append((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return "R" not in states
 
 
 @contextlib.contextmanager
