@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from benchmarks import contest, micro
@@ -23,7 +24,8 @@ def names(text: str) -> list[str]:
     for name in found:
         if name not in known and ":" not in name:
             raise argparse.ArgumentTypeError(
-                f"unknown server {name!r}: it is one of {', '.join(known)}, or module:factory"
+                f"unknown server {name!r}: it is one of {', '.join(known)}, "
+                "or module:factory"
             )
     return found
 
@@ -34,41 +36,56 @@ def counts(text: str) -> list[int]:
     except ValueError:
         found = []
     if not found or min(found) < 1:
-        raise argparse.ArgumentTypeError(f"not a whole number above 0, or several: {text!r}")
+        raise argparse.ArgumentTypeError(
+            f"not a whole number above 0, or several: {text!r}"
+        )
     return found
+
+
+def list_of(known: Iterable[str]) -> str:
+    return f"names separated by commas: {', '.join(known)}, or module:factory"
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Peers side by side, and the C limit. What the figures mean and how they "
-        "are taken stands in benchmarks/README.md.",
+        description="Peers side by side, and the C limit. What the figures mean and "
+        "how they are taken stands in benchmarks/README.md.",
     )
     commands = top.add_subparsers(dest="command", required=True)
     echo = commands.add_parser("echo", help="server CPU per TCP echo")
-    http = commands.add_parser("http", help="server CPU per request to uvicorn with httptools")
+    http = commands.add_parser(
+        "http", help="server CPU per request to uvicorn with httptools"
+    )
     small = commands.add_parser("micro", help="CPU per call_soon, timer, task, wake-up")
 
     echo.add_argument(
         "--servers",
         type=names,
         default=names("epoll,uring,uvloop,asyncio,c-epoll,c-uring"),
-        help=f"names separated by commas: {', '.join([*LOOPS, *C_SERVERS])}, or module:factory",
+        help=list_of([*LOOPS, *C_SERVERS]),
     )
     echo.add_argument("--bytes", type=counts, default=[64], help="one size or several")
-    echo.add_argument("--mode", choices=MODES, default="protocol", help="how the echo is written")
+    echo.add_argument(
+        "--mode", choices=MODES, default="protocol", help="how the echo is written"
+    )
     for command in (http, small):
         command.add_argument(
             "--servers",
             type=names,
             default=names("epoll,uring,uvloop,asyncio"),
-            help=f"names separated by commas: {', '.join(LOOPS)}, or module:factory",
+            help=list_of(LOOPS),
         )
     for command, connections in ((echo, [256]), (http, [64])):
         command.add_argument(
-            "--connections", type=counts, default=connections, help="one number or several"
+            "--connections",
+            type=counts,
+            default=connections,
+            help="one number or several",
         )
-        command.add_argument("--seconds", type=float, default=2.0, help="of each window")
+        command.add_argument(
+            "--seconds", type=float, default=2.0, help="of each window"
+        )
         command.add_argument("--client-core", type=int, default=1)
         command.add_argument(
             "--retakes",
@@ -78,9 +95,13 @@ def parser() -> argparse.ArgumentParser:
         )
     for command in (echo, http, small):
         command.add_argument("--rounds", type=int, default=5)
-        command.add_argument("--reference", default="uvloop", help="what ratios are taken to")
+        command.add_argument(
+            "--reference", default="uvloop", help="what ratios are taken to"
+        )
         command.add_argument("--server-core", type=int, default=0)
-        command.add_argument("--json", type=Path, metavar="FILE", help="write every round there")
+        command.add_argument(
+            "--json", type=Path, metavar="FILE", help="write every round there"
+        )
     small.add_argument(
         "--only",
         action="append",
@@ -88,7 +109,9 @@ def parser() -> argparse.ArgumentParser:
         metavar="SCENARIO",
         help=f"may be given several times; of: {', '.join(SCENARIOS)}",
     )
-    small.add_argument("--scale", type=float, default=1.0, help="times the usual operations")
+    small.add_argument(
+        "--scale", type=float, default=1.0, help="times the usual operations"
+    )
     return top
 
 
@@ -129,7 +152,9 @@ def compete(options: argparse.Namespace) -> tuple[list[dict[str, object]], bool]
     return results, failed
 
 
-def compare_small_things(options: argparse.Namespace) -> tuple[list[dict[str, object]], bool]:
+def compare_small_things(
+    options: argparse.Namespace,
+) -> tuple[list[dict[str, object]], bool]:
     check_cores(options.server_core)
     outcome = micro.hold(
         options.servers,
@@ -156,7 +181,9 @@ def main() -> int:
     except KeyboardInterrupt:
         return 130
     if options.json is not None:
-        options.json.write_text(json.dumps({"machine": facts, "results": results}, indent=2) + "\n")
+        options.json.write_text(
+            json.dumps({"machine": facts, "results": results}, indent=2) + "\n"
+        )
     return 1 if failed else 0
 
 

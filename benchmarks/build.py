@@ -34,8 +34,8 @@ def program(name: str) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise BuildError(
-            f"cannot compile {source.name}: there is no C compiler named {compiler[0]!r} "
-            "(on Debian and Ubuntu: apt-get install gcc libc6-dev; or set CC)"
+            f"cannot compile {source.name}: no C compiler named {compiler[0]!r} is here "
+            "(Debian, Ubuntu: apt-get install gcc libc6-dev; or set CC)"
         )
     BUILD.mkdir(parents=True, exist_ok=True)
     # A run that is going on keeps its program, and a compiler that is
@@ -53,7 +53,6 @@ def program(name: str) -> Path:
             unfinished.replace(target)
             return target
         complaint = done.stderr.strip()
-    hint = ""
     if name == "c_echo_uring":
-        hint = "\nit needs liburing 2.3 or later (Debian, Ubuntu: apt-get install liburing-dev)"
-    raise BuildError(f"cannot compile {source.name}:\n{complaint}{hint}")
+        complaint += "\nit needs liburing 2.3 or later (apt-get install liburing-dev)"
+    raise BuildError(f"cannot compile {source.name}:\n{complaint}")

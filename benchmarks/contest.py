@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from statistics import median
 
 from benchmarks.build import BuildError
 from benchmarks.loops import NotInstalledError
@@ -47,7 +48,12 @@ def calm_round(name: str, scenario: Scenario, retakes: int) -> tuple[Round, int]
 
 
 def hold(
-    scenario: Scenario, names: Sequence[str], *, rounds: int, retakes: int, reference: str
+    scenario: Scenario,
+    names: Sequence[str],
+    *,
+    rounds: int,
+    retakes: int,
+    reference: str,
 ) -> Outcome:
     outcome = Outcome(scenario, reference, {name: [] for name in names})
     # Who is not here is found out before the first round, so that the rounds
@@ -130,7 +136,10 @@ def text(outcome: Outcome) -> str:
     notes = []
     for name, rounds in outcome.rounds.items():
         cpu = outcome.cpu(name)
-        faults = figure([one.faults_per_operation for one in rounds], []).median
+        faults = median([one.faults_per_operation for one in rounds])
+        operations_per_s = median([one.operations_per_s for one in rounds])
+        busy = median([one.busy_share for one in rounds])
+        first_answers_ms = median([one.first_answers_s for one in rounds]) * 1e3
         table.rows.append(
             [
                 name,
@@ -138,19 +147,27 @@ def text(outcome: Outcome) -> str:
                 f"{cpu.least:.2f}-{cpu.most:.2f}",
                 ratio_text(cpu.ratio),
                 f"{faults:.3f}",
-                f"{figure([one.operations_per_s for one in rounds], []).median:,.0f}",
-                f"{figure([one.busy_share for one in rounds], []).median:.0%}",
-                f"{figure([one.first_answers_s for one in rounds], []).median * 1e3:.1f} ms",
+                f"{operations_per_s:,.0f}",
+                f"{busy:.0%}",
+                f"{first_answers_ms:.1f} ms",
             ]
         )
         if max(one.faults_per_operation for one in rounds) > 0.1:
-            notes.append(f"{name}: page faults in its figure; see 'Page faults' in the README")
+            notes.append(
+                f"{name}: page faults in its figure; see 'Page faults' in the README"
+            )
         if starved := sum(one.least_per_connection == 0 for one in rounds):
-            notes.append(f"{name}: starved a connection in {starved} of {len(rounds)} rounds")
+            notes.append(
+                f"{name}: starved a connection in {starved} of {len(rounds)} rounds"
+            )
         if disturbed := sum(one.waited_share > DISTURBED_SHARE for one in rounds):
-            notes.append(f"{name}: {disturbed} of {len(rounds)} rounds disturbed by other work")
+            notes.append(
+                f"{name}: {disturbed} of {len(rounds)} rounds disturbed by other work"
+            )
     if outcome.retaken:
         notes.append(f"{outcome.retaken} disturbed rounds were taken again")
     notes += [f"{name}: skipped, {reason}" for name, reason in outcome.absent.items()]
     notes += [f"{name}: FAILED, {reason}" for name, reason in outcome.failed.items()]
-    return "\n".join([outcome.scenario.title, "", str(table), *([""] if notes else []), *notes])
+    return "\n".join(
+        [outcome.scenario.title, "", str(table), *([""] if notes else []), *notes]
+    )

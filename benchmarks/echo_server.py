@@ -55,7 +55,9 @@ class BufferedEcho(asyncio.BufferedProtocol):
         self.transport.write(bytes(self.buffer[:nbytes]))
 
 
-async def echo_stream(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def echo_stream(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)
@@ -70,7 +72,9 @@ async def serve(mode: str) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
     if mode == "streams":
-        server = await asyncio.start_server(echo_stream, "127.0.0.1", 0, backlog=BACKLOG)
+        server = await asyncio.start_server(
+            echo_stream, "127.0.0.1", 0, backlog=BACKLOG
+        )
     else:
         protocol = Echo if mode == "protocol" else BufferedEcho
         server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=BACKLOG)
@@ -81,8 +85,12 @@ async def serve(mode: str) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.echo_server", description=__doc__)
-    parser.add_argument("--loop", default="asyncio", help="a peer's name, or module:factory")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.echo_server", description=__doc__
+    )
+    parser.add_argument(
+        "--loop", default="asyncio", help="a peer's name, or module:factory"
+    )
     parser.add_argument("--mode", default="protocol", choices=MODES)
     options = parser.parse_args()
     try:

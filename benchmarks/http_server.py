@@ -1,6 +1,7 @@
-"""uvicorn with httptools on any event loop: ``python -m benchmarks.http_server --loop uvloop``.
+"""uvicorn with httptools on any event loop.
 
-Prints its port, and ends when its standard input does.
+``python -m benchmarks.http_server --loop uvloop``.  Prints its port, and
+ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -43,8 +44,12 @@ async def hello(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.http_server", description=__doc__)
-    parser.add_argument("--loop", default="asyncio", help="a peer's name, or module:factory")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.http_server", description=__doc__
+    )
+    parser.add_argument(
+        "--loop", default="asyncio", help="a peer's name, or module:factory"
+    )
     options = parser.parse_args()
     try:
         factory = factory_of(options.loop)

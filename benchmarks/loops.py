@@ -31,7 +31,9 @@ def factory_of(name: str) -> LoopFactory:
     module_name, colon, attribute = LOOPS.get(name, name).partition(":")
     if not colon:
         known = ", ".join(LOOPS)
-        raise ValueError(f"unknown loop {name!r}: it is one of {known}, or module:factory")
+        raise ValueError(
+            f"unknown loop {name!r}: it is one of {known}, or module:factory"
+        )
     try:
         module = importlib.import_module(module_name)
     except ModuleNotFoundError as error:

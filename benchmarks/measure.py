@@ -85,9 +85,13 @@ def pinned_to(core: int) -> Iterator[None]:
 def check_cores(*cores: int) -> None:
     allowed = os.sched_getaffinity(0)
     if len(set(cores)) < len(cores):
-        raise MeasureError("server and client need a core each: one would stand in for the other")
+        raise MeasureError(
+            "server and client need a core each: one would stand in for the other"
+        )
     if missing := sorted(set(cores) - allowed):
-        raise MeasureError(f"core {missing[0]} is not among this process's cores {sorted(allowed)}")
+        raise MeasureError(
+            f"core {missing[0]} is not among this process's cores {sorted(allowed)}"
+        )
 
 
 def allow_descriptors(count: int) -> None:
@@ -95,6 +99,8 @@ def allow_descriptors(count: int) -> None:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
     if wanted < count:
-        raise MeasureError(f"{count} descriptors are needed, and the hard limit is {hard}")
+        raise MeasureError(
+            f"{count} descriptors are needed, and the hard limit is {hard}"
+        )
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

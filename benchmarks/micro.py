@@ -38,7 +38,9 @@ class Outcome:
         return figure(mine, self.rounds.get(self.reference, {}).get(scenario, []))
 
 
-def measure(name: str, only: Sequence[str], scale: float, core: int) -> dict[str, float | str]:
+def measure(
+    name: str, only: Sequence[str], scale: float, core: int
+) -> dict[str, float | str]:
     if name in C_SERVERS:
         raise NotInstalledError("the C servers only echo")
     command = [sys.executable, "-m", "benchmarks.micro_worker", "--loop", name]
@@ -46,7 +48,12 @@ def measure(name: str, only: Sequence[str], scale: float, core: int) -> dict[str
     try:
         with pinned_to(core):
             done = subprocess.run(
-                command, cwd=ROOT, capture_output=True, text=True, timeout=PATIENCE_S, check=False
+                command,
+                cwd=ROOT,
+                capture_output=True,
+                text=True,
+                timeout=PATIENCE_S,
+                check=False,
             )
     except subprocess.TimeoutExpired:
         raise ServerError(f"was not done after {PATIENCE_S:g} s") from None
@@ -118,7 +125,9 @@ def text(outcome: Outcome) -> str:
         row = [scenario]
         for name in outcome.rounds:
             cpu = outcome.cpu(name, scenario)
-            row.append("-" if cpu is None else f"{cpu.median:.3f} ({ratio_text(cpu.ratio)})")
+            row.append(
+                "-" if cpu is None else f"{cpu.median:.3f} ({ratio_text(cpu.ratio)})"
+            )
         table.rows.append(row)
     notes = [f"in parentheses: the ratio to {outcome.reference}"]
     notes += [f"{name}: skipped, {reason}" for name, reason in outcome.absent.items()]

@@ -161,8 +161,12 @@ SCENARIOS: dict[str, tuple[Run, int]] = {
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.micro_worker", description=__doc__)
-    parser.add_argument("--loop", default="asyncio", help="a peer's name, or module:factory")
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.micro_worker", description=__doc__
+    )
+    parser.add_argument(
+        "--loop", default="asyncio", help="a peer's name, or module:factory"
+    )
     parser.add_argument("--only", action="append", choices=list(SCENARIOS))
     parser.add_argument("--scale", type=float, default=1.0)
     options = parser.parse_args()

@@ -46,10 +46,16 @@ class Scenario:
 
     @property
     def title(self) -> str:
-        connections = f"{self.connections} connection{'s' if self.connections > 1 else ''}"
+        connections = (
+            f"{self.connections} connection{'s' if self.connections > 1 else ''}"
+        )
         if self.kind == "http":
             return f"uvicorn with httptools, {connections}"
-        how = {"protocol": "", "buffered": " by BufferedProtocol", "streams": " by streams"}
+        how = {
+            "protocol": "",
+            "buffered": " by BufferedProtocol",
+            "streams": " by streams",
+        }
         return f"TCP echo of {self.request_bytes} bytes{how[self.mode]}, {connections}"
 
 
@@ -102,7 +108,9 @@ def server_command(name: str, kind: str, mode: str) -> list[str]:
 
 
 @contextlib.contextmanager
-def child(command: list[str], core: int) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
+def child(
+    command: list[str], core: int
+) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
     """A process on one core, and what it says on its error output.
 
     On the way out its input ends, and it should too; a process that does not
@@ -141,7 +149,9 @@ def read_line(process: subprocess.Popen[str], timeout_s: float) -> str:
 
 
 @contextlib.contextmanager
-def running_server(name: str, scenario: Scenario) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def running_server(
+    name: str, scenario: Scenario
+) -> Iterator[tuple[subprocess.Popen[str], int]]:
     command = server_command(name, scenario.kind, scenario.mode)
     with child(command, scenario.server_core) as (process, errors):
         line = read_line(process, START_STOP_S)
@@ -156,7 +166,9 @@ def running_server(name: str, scenario: Scenario) -> Iterator[tuple[subprocess.P
             yield process, int(line)
         except ServerError as error:
             complaint = last_line(errors)
-            raise ServerError(f"{error} ({complaint})" if complaint else str(error)) from error
+            raise ServerError(
+                f"{error} ({complaint})" if complaint else str(error)
+            ) from error
 
 
 def last_line(errors: IO[str]) -> str:
@@ -166,13 +178,18 @@ def last_line(errors: IO[str]) -> str:
 
 def client_command(port: int, scenario: Scenario) -> list[str]:
     command = [str(program("echo_client")), f"--port={port}"]
-    command += [f"--connections={scenario.connections}", f"--seconds={scenario.seconds}"]
+    command += [
+        f"--connections={scenario.connections}",
+        f"--seconds={scenario.seconds}",
+    ]
     if scenario.kind == "http":
         return [*command, f"--request={REQUEST}", f"--answer={ANSWER}"]
     return [*command, f"--bytes={scenario.request_bytes}"]
 
 
-def client_says(client: subprocess.Popen[str], event: str, timeout_s: float) -> dict[str, Any]:
+def client_says(
+    client: subprocess.Popen[str], event: str, timeout_s: float
+) -> dict[str, Any]:
     line = read_line(client, timeout_s)
     if not line:
         raise ServerError(f"the client did not get {event} within {timeout_s:g} s")
@@ -184,8 +201,9 @@ def client_says(client: subprocess.Popen[str], event: str, timeout_s: float) -> 
 
 def settled_usage(pid: int) -> Usage:
     """What it has used once it sleeps, which the last answers leave it to do."""
-    # A second is ample even where the core is shared with other work.
-    for _ in range(500):
+    # Ample even where the core is shared with much other work.
+    deadline = time.monotonic() + START_STOP_S
+    while time.monotonic() < deadline:
         if asleep(pid):
             return usage(pid)
         time.sleep(0.002)
