@@ -34,8 +34,8 @@ def program(name: str) -> Path:
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise BuildError(
-            f"cannot compile {source.name}: no C compiler named {compiler[0]!r} is here "
-            "(Debian, Ubuntu: apt-get install gcc libc6-dev; or set CC)"
+            f"cannot compile {source.name}: there is no {compiler[0]!r} here "
+            "(a C compiler is needed: apt-get install gcc libc6-dev, or set CC)"
         )
     BUILD.mkdir(parents=True, exist_ok=True)
     # A run that is going on keeps its program, and a compiler that is
