@@ -1,0 +1,1 @@
+"""Peers side by side, and the C limit: ``python -m benchmarks --help``."""

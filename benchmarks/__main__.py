@@ -1,0 +1,191 @@
+"""``python -m benchmarks``: the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+from benchmarks import contest, micro
+from benchmarks.build import BuildError, program
+from benchmarks.echo_server import MODES
+from benchmarks.loops import LOOPS
+from benchmarks.measure import MeasureError, allow_descriptors, check_cores
+from benchmarks.micro_worker import SCENARIOS
+from benchmarks.report import machine, machine_text
+from benchmarks.servers import C_SERVERS, Scenario
+
+
+def names(text: str) -> list[str]:
+    known = [*LOOPS, *C_SERVERS]
+    found = list(dict.fromkeys(name for name in text.split(",") if name))
+    for name in found:
+        if name not in known and ":" not in name:
+            raise argparse.ArgumentTypeError(
+                f"unknown server {name!r}: it is one of {', '.join(known)}, "
+                "or module:factory"
+            )
+    return found
+
+
+def counts(text: str) -> list[int]:
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = []
+    if not found or min(found) < 1:
+        raise argparse.ArgumentTypeError(
+            f"not a whole number above 0, or several: {text!r}"
+        )
+    return found
+
+
+def list_of(known: Iterable[str]) -> str:
+    return f"names separated by commas: {', '.join(known)}, or module:factory"
+
+
+def parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="python -m benchmarks",
+        description="Peers side by side, and the C limit. What the figures mean and "
+        "how they are taken stands in benchmarks/README.md.",
+    )
+    commands = top.add_subparsers(dest="command", required=True)
+    echo = commands.add_parser("echo", help="server CPU per TCP echo")
+    http = commands.add_parser(
+        "http", help="server CPU per request to uvicorn with httptools"
+    )
+    small = commands.add_parser("micro", help="CPU per call_soon, timer, task, wake-up")
+
+    echo.add_argument(
+        "--servers",
+        type=names,
+        default=names("epoll,uring,uvloop,asyncio,c-epoll,c-uring"),
+        help=list_of([*LOOPS, *C_SERVERS]),
+    )
+    echo.add_argument("--bytes", type=counts, default=[64], help="one size or several")
+    echo.add_argument(
+        "--mode", choices=MODES, default="protocol", help="how the echo is written"
+    )
+    for command in (http, small):
+        command.add_argument(
+            "--servers",
+            type=names,
+            default=names("epoll,uring,uvloop,asyncio"),
+            help=list_of(LOOPS),
+        )
+    for command, connections in ((echo, [256]), (http, [64])):
+        command.add_argument(
+            "--connections",
+            type=counts,
+            default=connections,
+            help="one number or several",
+        )
+        command.add_argument(
+            "--seconds", type=float, default=2.0, help="of each window"
+        )
+        command.add_argument("--client-core", type=int, default=1)
+        command.add_argument(
+            "--retakes",
+            type=int,
+            default=2,
+            help="how often a round that other work disturbed is taken again",
+        )
+    for command in (echo, http, small):
+        command.add_argument("--rounds", type=int, default=5)
+        command.add_argument(
+            "--reference", default="uvloop", help="what ratios are taken to"
+        )
+        command.add_argument("--server-core", type=int, default=0)
+        command.add_argument(
+            "--json", type=Path, metavar="FILE", help="write every round there"
+        )
+    small.add_argument(
+        "--only",
+        action="append",
+        choices=list(SCENARIOS),
+        metavar="SCENARIO",
+        help=f"may be given several times; of: {', '.join(SCENARIOS)}",
+    )
+    small.add_argument(
+        "--scale", type=float, default=1.0, help="times the usual operations"
+    )
+    return top
+
+
+def scenarios(options: argparse.Namespace) -> list[Scenario]:
+    echo = options.command == "echo"
+    return [
+        Scenario(
+            kind=options.command,
+            mode=options.mode if echo else "protocol",
+            connections=connections,
+            request_bytes=size,
+            seconds=options.seconds,
+            server_core=options.server_core,
+            client_core=options.client_core,
+        )
+        for size in (options.bytes if echo else [0])
+        for connections in options.connections
+    ]
+
+
+def compete(options: argparse.Namespace) -> tuple[list[dict[str, object]], bool]:
+    check_cores(options.server_core, options.client_core)
+    # Beside the connections: standard streams, the listener, the loop's own.
+    allow_descriptors(max(options.connections) + 64)
+    program("echo_client")
+    results, failed = [], False
+    for scenario in scenarios(options):
+        outcome = contest.hold(
+            scenario,
+            options.servers,
+            rounds=options.rounds,
+            retakes=options.retakes,
+            reference=options.reference,
+        )
+        print(f"\n{contest.text(outcome)}", flush=True)
+        results.append(contest.as_json(outcome))
+        failed = failed or bool(outcome.failed)
+    return results, failed
+
+
+def compare_small_things(
+    options: argparse.Namespace,
+) -> tuple[list[dict[str, object]], bool]:
+    check_cores(options.server_core)
+    outcome = micro.hold(
+        options.servers,
+        only=options.only,
+        rounds=options.rounds,
+        scale=options.scale,
+        core=options.server_core,
+        reference=options.reference,
+    )
+    print(f"\n{micro.text(outcome)}", flush=True)
+    return [micro.as_json(outcome)], bool(outcome.failed)
+
+
+def main() -> int:
+    options = parser().parse_args()
+    facts = machine(options.servers)
+    print(machine_text(facts))
+    try:
+        run = compare_small_things if options.command == "micro" else compete
+        results, failed = run(options)
+    except (MeasureError, BuildError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    if options.json is not None:
+        options.json.write_text(
+            json.dumps({"machine": facts, "results": results}, indent=2) + "\n"
+        )
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

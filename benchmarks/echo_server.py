@@ -1,0 +1,105 @@
+"""An echo server on any event loop: ``python -m benchmarks.echo_server --loop uvloop``.
+
+Prints its port, and ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+from typing import cast
+
+from benchmarks.lifeline import NOT_INSTALLED, announce, when_input_ends
+from benchmarks.loops import NotInstalledError, factory_of
+
+MODES = ("protocol", "buffered", "streams")
+
+#: Above any number of connections that are measured: a client that connects
+#: them all at once must not meet a full queue, whose answer takes a second.
+BACKLOG = 4096
+
+#: asyncio's own size for a read.
+BUFFER_BYTES = 256 * 1024
+
+
+class Echo(asyncio.Protocol):
+    __slots__ = ("transport",)
+
+    transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        self.transport.write(data)
+
+
+class BufferedEcho(asyncio.BufferedProtocol):
+    __slots__ = ("buffer", "transport")
+
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.buffer = memoryview(bytearray(BUFFER_BYTES))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.Transport, transport)
+
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return self.buffer
+
+    def buffer_updated(self, nbytes: int) -> None:
+        # A copy: a transport may keep what it is given until it is sent, and
+        # the next read overwrites the buffer.
+        self.transport.write(bytes(self.buffer[:nbytes]))
+
+
+async def echo_stream(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
+    finally:
+        writer.close()
+
+
+async def serve(mode: str) -> None:
+    loop = asyncio.get_running_loop()
+    stopped = asyncio.Event()
+    if mode == "streams":
+        server = await asyncio.start_server(
+            echo_stream, "127.0.0.1", 0, backlog=BACKLOG
+        )
+    else:
+        protocol = Echo if mode == "protocol" else BufferedEcho
+        server = await loop.create_server(protocol, "127.0.0.1", 0, backlog=BACKLOG)
+    when_input_ends(lambda: loop.call_soon_threadsafe(stopped.set))
+    announce(server.sockets[0].getsockname()[1])
+    await stopped.wait()
+    server.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.echo_server", description=__doc__
+    )
+    parser.add_argument(
+        "--loop", default="asyncio", help="a peer's name, or module:factory"
+    )
+    parser.add_argument("--mode", default="protocol", choices=MODES)
+    options = parser.parse_args()
+    try:
+        with asyncio.Runner(loop_factory=factory_of(options.loop)) as runner:
+            runner.run(serve(options.mode))
+    except NotInstalledError as error:
+        print(error, file=sys.stderr)
+        sys.exit(NOT_INSTALLED)
+
+
+if __name__ == "__main__":
+    main()

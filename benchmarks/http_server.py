@@ -1,0 +1,93 @@
+"""uvicorn with httptools on any event loop.
+
+``python -m benchmarks.http_server --loop uvloop``.  Prints its port, and
+ends when its standard input does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import socket
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from benchmarks.lifeline import NOT_INSTALLED, announce, when_input_ends
+from benchmarks.loops import NotInstalledError, factory_of
+
+REQUEST = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: spin\r\nAccept: */*\r\n\r\n"
+
+BODY = b"Hello, world!"
+
+#: The whole answer.  uvicorn adds a date and its name to it unless it is told
+#: not to, and the client compares every byte.
+ANSWER = (
+    "HTTP/1.1 200 OK\r\n"
+    "content-type: text/plain\r\n"
+    f"content-length: {len(BODY)}\r\n"
+    "\r\n"
+    f"{BODY.decode()}"
+)
+
+BACKLOG = 4096
+
+
+async def hello(
+    scope: dict[str, Any],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    send: Callable[[dict[str, Any]], Awaitable[None]],
+) -> None:
+    headers = [(b"content-type", b"text/plain"), (b"content-length", b"%d" % len(BODY))]
+    await send({"type": "http.response.start", "status": 200, "headers": headers})
+    await send({"type": "http.response.body", "body": BODY})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.http_server", description=__doc__
+    )
+    parser.add_argument(
+        "--loop", default="asyncio", help="a peer's name, or module:factory"
+    )
+    options = parser.parse_args()
+    try:
+        factory = factory_of(options.loop)
+        try:
+            import httptools  # noqa: F401  uvicorn's complaint comes much later
+            import uvicorn
+        except ModuleNotFoundError as error:
+            raise NotInstalledError(f"not installed: {error}") from error
+        # With the protocol spelled out: asyncio leaves Nagle's algorithm on
+        # for a socket made with protocol 0, and an answer in two writes then
+        # waits 40 ms for a delayed acknowledgement.
+        listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(BACKLOG)
+        config = uvicorn.Config(
+            hello,
+            loop="none",
+            http="httptools",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            date_header=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=60,
+            timeout_graceful_shutdown=1,
+        )
+        server = uvicorn.Server(config)
+        when_input_ends(lambda: setattr(server, "should_exit", True))
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.get_loop()
+            # The socket listens already: who connects now is served later.
+            announce(listener.getsockname()[1])
+            runner.run(server.serve(sockets=[listener]))
+    except NotInstalledError as error:
+        print(error, file=sys.stderr)
+        sys.exit(NOT_INSTALLED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,29 @@
+"""A server under test lives as long as its standard input.
+
+So it ends with the run that started it, however that run ends.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+
+#: The exit status of a server whose loop is not installed here.
+NOT_INSTALLED = 69
+
+
+def when_input_ends(call: Callable[[], object]) -> None:
+    """Call from a thread of its own, which sleeps until then and costs nothing."""
+
+    def wait() -> None:
+        while os.read(sys.stdin.fileno(), 4096):
+            pass
+        call()
+
+    threading.Thread(target=wait, name="lifeline", daemon=True).start()
+
+
+def announce(port: int) -> None:
+    print(port, flush=True)

@@ -1,0 +1,106 @@
+"""What a process used, and on which core it runs.
+
+CPU comes from the scheduler (``/proc/PID/task/*/schedstat``), in nanoseconds
+and for every thread, io_uring's kernel workers included.  The clock-tick
+counters in ``/proc/PID/stat`` are a million times coarser.  Read it while the
+process sleeps (:func:`asleep`): for a running thread the figure is as old as
+its last scheduler tick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+
+class MeasureError(Exception):
+    """This machine cannot give a figure that the benchmark needs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """What a process has used since it began, or between two moments."""
+
+    cpu_ns: int
+    #: Ready to run and not running: somebody else had its core.
+    waited_ns: int
+    #: Page faults that needed no disk.
+    faults: int
+
+    def __sub__(self, earlier: Usage) -> Usage:
+        return Usage(
+            self.cpu_ns - earlier.cpu_ns,
+            self.waited_ns - earlier.waited_ns,
+            self.faults - earlier.faults,
+        )
+
+
+def usage(pid: int) -> Usage:
+    cpu_ns = waited_ns = 0
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        try:
+            fields = (task / "schedstat").read_text().split()
+        except FileNotFoundError:
+            if task.exists():
+                raise MeasureError(
+                    f"{task}/schedstat is not there: this kernel is built without "
+                    "CONFIG_SCHED_INFO, and nothing else counts CPU finely enough"
+                ) from None
+            continue  # The thread has ended in between.
+        cpu_ns += int(fields[0])
+        waited_ns += int(fields[1])
+    # The command, second field, is in parentheses and may hold anything.
+    after_command = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return Usage(cpu_ns, waited_ns, faults=int(after_command[7]))
+
+
+def asleep(pid: int) -> bool:
+    """No thread of it runs or waits for a core."""
+    states = []
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        with contextlib.suppress(FileNotFoundError):
+            states.append((task / "stat").read_text().rpartition(")")[2].split()[0])
+    return "R" not in states
+
+
+@contextlib.contextmanager
+def pinned_to(core: int) -> Iterator[None]:
+    """Whatever the calling thread starts in this block runs on one core only.
+
+    A child inherits it before its first instruction and passes it on to every
+    thread that it starts; setting it from outside would race with both.
+    """
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def check_cores(*cores: int) -> None:
+    allowed = os.sched_getaffinity(0)
+    if len(set(cores)) < len(cores):
+        raise MeasureError(
+            "server and client need a core each: one would stand in for the other"
+        )
+    if missing := sorted(set(cores) - allowed):
+        raise MeasureError(
+            f"core {missing[0]} is not among this process's cores {sorted(allowed)}"
+        )
+
+
+def allow_descriptors(count: int) -> None:
+    """Raise the limit that children inherit, as far as that is allowed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = count if hard == resource.RLIM_INFINITY else min(count, hard)
+    if wanted < count:
+        raise MeasureError(
+            f"{count} descriptors are needed, and the hard limit is {hard}"
+        )
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
