@@ -5,7 +5,7 @@ import typer
 from .demo.command import demo
 
 app = typer.Typer(
-    help="asyncio event loops on epoll and io_uring, and connections that move between them.",
+    help="asyncio event loops, and live connections that move between them.",
     add_completion=False,
     rich_markup_mode=None,
 )

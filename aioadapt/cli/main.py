@@ -1,4 +1,4 @@
-"""The command line's door: what goes wrong on the way in is one line, not a traceback."""
+"""The command line's door: a wrong option is one line, not a traceback."""
 
 import sys
 from collections.abc import Sequence
@@ -12,12 +12,12 @@ CANNOT_BEGIN = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the process's exit status.  No arguments ask for help."""
+    """Run one command; returns the exit status.  No arguments ask for help."""
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     missing = [name for name in EXTRAS if find_spec(name) is None]
     if missing:
         return _refuse(
-            f"{' and '.join(missing)} missing here: pip install \"aioadapt[serve,cli]\""
+            f'{" and ".join(missing)} missing here: pip install "aioadapt[serve,cli]"'
         )
     import typer
 
@@ -28,14 +28,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     usage_error = typer.BadParameter.__mro__[1]
     command = typer.main.get_command(app)
     try:
-        status = command.main(args=arguments, prog_name="aioadapt", standalone_mode=False)
+        status = command.main(
+            args=arguments, prog_name="aioadapt", standalone_mode=False
+        )
     except AioadaptError as error:
         return _refuse(str(error))
     except typer.Abort:
         return 130
     except Exception as error:
         if isinstance(error, usage_error):
-            return _refuse(error.format_message())
+            return _refuse(getattr(error, "format_message", error.__str__)())
         raise
     return status if isinstance(status, int) else 0
 

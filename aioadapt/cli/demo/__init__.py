@@ -1,1 +1,1 @@
-"""``python -m aioadapt demo``: live connections move between two loops, and every byte is checked."""
+"""``python -m aioadapt demo``: live connections move, and every byte is checked."""

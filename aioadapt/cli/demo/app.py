@@ -23,7 +23,9 @@ class EchoApp:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if asyncio.get_running_loop() is not self._loop:
-            raise RuntimeError(f"the application of the {self._engine.decode()} loop ran elsewhere")
+            raise RuntimeError(
+                f"the application of the {self._engine.decode()} loop ran elsewhere"
+            )
         _, connection, sequence = scope["raw_path"].split(b"/")
 
         body = b""
@@ -44,7 +46,9 @@ class EchoApp:
             await send(_start([*headers, (b"transfer-encoding", b"chunked")]))
             first, second = halves(body)
             await send({"type": "http.response.body", "body": first, "more_body": True})
-            await asyncio.sleep(0)  # a streaming answer has turns in which nothing of it is sent
+            await asyncio.sleep(
+                0
+            )  # a streaming answer has turns in which nothing of it is sent
             await send({"type": "http.response.body", "body": second})
         else:
             await send(_start([*headers, (b"content-length", b"%d" % len(body))]))

@@ -1,4 +1,4 @@
-"""A crowd of keep-alive connections that believes nothing: every byte of every answer is compared.
+"""A crowd of keep-alive connections that compares every byte of every answer.
 
 It runs in a process of its own, ``python -m aioadapt.cli.demo.client``, so
 that it shares neither interpreter nor loop with what it tests, and it is
@@ -13,7 +13,6 @@ import heapq
 import json
 import os
 import random
-import resource
 import select
 import signal
 import socket
@@ -25,6 +24,7 @@ from typing import Any
 
 from .connection import Connection, Leave, State, choose_leave
 from .judge import Faults
+from .limits import allow_descriptors
 from .wire import batches, opening
 
 # A connection's whole stay is a second or so of a busy server: guesses.
@@ -65,7 +65,9 @@ class Crowd:
         self.epoll = select.epoll()
         self.stopping = False
         self.answers = dict.fromkeys(engines, 0)
-        self.changes: Counter[str] = Counter()  # "epoll>uring": seen between two answers
+        self.changes: Counter[str] = (
+            Counter()
+        )  # "epoll>uring": seen between two answers
         self.faults = Faults()
         self.slowest_s = 0.0
         self.opened = 0
@@ -102,8 +104,10 @@ class Crowd:
 
     # Its loop.
 
-    def run(self, commands: int | None = None, report: Callable[[], None] = lambda: None) -> None:
-        """Talk until told to stop: by *commands*, a pipe, coming to its end; or by *requests*."""
+    def run(
+        self, commands: int | None = None, report: Callable[[], None] = lambda: None
+    ) -> None:
+        """Talk until *commands*, a pipe, comes to its end, or until :meth:`stop`."""
         if commands is not None:
             self.epoll.register(commands, select.EPOLLIN)
         next_report = self.now + REPORT_EVERY_S
@@ -148,7 +152,11 @@ class Crowd:
         return max(0.0, min(due, next_report) - self.now)
 
     def _open_some(self) -> None:
-        while self._to_open and self._connecting < CONNECTING_AT_MOST and not self.stopping:
+        while (
+            self._to_open
+            and self._connecting < CONNECTING_AT_MOST
+            and not self.stopping
+        ):
             leave = choose_leave(self.rng) if self._to_open.pop() else Leave.STAYS
             visits = self.rng.randint(VISITS_AT_LEAST, VISITS_AT_MOST)
             self._numbers += 1
@@ -163,7 +171,9 @@ class Crowd:
         for connection in list(self._table.values()):
             if connection.waits_too_long(self.now, self.patience_s):
                 if connection.state is State.LEAVING:
-                    connection.state = State.TALKING  # not as agreed: the server did not close
+                    connection.state = (
+                        State.TALKING
+                    )  # not as agreed: the server did not close
                 connection.ended(f"nothing came for {self.patience_s:g} s")
 
     # What it knows.
@@ -188,20 +198,14 @@ class Crowd:
             "changes": dict(self.changes),
             "slowest_ms": round(self.slowest_s * 1e3, 1),
             "fault_examples": self.faults.examples,
-            "proof": {"connection": best.number, "answers": best.sequence, "runs": best.runs}
+            "proof": {
+                "connection": best.number,
+                "answers": best.sequence,
+                "runs": best.runs,
+            }
             if best
             else None,
         }
-
-
-def allow_descriptors(count: int) -> bool:
-    """Raise this process's soft limit; False when the hard one forbids it."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if hard != resource.RLIM_INFINITY and count > hard:
-        return False
-    if count > soft:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
-    return True
 
 
 def main() -> None:
@@ -209,12 +213,14 @@ def main() -> None:
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, default=256)
-    parser.add_argument("--engines", default="epoll,uring", help="names that answers may carry")
+    parser.add_argument(
+        "--engines", default="epoll,uring", help="names that answers may carry"
+    )
     parser.add_argument("--think-ms", type=float, default=0.0)
     parser.add_argument("--requests", type=int, default=0, help="stop after so many")
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
-    # A terminal's Ctrl-C goes to the whole group; the one who started us says when to stop.
+    # A terminal's Ctrl-C goes to the whole group, but who started us stops us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     allow_descriptors(options.connections + 64)
     crowd = Crowd(

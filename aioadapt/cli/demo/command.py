@@ -17,15 +17,18 @@ def demo(
         int | None,
         typer.Option(
             min=1,
-            help="Drains there and back, spread over the time; as many as fit unless given.",
+            help="Drains there and back, spread over the time.  [as many as fit]",
         ),
     ] = None,
     think_ms: Annotated[
         float,
-        typer.Option(min=0, max=10_000, help="How long a client thinks between its requests."),
+        typer.Option(
+            min=0, max=10_000, help="How long a client thinks between its requests."
+        ),
     ] = 0.0,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of the summary.")
+        bool,
+        typer.Option("--json", help="Print one JSON object instead of the summary."),
     ] = False,
 ) -> None:
     """Move live connections between two loops, under load, and check every byte.

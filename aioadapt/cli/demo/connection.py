@@ -33,7 +33,9 @@ class State(Enum):
 class Leave(Enum):
     STAYS = "never leaves of itself"
     CLOSES = "closes after the last answer"
-    SHUTS = "shuts its sending half after the last answer and waits for the server's end"
+    SHUTS = (
+        "shuts its sending half after the last answer and waits for the server's end"
+    )
     ASKS = "puts connection: close into the last request"
 
 
@@ -57,23 +59,31 @@ class Connection:
         "unsent",
     )
 
-    def __init__(self, crowd: "Crowd", number: int, leave: Leave, batches_left: int) -> None:
+    def __init__(
+        self, crowd: "Crowd", number: int, leave: Leave, batches_left: int
+    ) -> None:
         self.crowd = crowd  # borrowed: it outlives its connections
         self.number = number
         self.leave = leave
         self.batches_left = batches_left  # counts for those who leave
         self.place = crowd.rng.randrange(len(crowd.batches))  # in the list of batches
         self.sequence = 0  # of the next request
-        self.in_air: deque[bytes] = deque()  # answers to come, oldest first, without their openings
+        self.in_air: deque[bytes] = (
+            deque()
+        )  # answers to come, oldest first, without their openings
         self.received = b""  # the beginning of an answer
         self.unsent = b""  # what the socket did not take
         self.pieces: list[bytes] = []  # of a dribbled request, the next one last
         self.engine = ""  # that gave the last answer
-        self.runs: list[tuple[str, int]] = []  # (engine, sequence of the first answer it gave)
+        self.runs: list[
+            tuple[str, int]
+        ] = []  # (engine, sequence of the first answer it gave)
         self.spoiled = False  # a fault has been counted: how it ends is no news
         self.asked_at = crowd.now
         self.state = State.CONNECTING
-        self.sock = socket.socket(crowd.family, socket.SOCK_STREAM)  # owned until CLOSED
+        self.sock = socket.socket(
+            crowd.family, socket.SOCK_STREAM
+        )  # owned until CLOSED
         self.sock.setblocking(False)
 
     # What epoll reports.
@@ -141,7 +151,8 @@ class Connection:
     def _other_than_expected(self, data: bytes) -> int:
         """How many of *data*'s bytes are dealt with: 0 when more must come first."""
         if self.in_air and any(
-            (opening + self.in_air[0]).startswith(data) for opening in self.crowd.openings
+            (opening + self.in_air[0]).startswith(data)
+            for opening in self.crowd.openings
         ):
             return 0  # right so far
         first = self.sequence - len(self.in_air)
@@ -208,7 +219,9 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         if self.unsent:
-            self.unsent += data  # a piece of a dribbled request that finds the socket full
+            self.unsent += (
+                data  # a piece of a dribbled request that finds the socket full
+            )
             return
         try:
             sent = self.sock.send(data)
@@ -246,12 +259,14 @@ class Connection:
             self.ended("")
 
     def ended(self, why: str) -> None:
-        """The connection is over, as agreed or not: count what is missing or too much."""
+        """It is over, as agreed or not: count what is missing or too much."""
         faults = self.crowd.faults
         name = f"connection {self.number}"
         if self.in_air:
             first = self.sequence - len(self.in_air)
-            faults.add(Fault.LOST, f"{name}, request {first} and on: {why}", len(self.in_air))
+            faults.add(
+                Fault.LOST, f"{name}, request {first} and on: {why}", len(self.in_air)
+            )
         elif self.state is not State.LEAVING and not self.spoiled:
             faults.add(Fault.FAILED, f"{name}, request {self.sequence}: {why}")
         elif self.received:

@@ -1,12 +1,13 @@
-"""What is where, while it happens: a live table on a terminal, plain lines elsewhere."""
+"""What is where, while it happens: a table on a terminal, lines elsewhere."""
 
 import asyncio
 from collections.abc import Sequence
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, Group
 from rich.live import Live
 from rich.table import Table
+from rich.text import Text
 
 from .load import Load
 from .report import FAULTS, Record, percentile
@@ -28,7 +29,9 @@ class Scene:
         self._begun = self._then = self._loop.time()
         self._requests_then = {side.name: 0 for side in sides}
         self.elapsed_s = 0.0
-        self.rows: list[tuple[str, int, float]] = []  # engine, connections, requests per second
+        self.rows: list[
+            tuple[str, int, float]
+        ] = []  # engine, connections, requests per second
 
     def look(self) -> None:
         now = self._loop.time()
@@ -58,7 +61,9 @@ class Scene:
 
     @property
     def wrong(self) -> str:
-        return ", ".join(f"{self._load.standing.get(fault, 0):,} {fault}" for fault in FAULTS)
+        return ", ".join(
+            f"{self._load.standing.get(fault, 0):,} {fault}" for fault in FAULTS
+        )
 
 
 class Display(Protocol):
@@ -77,15 +82,15 @@ class LiveTable:
         self._live.start()
 
     def show(self, scene: Scene) -> None:
-        table = Table(title=f"aioadapt demo, {scene.elapsed_s:.0f} s", title_justify="left")
+        table = Table()
         table.add_column("loop")
         table.add_column("connections", justify="right")
         table.add_column("requests/s", justify="right")
         for name, connections, rate in scene.rows:
             table.add_row(name, f"{connections:,}", f"{rate:,.0f}")
-        table.caption = f"moves: {scene.moves}\npause: {scene.pause}\nwrong: {scene.wrong}"
-        table.caption_justify = "left"
-        self._live.update(table, refresh=True)
+        below = f"moves  {scene.moves}\npause  {scene.pause}\nwrong  {scene.wrong}"
+        picture = Group(f"aioadapt demo, {scene.elapsed_s:.0f} s", table, Text(below))
+        self._live.update(picture, refresh=True)
 
     def close(self) -> None:
         self._live.stop()

@@ -32,18 +32,22 @@ async def drive(
     rounds: int | None,
     stop: asyncio.Event,
 ) -> None:
-    """Drain there and back until the time is over, or *rounds* times, spread over that time."""
+    """Drain there and back for *seconds*, or *rounds* times spread over them."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     deadline = begun + seconds
     ways = directions(sides)
     drains = None if rounds is None else rounds * len(ways)
     done = 0
-    while not stop.is_set() and (loop.time() < deadline if drains is None else done < drains):
+    while not stop.is_set() and (
+        loop.time() < deadline if drains is None else done < drains
+    ):
         source, target = ways[done % len(ways)]
         await _drain(source, target, migrator, record, loop.time(), deadline)
         done += 1
-        wake_at = loop.time() + REST_S if drains is None else begun + seconds * done / drains
+        wake_at = (
+            loop.time() + REST_S if drains is None else begun + seconds * done / drains
+        )
         await _wait(stop, min(wake_at, deadline) - loop.time())
     await _wait(stop, deadline - loop.time())
 

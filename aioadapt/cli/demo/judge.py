@@ -63,7 +63,8 @@ def read_answer(data: bytes) -> Answer | None:
         return None
     status_line, *lines = head.split(b"\r\n")
     headers = {
-        name.strip().lower(): value.strip() for name, _, value in (x.partition(b":") for x in lines)
+        name.strip().lower(): value.strip()
+        for name, _, value in (x.partition(b":") for x in lines)
     }
     body_start = len(head) + len(blank)
     try:
@@ -75,7 +76,10 @@ def read_answer(data: bytes) -> Answer | None:
         if end is None or len(data) < end:
             return None
         return Answer(
-            status, _number(headers, b"x-connection"), _number(headers, b"x-sequence"), end
+            status,
+            _number(headers, b"x-connection"),
+            _number(headers, b"x-sequence"),
+            end,
         )
     except (KeyError, ValueError, IndexError):
         raise GarbledError(f"an answer's head is {head[:200]!r}") from None
@@ -97,7 +101,11 @@ def _end_of_chunks(data: bytes, start: int) -> int | None:
 
 
 def judge(answer: Answer, connection: int, in_air: Sequence[int]) -> Verdict:
-    """What *answer* means to *connection*, which waits for the answers to *in_air*, oldest first."""
+    """What *answer* means to *connection*, which waits for *in_air*, oldest first.
+
+    Of two answers in the wrong order the first counts as one that was lost and
+    the second as one too many.
+    """
     whose = f"connection {connection} waiting for {list(in_air)[:4]} received {answer}"
     expected = in_air[0] if in_air else None
     if answer.connection is not None and answer.connection != connection:
@@ -109,7 +117,9 @@ def judge(answer: Answer, connection: int, in_air: Sequence[int]) -> Verdict:
         return Verdict(Fault.FAILED, answered=1, why=whose)
     if answer.sequence in in_air:
         passed_over = in_air.index(answer.sequence)
-        return Verdict(Fault.LOST, answered=passed_over + 1, lost=passed_over, why=whose)
+        return Verdict(
+            Fault.LOST, answered=passed_over + 1, lost=passed_over, why=whose
+        )
     if expected is None or answer.sequence < expected:
         return Verdict(Fault.DUPLICATED, answered=0, why=whose)
     return Verdict(Fault.MISROUTED, answered=1, why=whose)

@@ -1,4 +1,4 @@
-"""The client's process, seen from the demo: start it, follow it, stop it, have its result."""
+"""The client's process: start it, follow it, stop it, have its result."""
 
 import asyncio
 import json
@@ -24,7 +24,9 @@ class Load:
         self.ended: asyncio.Task[dict[str, Any]] = asyncio.create_task(self._follow())
 
     @classmethod
-    async def start(cls, address: tuple[str, int], options: Options, engines: list[str]) -> Self:
+    async def start(
+        cls, address: tuple[str, int], options: Options, engines: list[str]
+    ) -> Self:
         host, port = address
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "aioadapt.cli.demo.client"),
@@ -50,16 +52,20 @@ class Load:
                 self.connected.set()
         status = await self._process.wait()
         if outcome is None:
-            raise DemoError(f"the client's process ended with status {status} and no result")
+            raise DemoError(
+                f"the client's process ended with status {status} and no result"
+            )
         return outcome
 
     async def stop(self) -> dict[str, Any]:
-        """Ask for the end and wait until what is in the air has been answered or given up."""
+        """Wait until what is in the air has been answered, or given up."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         await asyncio.wait({self.ended}, timeout=STOPS_WITHIN_S)
         if not self.ended.done():
-            raise DemoError(f"the client's process did not end within {STOPS_WITHIN_S:g} s")
+            raise DemoError(
+                f"the client's process did not end within {STOPS_WITHIN_S:g} s"
+            )
         return self.ended.result()
 
     async def abandon(self) -> None:

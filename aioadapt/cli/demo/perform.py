@@ -9,15 +9,17 @@ from rich.console import Console
 
 import aioadapt
 
-from .client import allow_descriptors
 from .display import Display, Lines, LiveTable, Scene, follow
 from .driver import directions, drive, name
+from .limits import allow_descriptors
 from .load import Load
 from .options import DemoError, Options
 from .report import Record, Report
 from .serve import Side, serving
 
-DESCRIPTORS_BESIDES = 256  # a guess: listeners, rings, eventfds, pipes, what Python has open
+DESCRIPTORS_BESIDES = (
+    256  # a guess: listeners, rings, eventfds, pipes, what Python has open
+)
 CONNECTED_WITHIN_S = 30.0
 
 
@@ -25,8 +27,9 @@ def perform(options: Options, console: Console) -> Report:
     """Run the demo; *console* is where it says what is going on."""
     if not allow_descriptors(options.connections + DESCRIPTORS_BESIDES):
         raise DemoError(
-            f"{options.connections:,} connections need more descriptors than this process may open"
-            " (`ulimit -Hn`): raise the limit or choose fewer --connections"
+            f"{options.connections:,} connections need more descriptors than this"
+            " process may open (`ulimit -Hn`): raise the limit or choose fewer"
+            " --connections"
         )
     with ExitStack() as stack:
         sides = [
@@ -42,7 +45,8 @@ def _engines(console: Console) -> list[tuple[str, str]]:
     if support.available:
         return [("epoll", "epoll"), ("uring", "uring")]
     console.print(
-        f"io_uring is not to be had here ({support.reason}): moving between two epoll loops",
+        f"io_uring is not to be had here ({support.reason}):"
+        " moving between two epoll loops",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -60,8 +64,12 @@ async def _perform(options: Options, sides: Sequence[Side], console: Console) ->
             try:
                 await _connected(load, stop)
                 begun = loop.time()
-                display: Display = LiveTable(console) if console.is_terminal else Lines(console)
-                watching = asyncio.create_task(follow(display, Scene(sides, load, record)))
+                display: Display = (
+                    LiveTable(console) if console.is_terminal else Lines(console)
+                )
+                watching = asyncio.create_task(
+                    follow(display, Scene(sides, load, record))
+                )
                 load.ended.add_done_callback(lambda _: stop.set())
                 try:
                     await drive(
@@ -98,12 +106,14 @@ async def _connected(load: Load, stop: asyncio.Event) -> None:
     if load.ended.done():
         load.ended.result()
     if not load.connected.is_set() and not stop.is_set():
-        raise DemoError(f"the clients were not connected within {CONNECTED_WITHIN_S:g} s")
+        raise DemoError(
+            f"the clients were not connected within {CONNECTED_WITHIN_S:g} s"
+        )
 
 
 @contextmanager
 def _interruptible(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
-    """The first Ctrl-C sets the event, and the demo ends in order; the second one is Python's."""
+    """The first Ctrl-C sets the event; the second one is Python's again."""
     stop = asyncio.Event()
     caught = (signal.SIGINT, signal.SIGTERM)
 

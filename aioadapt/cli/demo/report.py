@@ -1,8 +1,8 @@
-"""What the demo has to show at its end: as one JSON object, or as a few lines for people."""
+"""What the demo has to show at its end: one JSON object, or lines for people."""
 
 import platform
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -29,7 +29,7 @@ class Record:
         *,
         moved: int,
         returned: int,
-        left: dict[str, int],
+        left: Mapping[str, int],
         pauses_s: Sequence[float],
     ) -> None:
         self.moves[direction] += moved
@@ -41,7 +41,7 @@ class Record:
 
 
 def percentile(values: Sequence[float], per_cent: float) -> float:
-    """The smallest of *values* that at least *per_cent* of them do not exceed; 0 of none."""
+    """By nearest rank, so it is one of *values*; 0 of none."""
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -60,7 +60,10 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing went wrong, and something was tried: an interrupted demo may not have got there."""
+        """Nothing went wrong, and something was tried.
+
+        A demo that was interrupted need not have got that far.
+        """
         tried = self.interrupted or all(self.record.moves.values())
         return tried and not any(self.client[fault] for fault in FAULTS)
 
@@ -95,18 +98,29 @@ class Report:
     def lines(self) -> list[str]:
         facts = self.as_json()
         pause = facts["pause_us"]
-        left = ", ".join(f"{count:,} ({reason})" for reason, count in facts["left"].items())
+        ended = "interrupted" if self.interrupted else "to its end"
+        opened = facts["connections_opened"]
+        left = ", ".join(
+            f"{count:,} ({reason})" for reason, count in facts["left"].items()
+        )
         rows = [
-            ("ran", f"{self.seconds:.1f} s, {'interrupted' if self.interrupted else 'to its end'}"),
+            (
+                "ran",
+                f"{self.seconds:.1f} s, {ended}",
+            ),
             (
                 "connections",
-                f"{self.connections:,} at a time, {facts['connections_opened']:,} in all",
+                f"{self.connections:,} at a time, {opened:,} in all",
             ),
-            ("requests", f"{facts['requests']:,}: {_counts(facts['requests_by_engine'])}"),
+            (
+                "requests",
+                f"{facts['requests']:,}: {_counts(facts['requests_by_engine'])}",
+            ),
             ("wrong", ", ".join(f"{facts[fault]:,} {fault}" for fault in FAULTS)),
             (
                 "moves",
-                f"{_counts(facts['moves'])}; {facts['returned']:,} returned; left: {left or '0'}",
+                f"{_counts(facts['moves'])};"
+                f" {facts['returned']:,} returned; left: {left or '0'}",
             ),
             (
                 "pause",
@@ -114,7 +128,10 @@ class Report:
                 f" max {pause['max'] / 1e3:.2f} ms",
             ),
         ]
-        title = f"aioadapt demo on CPython {platform.python_version()}, Linux {platform.release()}"
+        title = (
+            f"aioadapt demo on CPython {platform.python_version()},"
+            f" Linux {platform.release()}"
+        )
         return [
             title,
             *(f"  {name:<12} {text}" for name, text in rows),
@@ -134,7 +151,10 @@ class Report:
         ]
         if len(runs) > RUNS_SHOWN:
             shown.append(f"    and so on, {len(runs) - 1} moves or more")
-        return [f"  the proof    connection {proof['connection']}, one TCP connection:", *shown]
+        return [
+            f"  the proof    connection {proof['connection']}, one TCP connection:",
+            *shown,
+        ]
 
 
 def _us(seconds: float) -> float:

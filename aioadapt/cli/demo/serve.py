@@ -1,4 +1,4 @@
-"""The demo's servers: one unmodified ``uvicorn.Server`` per loop thread, over one listening socket."""
+"""The demo's servers: a ``uvicorn.Server`` per loop, over one listening socket."""
 
 import asyncio
 import concurrent.futures
@@ -45,7 +45,7 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
     with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
         try:
             for side in sides:
-                server = _Server(_config(side))
+                server = _Server(configure(EchoApp(side.name, side.thread.loop)))
                 servers.append(server)
                 # A duplicate each: a server closes its listening socket when it stops.
                 end = asyncio.wrap_future(
@@ -53,10 +53,14 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
                 )
                 ends.append(end)
                 accepting = asyncio.wrap_future(server.accepting)
-                await asyncio.wait({end, accepting}, return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait(
+                    {end, accepting}, return_when=asyncio.FIRST_COMPLETED
+                )
                 if end.done():
                     end.result()
-                    raise RuntimeError(f"uvicorn on the {side.name} loop ended before it served")
+                    raise RuntimeError(
+                        f"uvicorn on the {side.name} loop ended before it served"
+                    )
             yield listener.getsockname()
         finally:
             for server in servers:
@@ -64,9 +68,9 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
             await asyncio.gather(*ends)
 
 
-def _config(side: Side) -> uvicorn.Config:
+def configure(app: EchoApp) -> uvicorn.Config:
     return uvicorn.Config(
-        EchoApp(side.name, side.thread.loop),
+        app,
         loop="none",  # it runs on the thread's loop, and makes none
         http="httptools",
         ws="none",

@@ -19,6 +19,7 @@ A request whose body came in chunks is answered in chunks: two, the body's
 halves.
 """
 
+import itertools
 import random
 from dataclasses import dataclass
 from enum import Enum
@@ -101,11 +102,14 @@ def chunked(chunks: list[bytes]) -> Exchange:
 
 
 def _in_chunks(parts: list[bytes] | tuple[bytes, ...]) -> bytes:
-    return b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part) + b"0\r\n\r\n"
+    return (
+        b"".join(b"%x\r\n%b\r\n" % (len(part), part) for part in parts if part)
+        + b"0\r\n\r\n"
+    )
 
 
 def batches(rng: random.Random) -> list[Batch]:
-    """What connections send, made once: each starts somewhere in the list and goes on from there."""
+    """What connections send: each starts somewhere in the list and goes on."""
     source = rng.randbytes(BODY_SOURCE_BYTES)
 
     def body() -> bytes:
@@ -125,17 +129,18 @@ def batches(rng: random.Random) -> list[Batch]:
 
 
 def _body_size(rng: random.Random) -> int:
-    """Mostly small, as requests are; some are larger than one read or one TCP window's start."""
+    """Mostly small, as requests are; one in a hundred is larger than one read."""
     at_most = rng.choices([0, 64, 512, 4096, 40_000], weights=[10, 40, 40, 9, 1])[0]
     return rng.randint(at_most // 8, at_most)
 
 
 def cuts(size: int, rng: random.Random) -> list[slice]:
-    """Three to six pieces of a request, cut anywhere: in the request line, a header, the body."""
+    """Two to six pieces of a request, cut anywhere."""
     pieces = min(size, rng.randint(3, 6))
-    # Half of the cuts fall into the first 80 bytes, where the request line and the headers are.
+    # Half of the cuts fall into the first 80 bytes: request line and headers.
     places = {
-        rng.randrange(1, min(size, 80) if rng.random() < 0.5 else size) for _ in range(pieces - 1)
+        rng.randrange(1, min(size, 80) if rng.random() < 0.5 else size)
+        for _ in range(pieces - 1)
     }
     edges = [0, *sorted(places), size]
-    return [slice(start, end) for start, end in zip(edges, edges[1:], strict=False)]
+    return [slice(start, end) for start, end in itertools.pairwise(edges)]
