@@ -4,9 +4,10 @@ import asyncio
 import socket
 
 import pytest
-from cli.faulty_server import Asked, FaultyServer, Respond, rightly
 
 from aioadapt.cli.demo.client import Crowd
+
+from .faulty_server import Asked, FaultyServer, Respond, rightly
 
 RIGHT = {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
 

@@ -1,5 +1,6 @@
 """The demo itself, short: two loops, real uvicorns, a real client process."""
 
+import itertools
 import json
 import signal
 import subprocess
@@ -39,7 +40,7 @@ def test_connections_move_and_no_byte_is_wrong(
     there, back = facts["engines"]
     engines = [engine for engine, _ in facts["proof"]["runs"]]
     assert {there, back} == set(engines)
-    assert all(a != b for a, b in zip(engines, engines[1:], strict=False))
+    assert all(a != b for a, b in itertools.pairwise(engines))
 
 
 def test_thinking_clients_are_moved_as_well(capsys: pytest.CaptureFixture[str]) -> None:
