@@ -1,0 +1,1 @@
+"""``python -m aioadapt demo``: live connections move, and every byte is checked."""

@@ -1,0 +1,56 @@
+"""``python -m aioadapt demo``: its options, and what it prints."""
+
+import json
+from typing import Annotated
+
+import typer
+
+
+def demo(
+    seconds: Annotated[
+        float, typer.Option(min=1, max=86_400, help="How long the clients talk.")
+    ] = 10.0,
+    connections: Annotated[
+        int, typer.Option(min=1, max=50_000, help="Keep-alive connections at a time.")
+    ] = 256,
+    rounds: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="Drains there and back, spread over the time.  [as many as fit]",
+        ),
+    ] = None,
+    think_ms: Annotated[
+        float,
+        typer.Option(
+            min=0, max=10_000, help="How long a client thinks between its requests."
+        ),
+    ] = 0.0,
+    as_json: Annotated[
+        bool,
+        typer.Option("--json", help="Print one JSON object instead of the summary."),
+    ] = False,
+) -> None:
+    """Move live connections between two loops, under load, and check every byte.
+
+    Two event loops, one on epoll and one on io_uring, serve the same small
+    application through uvicorn.  Keep-alive clients in another process talk to
+    them all the while, and their connections are moved from one loop to the
+    other and back.
+
+    The exit status is 1 if anything failed, was lost, doubled or misrouted, or
+    if nothing was moved.
+    """
+    # Here, so that --help works and is quick with no server installed.
+    from rich.console import Console
+
+    from .options import Options
+    from .perform import perform
+
+    options = Options(seconds, connections, rounds, think_ms)
+    report = perform(options, Console(stderr=True))
+    if as_json:
+        print(json.dumps(report.as_json()))
+    else:
+        print("\n".join(report.lines()))
+    raise typer.Exit(0 if report.ok else 1)

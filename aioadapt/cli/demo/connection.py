@@ -1,0 +1,285 @@
+"""One keep-alive connection of the verifying client.
+
+A connection is a closed loop: it sends a batch (one request, or a few
+pipelined ones), waits for the last answer, perhaps thinks, sends the next.
+What it waits for is kept as the exact bytes it must receive.
+"""
+
+import random
+import socket
+from collections import deque
+from enum import Enum
+from select import EPOLLIN, EPOLLOUT
+from typing import TYPE_CHECKING
+
+from .judge import Fault, GarbledError, judge, read_answer
+from .wire import OPENING_LEAST_BYTES, Batch, Shape, cuts, whole
+
+if TYPE_CHECKING:
+    from .client import Crowd
+
+READ_BYTES = 32 * 1024
+DRIBBLE_AT_MOST_S = 0.001
+RUNS_AT_MOST = 64
+
+
+class State(Enum):
+    CONNECTING = "the kernel shakes hands"
+    TALKING = "requests are in the air, or the next ones are being thought up"
+    LEAVING = "all is answered, and the server is to close"
+    CLOSED = "the descriptor is gone"
+
+
+class Leave(Enum):
+    STAYS = "never leaves of itself"
+    CLOSES = "closes after the last answer"
+    SHUTS = (
+        "shuts its sending half after the last answer and waits for the server's end"
+    )
+    ASKS = "puts connection: close into the last request"
+
+
+class Connection:
+    __slots__ = (
+        "asked_at",
+        "batches_left",
+        "crowd",
+        "engine",
+        "in_air",
+        "leave",
+        "number",
+        "pieces",
+        "place",
+        "received",
+        "runs",
+        "sequence",
+        "sock",
+        "spoiled",
+        "state",
+        "unsent",
+    )
+
+    def __init__(
+        self, crowd: "Crowd", number: int, leave: Leave, batches_left: int
+    ) -> None:
+        self.crowd = crowd  # borrowed: it outlives its connections
+        self.number = number
+        self.leave = leave
+        self.batches_left = batches_left  # counts for those who leave
+        self.place = crowd.rng.randrange(len(crowd.batches))  # in the list of batches
+        self.sequence = 0  # of the next request
+        self.in_air: deque[bytes] = (
+            deque()
+        )  # answers to come, oldest first, without their openings
+        self.received = b""  # the beginning of an answer
+        self.unsent = b""  # what the socket did not take
+        self.pieces: list[bytes] = []  # of a dribbled request, the next one last
+        self.engine = ""  # that gave the last answer
+        self.runs: list[
+            tuple[str, int]
+        ] = []  # (engine, sequence of the first answer it gave)
+        self.spoiled = False  # a fault has been counted: how it ends is no news
+        self.asked_at = crowd.now
+        self.state = State.CONNECTING
+        self.sock = socket.socket(
+            crowd.family, socket.SOCK_STREAM
+        )  # owned until CLOSED
+        self.sock.setblocking(False)
+
+    # What epoll reports.
+
+    def writable(self) -> None:
+        if self.state is State.CONNECTING:
+            error = self.sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+            if error:
+                self.ended(f"cannot connect: errno {error}")
+                return
+            self.state = State.TALKING
+            self.crowd.connected(self)
+            self.crowd.epoll.modify(self.sock.fileno(), EPOLLIN)
+            self.start()
+            return
+        unsent, self.unsent = self.unsent, b""
+        self.send(unsent)
+        if not self.unsent and self.state is not State.CLOSED:
+            self.crowd.epoll.modify(self.sock.fileno(), EPOLLIN)
+
+    def readable(self) -> None:
+        try:
+            data = self.sock.recv(READ_BYTES)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            self.ended(f"cannot read: {error}")
+            return
+        if not data:
+            self.ended("the server closed it")
+            return
+        if self.received:
+            data = self.received + data
+            self.received = b""
+        crowd = self.crowd
+        in_air = self.in_air
+        start = 0
+        while start < len(data):
+            line_end = data.find(b"\n", start + OPENING_LEAST_BYTES) + 1
+            engine = crowd.openings.get(data[start:line_end])
+            if engine is not None and in_air and data.startswith(in_air[0], line_end):
+                start = line_end + len(in_air.popleft())
+                crowd.answers[engine] += 1
+                if engine is not self.engine:
+                    self._changed_to(engine)
+                continue
+            size = self._other_than_expected(data[start:])
+            if self.state is State.CLOSED:
+                return
+            if not size:
+                self.received = data[start:]
+                break
+            start += size
+        if not in_air and self.state is State.TALKING:
+            crowd.slowest_s = max(crowd.slowest_s, crowd.now - self.asked_at)
+            self._batch_is_answered()
+
+    def _changed_to(self, engine: str) -> None:
+        if self.engine:
+            self.crowd.changes[f"{self.engine}>{engine}"] += 1
+        self.engine = engine
+        if len(self.runs) < RUNS_AT_MOST:
+            self.runs.append((engine, self.sequence - len(self.in_air) - 1))
+
+    def _other_than_expected(self, data: bytes) -> int:
+        """How many of *data*'s bytes are dealt with: 0 when more must come first."""
+        if self.in_air and any(
+            (opening + self.in_air[0]).startswith(data)
+            for opening in self.crowd.openings
+        ):
+            return 0  # right so far
+        first = self.sequence - len(self.in_air)
+        try:
+            answer = read_answer(data)
+        except GarbledError as error:
+            self.crowd.faults.add(
+                Fault.FAILED if self.in_air else Fault.DUPLICATED,
+                f"connection {self.number}, request {first}: {error}",
+            )
+            if self.in_air:
+                self.in_air.popleft()
+            self.received = b""
+            self.spoiled = True
+            self.ended("its answers can be read no further")
+            return 0
+        if answer is None:
+            return 0
+        verdict = judge(answer, self.number, range(first, self.sequence))
+        for _ in range(verdict.answered):
+            self.in_air.popleft()
+        self.spoiled = True
+        self.crowd.faults.add(verdict.fault, verdict.why, verdict.lost or 1)
+        return answer.size_bytes
+
+    # What it sends.
+
+    def start(self) -> None:
+        """Send the next batch, unless it has left while it was thinking."""
+        crowd = self.crowd
+        if self.state is not State.TALKING:
+            return
+        if crowd.stopping:
+            self._say_good_bye()
+            return
+        batch = self._next_batch()
+        parts = []
+        for exchange in batch.exchanges:
+            self.in_air.append(exchange.answer(self.number, self.sequence))
+            parts.append(exchange.request(self.number, self.sequence))
+            self.sequence += 1
+        self.asked_at = crowd.now
+        data = parts[0] if len(parts) == 1 else b"".join(parts)
+        if batch.shape is Shape.DRIBBLED:
+            self.pieces = [data[cut] for cut in reversed(cuts(len(data), crowd.rng))]
+            self._dribble()
+        else:
+            self.send(data)
+
+    def _next_batch(self) -> Batch:
+        if self.leave is not Leave.STAYS:
+            self.batches_left -= 1
+            if self.batches_left == 0 and self.leave is Leave.ASKS:
+                return Batch(Shape.PLAIN, (whole(b"the last one", last=True),))
+        self.place = (self.place + 1) % len(self.crowd.batches)
+        return self.crowd.batches[self.place]
+
+    def _dribble(self) -> None:
+        if self.state is not State.TALKING or not self.pieces:
+            return
+        self.send(self.pieces.pop())
+        if self.pieces:
+            self.crowd.later(self.crowd.rng.random() * DRIBBLE_AT_MOST_S, self._dribble)
+
+    def send(self, data: bytes) -> None:
+        if self.unsent:
+            self.unsent += (
+                data  # a piece of a dribbled request that finds the socket full
+            )
+            return
+        try:
+            sent = self.sock.send(data)
+        except BlockingIOError:
+            sent = 0
+        except OSError:
+            return  # reading finds what the server had to say, and the end
+        if sent < len(data):
+            self.unsent = data[sent:]
+            self.crowd.epoll.modify(self.sock.fileno(), EPOLLIN | EPOLLOUT)
+
+    # How it ends.
+
+    def _batch_is_answered(self) -> None:
+        crowd = self.crowd
+        if crowd.stopping or (self.leave is not Leave.STAYS and self.batches_left <= 0):
+            self._say_good_bye()
+        elif crowd.think_s:
+            crowd.later(crowd.think_s * (0.5 + crowd.rng.random()), self.start)
+        else:
+            self.start()
+
+    def _say_good_bye(self) -> None:
+        self.asked_at = self.crowd.now
+        if self.batches_left <= 0 and self.leave is Leave.SHUTS:
+            self.state = State.LEAVING
+            try:
+                self.sock.shutdown(socket.SHUT_WR)
+            except OSError as error:
+                self.ended(f"cannot shut the sending half: {error}")
+        elif self.batches_left <= 0 and self.leave is Leave.ASKS:
+            self.state = State.LEAVING
+        else:
+            self.state = State.LEAVING
+            self.ended("")
+
+    def ended(self, why: str) -> None:
+        """It is over, as agreed or not: count what is missing or too much."""
+        faults = self.crowd.faults
+        name = f"connection {self.number}"
+        if self.in_air:
+            first = self.sequence - len(self.in_air)
+            faults.add(
+                Fault.LOST, f"{name}, request {first} and on: {why}", len(self.in_air)
+            )
+        elif self.state is not State.LEAVING and not self.spoiled:
+            faults.add(Fault.FAILED, f"{name}, request {self.sequence}: {why}")
+        elif self.received:
+            faults.add(Fault.DUPLICATED, f"{name}: {self.received[:80]!r} is left over")
+        failed_to_connect = self.state is State.CONNECTING
+        self.state = State.CLOSED
+        self.crowd.gone(self, failed_to_connect)
+        self.sock.close()
+
+    def waits_too_long(self, now: float, patience_s: float) -> bool:
+        waiting = self.in_air or self.state is not State.TALKING
+        return bool(waiting) and now - self.asked_at > patience_s
+
+
+def choose_leave(rng: random.Random) -> Leave:
+    return rng.choice([Leave.CLOSES, Leave.SHUTS, Leave.ASKS])

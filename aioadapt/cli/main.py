@@ -1,0 +1,47 @@
+"""The command line's door: a wrong option is one line, not a traceback."""
+
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+
+from aioadapt import AioadaptError
+
+# Top-level modules of the extras, by which a missing one is told from a bug of ours.
+EXTRAS = ("typer", "rich", "uvicorn", "httptools")
+CANNOT_BEGIN = 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status.  No arguments ask for help."""
+    arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    missing = [name for name in EXTRAS if find_spec(name) is None]
+    if missing:
+        return _refuse(
+            f'{" and ".join(missing)} missing here: pip install "aioadapt[serve,cli]"'
+        )
+    import typer
+
+    from .commands import app
+
+    # What a wrong option raises.  Some versions of typer bring click inside
+    # them and some do not; this class is public in both.
+    usage_error = typer.BadParameter.__mro__[1]
+    command = typer.main.get_command(app)
+    try:
+        status = command.main(
+            args=arguments, prog_name="aioadapt", standalone_mode=False
+        )
+    except AioadaptError as error:
+        return _refuse(str(error))
+    except typer.Abort:
+        return 130
+    except Exception as error:
+        if isinstance(error, usage_error):
+            return _refuse(getattr(error, "format_message", error.__str__)())
+        raise
+    return status if isinstance(status, int) else 0
+
+
+def _refuse(why: str) -> int:
+    print(f"aioadapt: {' '.join(why.split())}", file=sys.stderr)
+    return CANNOT_BEGIN

@@ -1,0 +1,207 @@
+"""The verifying client notices everything that can go wrong, and nothing else."""
+
+import asyncio
+import socket
+
+import pytest
+
+from aioadapt.cli.demo.client import Crowd
+
+from .faulty_server import Asked, FaultyServer, Respond, rightly
+
+RIGHT = {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
+
+
+def talk(
+    respond: Respond = rightly,
+    *,
+    requests: int = 400,
+    connections: int = 4,
+    visitors: int = 0,
+    think_s: float = 0.0,
+) -> Crowd:
+    with FaultyServer(respond) as server:
+        crowd = Crowd(
+            server.address,
+            connections=connections,
+            engines=["epoll", "uring"],
+            think_s=think_s,
+            visitors=visitors,
+            requests=requests,
+            seed=1,
+            patience_s=1.0,
+        )
+        crowd.run()
+    return crowd
+
+
+def faults(crowd: Crowd) -> dict[str, int]:
+    return crowd.faults.as_counts()
+
+
+def instead(wrong: Respond) -> Respond:
+    """*wrong* for the one request, the right answer for all others."""
+
+    async def respond(asked: Asked) -> None:
+        await (wrong if asked.is_the_one else rightly)(asked)
+
+    return respond
+
+
+def test_right_answers_are_no_fault() -> None:
+    crowd = talk()
+    assert crowd.faults.examples == []
+    assert faults(crowd) == RIGHT
+    assert crowd.answers["epoll"] >= 400
+    assert crowd.answers["uring"] == 0
+
+
+def test_answers_may_arrive_in_any_pieces() -> None:
+    async def byte_by_byte(asked: Asked) -> None:
+        for at in range(len(asked.answer)):
+            asked.writer.write(asked.answer[at : at + 1])
+            await asyncio.sleep(0)
+
+    async def respond(asked: Asked) -> None:
+        small = len(asked.answer) < 1000
+        await (byte_by_byte if small else rightly)(asked)
+
+    crowd = talk(respond, requests=100)
+    assert crowd.faults.examples == []
+    assert faults(crowd) == RIGHT
+
+
+def test_a_lost_answer_is_lost() -> None:
+    async def nothing(asked: Asked) -> None:
+        pass
+
+    assert faults(talk(instead(nothing))) == {**RIGHT, "lost": 1}
+
+
+def test_an_answer_given_twice_is_duplicated() -> None:
+    async def twice(asked: Asked) -> None:
+        asked.writer.write(asked.answer * 2)
+
+    assert faults(talk(instead(twice))) == {**RIGHT, "duplicated": 1}
+
+
+def test_bytes_that_nobody_asked_for_are_duplicated() -> None:
+    async def and_more(asked: Asked) -> None:
+        asked.writer.write(asked.answer)
+        asked.writer.write(b"x" * 64)
+
+    counts = faults(talk(instead(and_more)))
+    # With a request in the air, they stand where its answer should.
+    assert counts["duplicated"] + counts["failed"] == 1
+    assert counts["misrouted"] == 0
+
+
+def test_two_connections_answers_exchanged_are_misrouted() -> None:
+    waiting: list[Asked] = []
+    exchanged = asyncio.Event()
+
+    async def exchange(asked: Asked) -> None:
+        if asked.sequence != 5 or asked.connection > 2:
+            await rightly(asked)
+            return
+        waiting.append(asked)
+        if len(waiting) < 2:
+            await exchanged.wait()
+            return
+        first, second = waiting
+        first.writer.write(second.answer)
+        second.writer.write(first.answer)
+        exchanged.set()
+
+    assert faults(talk(exchange)) == {**RIGHT, "misrouted": 2}
+
+
+@pytest.mark.parametrize("place", [-1, 30])
+def test_one_other_byte_is_a_failure(place: int) -> None:
+    """The last byte, and one of the head that changes nothing in its meaning."""
+
+    async def other_byte(asked: Asked) -> None:
+        answer = bytearray(asked.answer)
+        answer[place] ^= 0x20
+        asked.writer.write(answer)
+
+    counts = faults(talk(instead(other_byte)))
+    assert counts["failed"] >= 1
+    assert counts["duplicated"] == counts["misrouted"] == 0
+
+
+def test_another_status_is_a_failure() -> None:
+    async def error(asked: Asked) -> None:
+        asked.writer.write(
+            b"HTTP/1.1 500 Internal Server Error\r\ncontent-length: 4\r\n\r\noops"
+        )
+
+    assert faults(talk(instead(error))) == {**RIGHT, "failed": 1}
+
+
+def test_an_answer_cut_off_by_a_close_is_lost() -> None:
+    async def half(asked: Asked) -> None:
+        asked.writer.write(asked.answer[: len(asked.answer) // 2])
+        raise ConnectionError
+
+    counts = faults(talk(instead(half)))
+    assert counts["lost"] >= 1  # and what was pipelined behind it
+    assert {**counts, "lost": 0} == RIGHT
+
+
+def test_a_keep_alive_connection_that_the_server_closes_is_a_fault() -> None:
+    async def close(asked: Asked) -> None:
+        asked.writer.write(asked.answer)
+        raise ConnectionError
+
+    counts = faults(talk(instead(close), requests=60, think_s=0.02))
+    assert counts["failed"] + counts["lost"] >= 1
+    assert counts["duplicated"] == counts["misrouted"] == 0
+
+
+def test_no_connection_is_a_failure() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        nobody_there = listener.getsockname()
+    crowd = Crowd(nobody_there, connections=1, visitors=0, engines=["epoll"])
+    crowd.run(report=crowd.stop)
+    assert faults(crowd)["failed"] >= 1
+    assert crowd.opened == 0
+
+
+def test_visitors_come_and_go_and_nobody_minds() -> None:
+    with FaultyServer() as server:
+        crowd = Crowd(
+            server.address,
+            connections=8,
+            visitors=8,
+            engines=["epoll"],
+            requests=3000,
+            seed=2,
+        )
+        crowd.run()
+    assert crowd.faults.examples == []
+    assert faults(crowd) == RIGHT
+    assert crowd.opened > 16
+    assert server.goodbyes > 0
+    assert server.chunked > 0
+
+
+def test_a_change_of_engine_between_two_answers_is_seen() -> None:
+    async def engine_of_the_ten(asked: Asked) -> None:
+        uring = asked.sequence // 10 % 2 == 1
+        name = b"uring" if uring else b"epoll"
+        asked.writer.write(
+            asked.answer.replace(b"x-engine: epoll", b"x-engine: " + name)
+        )
+
+    crowd = talk(engine_of_the_ten, connections=1, requests=100)
+    assert faults(crowd) == RIGHT
+    proof = crowd.outcome()["proof"]
+    assert proof["connection"] == 1
+    assert proof["runs"][:4] == [
+        ("epoll", 0),
+        ("uring", 10),
+        ("epoll", 20),
+        ("uring", 30),
+    ]
+    assert crowd.changes["epoll>uring"] >= 4

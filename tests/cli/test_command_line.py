@@ -1,0 +1,54 @@
+"""The command line: help, and what is refused."""
+
+import importlib.util
+from importlib.machinery import ModuleSpec
+
+import pytest
+
+from aioadapt.cli import main as door
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
+def test_help_is_no_error(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door.main(arguments) == 0
+    assert "Usage: aioadapt" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["demo", "--seconds", "soon"], "--seconds"),
+        (["demo", "--seconds", "0"], "--seconds"),
+        (["demo", "--rounds", "0"], "--rounds"),
+        (["demo", "--rounds", "1.5"], "--rounds"),
+        (["demo", "--connections", "-1"], "--connections"),
+        (["demo", "--think-ms", "-5"], "--think-ms"),
+        (["demo", "--engines"], "--engines"),
+        (["demo", "now"], "now"),
+        (["dome"], "dome"),
+    ],
+)
+def test_a_wrong_option_is_one_line_that_names_it(
+    arguments: list[str], named: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert door.main(arguments) == 2
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert printed.err.count("\n") == 1
+    assert printed.err.startswith("aioadapt: ")
+    assert named in printed.err
+
+
+def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def find_spec(name: str) -> ModuleSpec | None:
+        return None if name == "uvicorn" else importlib.util.find_spec(name)
+
+    monkeypatch.setattr(door, "find_spec", find_spec)
+    assert door.main(["demo"]) == 2
+    assert capsys.readouterr().err == (
+        'aioadapt: uvicorn missing here: pip install "aioadapt[serve,cli]"\n'
+    )
