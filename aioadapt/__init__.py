@@ -12,6 +12,11 @@ from .errors import (
     UringUnavailableError,
     WrongThreadError,
 )
+from .loop_thread import LoopThread
+from .migration.connection import Connection
+from .migration.migrator import Migrator
+from .migration.phase import Phase
+from .migration.report import DrainReport, MigratorStats, MoveResult, Pauses
 from .support import UringSupport, uring_support
 
 if TYPE_CHECKING:
@@ -19,10 +24,18 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AioadaptError",
+    "Connection",
+    "DrainReport",
     "EventLoopPolicy",
     "ForkedLoopError",
     "LoopStoppedError",
+    "LoopThread",
     "MigrationOrderError",
+    "Migrator",
+    "MigratorStats",
+    "MoveResult",
+    "Pauses",
+    "Phase",
     "UnknownEngineError",
     "UringSupport",
     "UringUnavailableError",
