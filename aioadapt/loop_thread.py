@@ -20,10 +20,10 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
+from .engine import new_event_loop
 from .errors import LoopStoppedError, WrongThreadError
 from .migration.connection import Connection, connection_of
 from .migration.ports import ServingLoop
-from .engine import new_event_loop
 
 T = TypeVar("T")
 

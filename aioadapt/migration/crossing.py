@@ -33,7 +33,6 @@ from . import reasons
 from .adopt import Refused
 from .move import Move
 from .phase import Phase
-from .ports import Message
 
 if TYPE_CHECKING:
     from ..loop_thread import LoopThread
