@@ -12,8 +12,16 @@ from .errors import (
     UringUnavailableError,
     WrongThreadError,
 )
+<<<<<<< HEAD
 from .epoll_loop import EpollEventLoop
 from .stats import LoopStats
+=======
+from .loop_thread import LoopThread
+from .migration.connection import Connection
+from .migration.migrator import Migrator
+from .migration.phase import Phase
+from .migration.report import DrainReport, MigratorStats, MoveResult, Pauses
+>>>>>>> w-migration
 from .support import UringSupport, uring_support
 
 from .uring_loop import UringEventLoop
@@ -35,11 +43,23 @@ else:
 # Without EventLoopPolicy: "import *" must neither warn nor, from Python 3.16 on, fail.
 __all__ = [
     "AioadaptError",
+<<<<<<< HEAD
     "EpollEventLoop",
+=======
+    "Connection",
+    "DrainReport",
+    "EventLoopPolicy",
+>>>>>>> w-migration
     "ForkedLoopError",
     "LoopStats",
     "LoopStoppedError",
+    "LoopThread",
     "MigrationOrderError",
+    "Migrator",
+    "MigratorStats",
+    "MoveResult",
+    "Pauses",
+    "Phase",
     "UnknownEngineError",
     "UringEventLoop",
     "UringSupport",

@@ -1,0 +1,1 @@
+"""Moving live connections between loops; the public names are in :mod:`aioadapt`."""

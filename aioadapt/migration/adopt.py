@@ -1,0 +1,48 @@
+"""A Carry becomes a served connection, on the thread of the loop that takes it."""
+
+from typing import Any
+
+from . import reasons
+from .carry import Carry
+from .ports import ProtocolFactory, ServingLoop, Stream
+
+Home = tuple[ProtocolFactory, Any]
+
+
+class Refused(Exception):
+    """The loop did not take it; the Carry has its descriptor as before."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+def adopt(carry: Carry, loop: ServingLoop, fallback: Home | None = None) -> Stream:
+    """Have *loop* serve it, with the factory of its server on that address.
+
+    Args:
+        fallback: a factory and its server, for a loop that has closed its
+            listener since but not its connections.
+
+    Raises:
+        Refused: with the reason as text.
+    """
+    home = loop.serving_on(carry.sockname) or fallback
+    if home is None:
+        raise Refused(reasons.NO_SERVER)
+    protocol_factory, server = home
+    released = carry.take()
+    try:
+        return loop.adopt(released, protocol_factory, server)
+    except BaseException as error:
+        carry.put_back(released)
+        if not isinstance(error, Exception):
+            raise
+        loop.call_exception_handler(
+            {
+                "message": f"no protocol for moved connection {carry.id} "
+                f"from {carry.peername!r}: the server's protocol factory failed",
+                "exception": error,
+            }
+        )
+        raise Refused(reasons.FACTORY_FAILED) from error

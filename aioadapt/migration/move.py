@@ -1,0 +1,170 @@
+"""One connection's move: it hears what happened and follows the phase table.
+
+A ``Move`` is the handler that the stream calls while it leaves.  It belongs to
+the source loop's thread until its carry is shipped, then to whichever thread
+the message with it is delivered on; never to two at once, so it has no lock.
+What many moves share (who may leave now, messages, who is told) is the
+``Crossing``'s.
+"""
+
+import time
+from typing import TYPE_CHECKING
+
+from ..errors import MigrationOrderError
+from . import reasons
+from .adopt import Home, Refused, adopt
+from .carry import Carry
+from .phase import TRANSITIONS, Event, Phase
+from .ports import Released, Stream
+
+if TYPE_CHECKING:
+    from ..loop_thread import LoopThread
+    from .connection import Connection
+    from .crossing import Crossing
+
+
+def follow(phase: Phase, event: Event, *, connection_id: int) -> Phase:
+    """Where *event* leads from *phase*."""
+    try:
+        return TRANSITIONS[phase, event]
+    except KeyError:
+        raise MigrationOrderError(
+            f"connection {connection_id} is {phase.name} ({phase.value}), where "
+            f"{event.name} ({event.value}) cannot happen"
+        ) from None
+
+
+class Move:
+    """From the wish to the answer.  ``settled`` says that there is the answer."""
+
+    __slots__ = (
+        "_carry",
+        "_home",
+        "_stopped_at_s",
+        "between_loops",
+        "carried_bytes",
+        "connection",
+        "crossing",
+        "held_back",
+        "pause_s",
+        "phase",
+        "reason",
+        "settled",
+        "stream",
+    )
+
+    def __init__(self, connection: "Connection", crossing: "Crossing") -> None:
+        self.connection = connection
+        self.crossing = crossing
+        # Borrowed, and the source's: the connection gets another one later.
+        self.stream: Stream = connection._stream
+        self.phase = Phase.SERVING
+        # Both are the crossing's, and guarded by its lock.
+        self.between_loops = False
+        self.held_back = False
+        self.settled = False
+        self.reason = ""
+        self.pause_s = 0.0
+        self.carried_bytes = 0
+        self._stopped_at_s = 0.0
+        self._carry: Carry | None = None
+        self._home: Home | None = None
+
+    def report(self, event: Event) -> None:
+        self.phase = follow(self.phase, event, connection_id=self.connection.id)
+        self.connection._phase = self.phase
+
+    def settle(self, reason: str) -> None:
+        """The answer: "" for moved, else why not.  Given once."""
+        assert not self.settled, self
+        self.settled = True
+        self.reason = reason
+        if self.connection._move is self:
+            self.connection._move = None
+
+    # -- On the source's thread, called by the stream.
+
+    def begin(self) -> None:
+        """From here on no other move can have the connection."""
+        self.connection._move = self
+        self.connection._phase = self.phase
+        # The listener may be gone by the time a refused carry comes back.
+        self._home = self.crossing.source.loop.serving_on(self.stream.sockname)
+
+    def may_leave(self) -> bool:
+        return self.crossing.admit(self)
+
+    def stopped_reading(self) -> None:
+        self._stopped_at_s = time.monotonic()
+        self.report(Event.QUIET)
+
+    def stirred(self) -> None:
+        self.report(Event.STIRRED)
+        self.crossing.stirred(self)
+
+    def released(self, released: Released) -> None:
+        # The descriptor is ours now, so it gets its owner before anything else.
+        self._carry = Carry(released)
+        self.carried_bytes = len(released.unread)
+        self.connection._seen = released
+        self.report(Event.RELEASED)
+        self.crossing.ship(self)
+
+    def closed(self) -> None:
+        self.report(Event.ENDED)
+        self.settle(reasons.CLOSED)
+        self.crossing.settled_at_source(self)
+
+    def withdraw(self, reason: str) -> None:
+        """Nothing has been let go yet: the source simply reads on."""
+        self.stream.stay()
+        self.report(Event.WITHDRAWN)
+        self.settle(reason)
+
+    # -- On the thread of the loop that takes it.
+
+    def arrive(self) -> None:
+        """On the target's thread.
+
+        Raises:
+            Refused: it is still on its way, and may be sent back.
+        """
+        self._land(self.crossing.target, Event.ADOPTED, None)
+        self.settle("")
+
+    def come_back(self, reason: str) -> None:
+        """On the source's thread, after the target has refused for *reason*."""
+        try:
+            self._land(self.crossing.source, Event.TAKEN_BACK, self._home)
+        except Refused:
+            self.abandon()
+        else:
+            self.settle(reason)
+
+    def abandon(self) -> None:
+        """On any thread: there is nobody left who could serve it."""
+        assert self._carry is not None, self
+        self._carry.close()
+        self._carry = None
+        self.report(Event.ABANDONED)
+        self.settle(reasons.ABANDONED)
+
+    def _land(self, thread: "LoopThread", event: Event, fallback: Home | None) -> None:
+        assert self._carry is not None, self
+        stream = adopt(self._carry, thread.loop, fallback)
+        # The target reads from here on: the end of the pause.
+        self.pause_s = time.monotonic() - self._stopped_at_s
+        self._carry = None
+        connection = self.connection
+        connection._stream = connection._seen = stream
+        connection._loop = thread.loop
+        connection._thread = thread
+        self.report(event)
+
+    def __repr__(self) -> str:
+        answer = f"; settled: {self.reason or 'moved'}" if self.settled else ""
+        return (
+            f"<Move of connection {self.connection.id} from "
+            f"{self.crossing.source.name!r} to {self.crossing.target.name!r}: "
+            f"{self.phase.value}{answer}>"
+        )

@@ -1,0 +1,121 @@
+"""What moving asks of a loop and of its streams.
+
+Nothing is implemented here: the loops have these shapes, and so have the
+scripted ones of the tests.
+"""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any, Protocol
+
+ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+
+
+class Message(Protocol):
+    """Something for another thread.  Exactly one of the two is called, once."""
+
+    def deliver(self) -> None:
+        """On the loop's thread."""
+
+    def refuse(self) -> None:
+        """The loop closes without having come to it: on the thread that closes."""
+
+
+class Released(Protocol):
+    """A descriptor that a loop has let go, and what it knew of it."""
+
+    fd: int
+    family: int
+    type: int
+    proto: int
+    peername: Any
+    sockname: Any
+    unread: bytes
+    id: int
+    requests: int
+    last_byte_at: float
+    tag: object
+
+
+class LeaveHandler(Protocol):
+    """Told how a stream's leaving goes, always on the stream's thread."""
+
+    def may_leave(self) -> bool:
+        """The stream is quiet now.  On False it goes on reading and keeps the
+        wish; it asks again at its next quiet moment, or when ``leave`` is
+        called again."""
+
+    def stopped_reading(self) -> None:
+        """It was quiet, and rests for one whole turn."""
+
+    def stirred(self) -> None:
+        """The guest did something while it rested: it is read again and the
+        wish stays.  ``stay`` may be called from here."""
+
+    def released(self, released: Released) -> None:
+        """The descriptor is the handler's."""
+
+    def closed(self) -> None:
+        """It ended before it could be released; the wish is over."""
+
+
+class Stream(Protocol):
+    """A server connection.  What can be read may be read from any thread."""
+
+    id: int
+    peername: Any
+    sockname: Any
+    requests: int
+    last_byte_at: float
+    tag: object
+
+    @property
+    def quiet(self) -> bool: ...
+    @property
+    def why_not_quiet(self) -> str: ...
+    @property
+    def opaque(self) -> bool: ...
+    @property
+    def closed(self) -> bool: ...
+
+    def leave(self, handler: LeaveHandler) -> None:
+        """On the loop's thread: go as soon as you are quiet.
+
+        A stream that is quiet now asks ``may_leave`` and stops reading before
+        this returns.  Called again with the same handler, it looks again.
+        """
+
+    def stay(self) -> None:
+        """On the loop's thread: the wish is withdrawn, its handler forgotten.
+
+        Reading goes on.  Without a wish, or closed, this does nothing.
+        """
+
+
+class ServingLoop(asyncio.AbstractEventLoop):
+    """An asyncio loop that can hand its connections over and take others in."""
+
+    engine: str
+    watch_http1: bool
+
+    def streams(self) -> list[Stream]:
+        """The live server connections; from any thread."""
+        raise NotImplementedError
+
+    def serving_on(self, sockname: Any) -> tuple[ProtocolFactory, Any] | None:
+        """The factory and the server that listens there; from any thread."""
+        raise NotImplementedError
+
+    def post(self, message: Message) -> None:
+        """From any thread; ``LoopStoppedError`` if the loop takes no more."""
+        raise NotImplementedError
+
+    def close_inbox(self) -> None:
+        """Refuse what is undelivered and whatever comes."""
+        raise NotImplementedError
+
+    def adopt(
+        self, released: Released, protocol_factory: ProtocolFactory, server: Any
+    ) -> Stream:
+        """On the loop's thread.  The descriptor is the loop's unless this raises."""
+        raise NotImplementedError

@@ -1,0 +1,18 @@
+"""Why a connection was not moved, where it is not the wire watcher who says so.
+
+A reason is a stable text: reports and counters use it as a key.  The others
+are the stream's own, such as "a request is being answered" or "TLS".
+"""
+
+ALREADY_THERE = "already there"
+CLOSED = "closed"
+UNDER_WAY = "another move has it"
+RECENTLY_ACTIVE = "not idle for long enough"
+STIRRED = "its guest was not at rest"
+NO_SERVER = "the target has no server on its address"
+FACTORY_FAILED = "the target's protocol factory failed"
+TARGET_STOPPED = "the target has stopped"
+SOURCE_STOPPED = "its own loop has stopped"
+ABANDONED = "closed: no loop could take it"
+OUT_OF_TIME = "out of time"
+CALLED_OFF = "called off"

@@ -1,0 +1,80 @@
+"""The scene of a scripted move: two hosts, and somebody who asks."""
+
+import asyncio
+from collections.abc import Coroutine, Iterator
+from typing import Any, Generic, TypeVar
+
+import pytest
+
+from aioadapt import Migrator
+
+from .scripted import ScriptedHost
+
+T = TypeVar("T")
+
+
+class AskersLoop(asyncio.SelectorEventLoop):
+    """Whoever awaits a move runs here; its time passes when the test says so."""
+
+    now = 0.0
+
+    def time(self) -> float:
+        return self.now
+
+    def turn(self) -> None:
+        """Run what can be run without waiting; four turns settle a task."""
+        for _ in range(4):
+            self.call_soon(self.stop)
+            self.run_forever()
+
+
+class Asked(Generic[T]):
+    """A question to the migrator that is under way."""
+
+    def __init__(self, loop: AskersLoop, question: Coroutine[Any, Any, T]) -> None:
+        self._loop = loop
+        self.task = loop.create_task(question)
+        loop.turn()
+
+    @property
+    def answered(self) -> bool:
+        self._loop.turn()
+        return self.task.done()
+
+    def answer(self) -> T:
+        """It must be there by now."""
+        assert self.answered
+        return self.task.result()
+
+    def time_passes(self, seconds: float) -> None:
+        self._loop.now += seconds
+        self._loop.turn()
+
+    def is_cancelled(self) -> None:
+        self.task.cancel()
+        assert self.answered
+        assert self.task.cancelled()
+
+
+class Scene:
+    def __init__(self, loop: AskersLoop) -> None:
+        self.a = ScriptedHost("a", "epoll")
+        self.b = ScriptedHost("b", "uring")
+        self.migrator = Migrator(at_once=4)
+        self._loop = loop
+
+    def asked(self, question: Coroutine[Any, Any, T]) -> Asked[T]:
+        return Asked(self._loop, question)
+
+
+@pytest.fixture
+def scene() -> Iterator[Scene]:
+    loop = AskersLoop()
+    scene = Scene(loop)
+    yield scene
+    hosts = (scene.a, scene.b)
+    unanswered = [(host, host.loop.inbox, host.farewells) for host in hosts]
+    for host in hosts:
+        host.close()
+    loop.close()
+    assert unanswered == [(scene.a, [], set()), (scene.b, [], set())]

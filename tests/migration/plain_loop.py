@@ -1,0 +1,51 @@
+"""asyncio's own loop with an inbox: enough for a LoopThread to run on."""
+
+import asyncio
+import threading
+from collections import deque
+from typing import Any
+
+from aioadapt import LoopStoppedError
+from aioadapt.migration.ports import Message
+
+
+class PlainLoop(asyncio.SelectorEventLoop):
+    engine = "plain"
+    watch_http1 = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._inbox: deque[Message] = deque()
+        self._takes_more = True
+        self._inbox_lock = threading.Lock()
+        self.closed_by: threading.Thread | None = None
+
+    def streams(self) -> list[Any]:
+        return []
+
+    def post(self, message: Message) -> None:
+        with self._inbox_lock:
+            if not self._takes_more:
+                raise LoopStoppedError(f"{self!r} takes no more")
+            self._inbox.append(message)
+        self.call_soon_threadsafe(self._deliver)
+
+    def close_inbox(self) -> None:
+        with self._inbox_lock:
+            self._takes_more = False
+            undelivered, self._inbox = self._inbox, deque()
+        for message in undelivered:
+            message.refuse()
+
+    def close(self) -> None:
+        if self.closed_by is None:
+            self.closed_by = threading.current_thread()
+        super().close()
+
+    def _deliver(self) -> None:
+        while True:
+            with self._inbox_lock:
+                if not self._inbox:
+                    return
+                message = self._inbox.popleft()
+            message.deliver()

@@ -1,0 +1,250 @@
+"""Loops, streams and hosts that do nothing until the test says so.
+
+A test writes an interleaving down: whose inbox is delivered next, when a
+stream becomes quiet, stops, stirs or lets go.  What they may and may not do
+is in ``aioadapt/migration/ports.py``.
+"""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+from aioadapt import LoopStoppedError, LoopThread
+from aioadapt.migration.connection import Connection, connection_of
+from aioadapt.migration.ports import (
+    LeaveHandler,
+    Message,
+    ProtocolFactory,
+    Released,
+    ServingLoop,
+    Stream,
+)
+
+ADDRESS = ("127.0.0.1", 8000)
+
+
+@dataclass
+class ScriptedReleased:
+    fd: int
+    peername: Any
+    id: int
+    tag: object
+    unread: bytes = b""
+    requests: int = 0
+    last_byte_at: float = 0.0
+    family: int = socket.AF_UNIX
+    type: int = socket.SOCK_STREAM
+    proto: int = 0
+    sockname: Any = ADDRESS
+
+
+class ScriptedStream:
+    """Quiet, and asked to leave: it stops at once and rests until told more."""
+
+    def __init__(
+        self, loop: "ScriptedLoop", released: Released, protocol: asyncio.BaseProtocol
+    ) -> None:
+        self.loop = loop
+        self.fd = released.fd
+        self.id = released.id
+        self.peername = released.peername
+        self.sockname = released.sockname
+        self.requests = released.requests
+        self.last_byte_at = released.last_byte_at
+        self.tag = released.tag
+        self.protocol = protocol
+        self.busy_with = ""
+        self.opaque = False
+        self.closed = False
+        self.reading = True
+        self.handler: LeaveHandler | None = None
+        self.times_asked = 0
+
+    @property
+    def why_not_quiet(self) -> str:
+        return self.busy_with
+
+    @property
+    def quiet(self) -> bool:
+        return not self.busy_with
+
+    def leave(self, handler: LeaveHandler) -> None:
+        assert self.handler in (None, handler), "one handler at a time"
+        assert not self.closed
+        self.handler = handler
+        self.times_asked += 1
+        self._look()
+
+    def stay(self) -> None:
+        self.handler = None
+        self.reading = not self.closed
+
+    # -- What the test makes happen.
+
+    def becomes_busy(self, why: str = "a request is being answered") -> None:
+        self.busy_with = why
+
+    def becomes_quiet(self) -> None:
+        self.busy_with = ""
+        self._look()
+
+    def stirs(self, why: str = "write buffer not empty") -> None:
+        assert not self.reading, "it is not at rest"
+        self.busy_with = why
+        self.reading = True
+        assert self.handler is not None
+        self.handler.stirred()
+
+    def lets_go(self, unread: bytes = b"") -> None:
+        assert not self.reading, "it still reads"
+        handler, self.handler = self.handler, None
+        assert handler is not None, "nobody wants it to leave"
+        self.closed = True
+        self.loop.all_streams.remove(self)
+        handler.released(
+            ScriptedReleased(
+                fd=self.fd,
+                peername=self.peername,
+                id=self.id,
+                tag=self.tag,
+                unread=unread,
+                requests=self.requests,
+                last_byte_at=self.last_byte_at,
+            )
+        )
+
+    def ends(self) -> None:
+        """Its peer left, or its guest closed it."""
+        self.closed = True
+        self.reading = False
+        self.loop.all_streams.remove(self)
+        os.close(self.fd)
+        handler, self.handler = self.handler, None
+        if handler is not None:
+            handler.closed()
+
+    def _look(self) -> None:
+        handler = self.handler
+        if handler is None or self.busy_with or not self.reading:
+            return
+        if handler.may_leave():
+            self.reading = False
+            handler.stopped_reading()
+
+
+class ScriptedLoop(ServingLoop):
+    def __init__(self, engine: str, *, serves: bool = True) -> None:
+        self.engine = engine
+        self.now = 100.0
+        self.all_streams: list[ScriptedStream] = []
+        self.inbox: list[Message] = []
+        self.open = True
+        self.factory: ProtocolFactory | None = asyncio.Protocol if serves else None
+        self.reported: list[dict[str, Any]] = []
+        self.posts = 0
+
+    def time(self) -> float:
+        return self.now
+
+    def streams(self) -> list[Stream]:
+        return list(self.all_streams)
+
+    def serving_on(self, sockname: Any) -> tuple[ProtocolFactory, Any] | None:
+        if self.factory is None or sockname != ADDRESS:
+            return None
+        return self.factory, "server"
+
+    def post(self, message: Message) -> None:
+        if not self.open:
+            raise LoopStoppedError("the scripted loop takes no more")
+        self.posts += 1
+        self.inbox.append(message)
+
+    def close_inbox(self) -> None:
+        self.open = False
+        undelivered, self.inbox = self.inbox, []
+        for message in undelivered:
+            message.refuse()
+
+    def adopt(
+        self, released: Released, protocol_factory: ProtocolFactory, server: Any
+    ) -> Stream:
+        stream = ScriptedStream(self, released, protocol_factory())
+        self.all_streams.append(stream)
+        return stream
+
+    def call_exception_handler(self, context: dict[str, Any]) -> None:
+        self.reported.append(context)
+
+    def deliver(self) -> int:
+        """What is in the inbox by now; not what comes in meanwhile."""
+        count = len(self.inbox)
+        for _ in range(count):
+            self.inbox.pop(0).deliver()
+        return count
+
+
+class ScriptedHost:
+    """A LoopThread, as far as moving looks at one."""
+
+    def __init__(self, name: str, engine: str, *, serves: bool = True) -> None:
+        self.name = name
+        self.engine = engine
+        # It has what moving asks for, and nothing else.
+        self.loop = ScriptedLoop(engine, serves=serves)  # type: ignore[abstract]
+        self.running = True
+        self.farewells: set[Callable[[], None]] = set()
+        self._peers: list[socket.socket] = []
+
+    @property
+    def thread(self) -> LoopThread:
+        return cast(LoopThread, self)
+
+    @property
+    def connections(self) -> list[Connection]:
+        return [connection_of(stream, self.thread) for stream in self.loop.streams()]
+
+    def connected(self) -> tuple[ScriptedStream, Connection, socket.socket]:
+        """A new connection that is quiet, as its stream, its name and its peer."""
+        ours, peer = socket.socketpair()
+        peer.setblocking(False)
+        self._peers.append(peer)
+        ScriptedHost.ids += 1
+        released = ScriptedReleased(
+            fd=ours.detach(), peername=f"peer {self.ids}", id=self.ids, tag=None,
+            last_byte_at=self.loop.now,
+        )  # fmt: skip
+        stream = ScriptedStream(self.loop, released, asyncio.Protocol())
+        self.loop.all_streams.append(stream)
+        return stream, connection_of(stream, self.thread), peer
+
+    ids = 0
+
+    def stops(self) -> None:
+        """As ``LoopThread`` does: the inbox, the farewells, then the streams."""
+        self.running = False
+        self.loop.close_inbox()
+        for farewell in list(self.farewells):
+            farewell()
+        for stream in list(self.loop.all_streams):
+            stream.ends()
+
+    def close(self) -> None:
+        for stream in list(self.loop.all_streams):
+            stream.ends()
+        for peer in self._peers:
+            peer.close()
+
+    def __repr__(self) -> str:
+        return f"<scripted host {self.name!r}>"
+
+
+def peer_sees_the_end(peer: socket.socket) -> bool:
+    """Whether the other end of *peer* is closed, by whoever owned it."""
+    try:
+        return peer.recv(1) == b""
+    except BlockingIOError:
+        return False
