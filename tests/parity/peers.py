@@ -9,8 +9,10 @@ import os
 import socket
 import struct
 import tempfile
+from array import array
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from functools import lru_cache
 from typing import Any, Literal, TypeVar
 
 from .protocols import Recorder, _Recording
@@ -113,6 +115,13 @@ async def serving(
             await server.wait_closed()
 
 
+async def end(protocol: _Recording) -> None:
+    # Where close() had to flush first, asyncio's abort() afterwards fails.
+    if not protocol.is_lost:
+        protocol.transport.abort()
+        await protocol.lost()
+
+
 @asynccontextmanager
 async def connected(
     protocol_factory: Callable[[], P], wire: Wire = "tcp"
@@ -137,8 +146,7 @@ async def connected(
             try:
                 yield protocol, peer
             finally:
-                protocol.transport.abort()
-                await protocol.lost()
+                await end(protocol)
         finally:
             peer.close()
 
@@ -167,8 +175,7 @@ async def connecting(
         try:
             yield protocol, peer
         finally:
-            protocol.transport.abort()
-            await protocol.lost()
+            await end(protocol)
             peer.close()
 
 
@@ -193,7 +200,7 @@ async def a_round_trip_elsewhere() -> None:
     peer.close()
 
 
+@lru_cache(maxsize=16)
 def pattern(size: int) -> bytes:
     """Bytes in which a lost, doubled or displaced piece shows."""
-    block = b"".join(number.to_bytes(4, "big") for number in range(size // 4 + 1))
-    return block[:size]
+    return array("I", range(size // 4 + 1)).tobytes()[:size]
