@@ -1,0 +1,121 @@
+"""Loops for every room's tests, and a look after each test at what it left behind."""
+
+import asyncio
+import gc
+from collections.abc import Coroutine, Iterator
+from typing import Any, TypeVar
+
+import pytest
+from leftovers import Before, leftovers, leftovers_of_loop
+from loops import KINDS, OURS, LoopFactory, Missing, Reported, Run, factory_of
+
+T = TypeVar("T")
+
+TEST_ENDS_WITHIN_S = 20.0
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "ours_only: a promise of aioadapt's loops beyond what asyncio does",
+    )
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    # The leak check collects garbage after every test; what collection made
+    # lives as long as the run and need not be walked again each time.
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    if "loop_kind" in metafunc.fixturenames:
+        ours_only = metafunc.definition.get_closest_marker("ours_only") is not None
+        kinds = OURS if ours_only else KINDS
+        metafunc.parametrize("loop_kind", kinds, indirect=True)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """After every test: no new descriptor, no new thread, nothing unclosed."""
+    gc.collect()
+    before = Before.now()
+    yield
+    assert leftovers(before) == []
+
+
+@pytest.fixture
+def loop_kind(request: pytest.FixtureRequest) -> str:
+    """"asyncio", "epoll" or "uring".  Shared tests must not look at it."""
+    kind: str = request.param
+    try:
+        factory_of(kind)
+    except Missing as missing:
+        pytest.skip(missing.reason)
+    return kind
+
+
+@pytest.fixture
+def loop_factory(loop_kind: str, nothing_is_left: None) -> Iterator[LoopFactory]:
+    """Makes loops; the test closes them, and then they must hold nothing."""
+    make = factory_of(loop_kind)
+    made: list[asyncio.AbstractEventLoop] = []
+
+    def factory() -> asyncio.AbstractEventLoop:
+        loop = make()
+        made.append(loop)
+        return loop
+
+    yield factory
+    for loop in made:
+        assert loop.is_closed(), f"{loop!r} was not closed"
+        assert leftovers_of_loop(loop) == []
+
+
+@pytest.fixture
+def reported() -> Reported:
+    """The contexts given to the exception handler of :func:`loop`.
+
+    A test that expects one takes it out; one that stays fails the test.
+    """
+    return []
+
+
+@pytest.fixture
+def loop(
+    loop_factory: LoopFactory, reported: Reported
+) -> Iterator[asyncio.AbstractEventLoop]:
+    loop = loop_factory()
+    loop.set_exception_handler(lambda _, context: reported.append(context))
+    yield loop
+    if not loop.is_closed():
+        bring_to_rest(loop)
+        loop.close()
+    assert reported == [], "the loop reported what no test expected"
+
+
+@pytest.fixture
+def run(loop: asyncio.AbstractEventLoop) -> Run:
+    def run(main: Coroutine[Any, Any, T], /) -> T:
+        async def bounded() -> T:
+            async with asyncio.timeout(TEST_ENDS_WITHIN_S):
+                return await main
+
+        return loop.run_until_complete(bounded())
+
+    return run
+
+
+def bring_to_rest(loop: asyncio.AbstractEventLoop) -> None:
+    """Ends what asyncio.Runner would end before it closes a loop."""
+    # A transport closed by the test's last line says connection_lost a turn
+    # or two later.
+    for _ in range(3):
+        loop.run_until_complete(asyncio.sleep(0))
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+    loop.run_until_complete(loop.shutdown_asyncgens())
+    loop.run_until_complete(loop.shutdown_default_executor())

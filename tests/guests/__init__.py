@@ -1,0 +1,1 @@
+"""Servers and test tools that other people wrote, unchanged, on each loop."""

@@ -1,0 +1,71 @@
+"""What a test has left behind, in words: the one place that knows where to look."""
+
+import asyncio
+import gc
+import os
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+THREADS_END_WITHIN_S = 5.0
+"""Executors are told to end without being waited for, so threads get a moment."""
+
+
+@dataclass(frozen=True)
+class Before:
+    """What there was when the test began."""
+
+    descriptors: dict[int, str]
+    threads: frozenset[threading.Thread]
+
+    @classmethod
+    def now(cls) -> "Before":
+        return cls(_descriptors(), frozenset(threading.enumerate()))
+
+
+def leftovers(before: Before) -> list[str]:
+    """New descriptors and threads of this process, described."""
+    # What is unclosed and unreachable warns here, and warnings are errors.
+    gc.collect()
+    return _new_threads(before) + _new_descriptors(before)
+
+
+def leftovers_of_loop(loop: asyncio.AbstractEventLoop) -> list[str]:
+    """What a loop of ours still holds although it has been closed."""
+    found = []
+    stats = getattr(loop, "stats", None)
+    if stats is not None:
+        in_kernel: Any = getattr(stats(), "in_kernel", 0)
+        if in_kernel:
+            found.append(f"{in_kernel} operations of {loop!r} are still in the kernel")
+    streams = getattr(loop, "streams", None)
+    if streams is not None:
+        found += [f"live stream {stream!r}" for stream in streams()]
+    return found
+
+
+def _descriptors() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            pass  # The descriptor that listed the directory itself.
+    return found
+
+
+def _new_descriptors(before: Before) -> list[str]:
+    return [
+        f"descriptor {fd} -> {target}"
+        for fd, target in _descriptors().items()
+        if fd not in before.descriptors
+    ]
+
+
+def _new_threads(before: Before) -> list[str]:
+    deadline = time.monotonic() + THREADS_END_WITHIN_S
+    new = [thread for thread in threading.enumerate() if thread not in before.threads]
+    for thread in new:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [f"thread {thread.name}" for thread in new if thread.is_alive()]

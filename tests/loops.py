@@ -1,0 +1,66 @@
+"""The kinds of loop that the shared tests run over, and why one may be missing."""
+
+import asyncio
+import sys
+from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
+
+import aioadapt
+
+T = TypeVar("T")
+LoopFactory = Callable[[], asyncio.AbstractEventLoop]
+Reported = list[dict[str, Any]]
+
+
+class Run(Protocol):
+    """Runs a coroutine to its end on the test's loop, within a bounded time."""
+
+    def __call__(self, main: Coroutine[Any, Any, T], /) -> T: ...
+
+
+KINDS = ("asyncio", "epoll", "uring")
+"""asyncio comes first: it is the reference that the other two are held to."""
+
+OURS = ("epoll", "uring")
+
+_CLASSES = {"epoll": "EpollEventLoop", "uring": "UringEventLoop"}
+
+
+@dataclass(frozen=True)
+class Missing(Exception):
+    """This kind of loop cannot run here."""
+
+    reason: str
+
+    def __str__(self) -> str:
+        return self.reason
+
+
+def factory_of(kind: str) -> LoopFactory:
+    """The callable that makes loops of this kind.
+
+    Raises:
+        Missing: this machine or this build has no such loop.
+    """
+    if kind == "asyncio":
+        return asyncio.SelectorEventLoop
+    name = _CLASSES[kind]
+    factory: LoopFactory | None = getattr(aioadapt, name, None)
+    if factory is None:
+        raise Missing(f"aioadapt.{name} is not in this build")
+    if kind == "uring":
+        support = aioadapt.uring_support()
+        if not support.available:
+            raise Missing(f"no io_uring here: {support.reason}")
+    return factory
+
+
+def in_words(kind: str) -> str:
+    """How a subprocess names this kind of loop: ``module:attribute``."""
+    if kind == "asyncio":
+        return "asyncio:SelectorEventLoop"
+    return f"aioadapt:{_CLASSES[kind]}"
+
+
+PYTHON = sys.version_info[:2]

@@ -1,0 +1,1 @@
+"""The same tests over asyncio's loop, the reference, and over ours."""

@@ -1,0 +1,206 @@
+"""The other end of a connection: a plain blocking socket, driven from a thread.
+
+The peer uses nothing of the loop under test but ``run_in_executor``, so a
+fault of a transport cannot hide behind the same fault at the other end.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+import tempfile
+from array import array
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from functools import lru_cache
+from typing import Any, Literal, TypeVar
+
+from .protocols import Recorder, _Recording
+
+P = TypeVar("P", bound=_Recording)
+Wire = Literal["tcp", "unix"]
+
+PEER_WAITS_AT_MOST_S = 15.0
+
+
+class Peer:
+    """A blocking socket whose waiting happens on another thread."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        sock.settimeout(PEER_WAITS_AT_MOST_S)
+        self.sock = sock
+
+    def send(self, data: bytes) -> None:
+        """For what surely fits the socket's buffers."""
+        assert self.sock.send(data) == len(data)
+
+    async def sendall(self, data: bytes) -> None:
+        await asyncio.to_thread(self.sock.sendall, data)
+
+    async def recv(self, size: int) -> bytes:
+        return await asyncio.to_thread(self.sock.recv, size)
+
+    async def recv_exactly(self, size: int) -> bytes:
+        return await asyncio.to_thread(self._recv_exactly, size)
+
+    async def recv_to_end(self) -> bytes:
+        """Everything until the end of file."""
+        return await asyncio.to_thread(self._recv_to_end)
+
+    def finish_sending(self) -> None:
+        self.sock.shutdown(socket.SHUT_WR)
+
+    def close(self) -> None:
+        self.sock.close()
+
+    def reset(self) -> None:
+        """Closes so that the other end gets a reset instead of an end of file."""
+        linger = struct.pack("ii", 1, 0)
+        self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.sock.close()
+
+    def _recv_exactly(self, size: int) -> bytes:
+        data = bytearray()
+        while len(data) < size:
+            more = self.sock.recv(min(size - len(data), 1 << 20))
+            assert more, f"the end came after {len(data)} of {size} bytes"
+            data += more
+        return bytes(data)
+
+    def _recv_to_end(self) -> bytes:
+        data = bytearray()
+        while more := self.sock.recv(1 << 20):
+            data += more
+        return bytes(data)
+
+
+class Place:
+    """A server of the loop under test, and how to reach it."""
+
+    def __init__(self, server: asyncio.Server, address: Any, wire: Wire) -> None:
+        self.server = server
+        self.address = address
+        self.wire = wire
+
+    def connect(self) -> Peer:
+        """Returns once the kernel has queued the connection; nobody need accept it."""
+        family = socket.AF_INET if self.wire == "tcp" else socket.AF_UNIX
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock.settimeout(PEER_WAITS_AT_MOST_S)
+        sock.connect(self.address)
+        return Peer(sock)
+
+
+@asynccontextmanager
+async def serving(
+    protocol_factory: Callable[[], asyncio.BaseProtocol],
+    wire: Wire = "tcp",
+    **options: Any,
+) -> AsyncIterator[Place]:
+    """A server that is there for the block, and closed after it."""
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory() as folder:
+        if wire == "tcp":
+            server = await loop.create_server(
+                protocol_factory, "127.0.0.1", 0, **options
+            )
+            address: Any = server.sockets[0].getsockname()
+        else:
+            address = os.path.join(folder, "socket")
+            server = await loop.create_unix_server(protocol_factory, address, **options)
+        try:
+            yield Place(server, address, wire)
+        finally:
+            server.close()
+            await server.wait_closed()
+
+
+async def end(protocol: _Recording) -> None:
+    # Where close() had to flush first, asyncio's abort() afterwards fails.
+    if not protocol.is_lost:
+        protocol.transport.abort()
+        await protocol.lost()
+
+
+@asynccontextmanager
+async def connected(
+    protocol_factory: Callable[[], P], wire: Wire = "tcp"
+) -> AsyncIterator[tuple[P, Peer]]:
+    """One accepted connection: its protocol here, and its peer.
+
+    After the block both ends are closed and the protocol has been told.
+    """
+    protocols: list[P] = []
+
+    def factory() -> P:
+        protocols.append(protocol_factory())
+        return protocols[-1]
+
+    async with serving(factory, wire) as place:
+        peer = place.connect()
+        try:
+            while not protocols:
+                await asyncio.sleep(0)
+            (protocol,) = protocols
+            await protocol.until(lambda: protocol.is_made)
+            try:
+                yield protocol, peer
+            finally:
+                await end(protocol)
+        finally:
+            peer.close()
+
+
+@asynccontextmanager
+async def connecting(
+    protocol_factory: Callable[[], P], wire: Wire = "tcp"
+) -> AsyncIterator[tuple[P, Peer]]:
+    """One connection made by the loop: its protocol here, and the peer that accepted it."""
+    loop = asyncio.get_running_loop()
+    with tempfile.TemporaryDirectory() as folder, socket.socket(
+        socket.AF_INET if wire == "tcp" else socket.AF_UNIX
+    ) as listener:
+        protocol = protocol_factory()
+        if wire == "tcp":
+            listener.bind(("127.0.0.1", 0))
+            listener.listen()
+            await loop.create_connection(lambda: protocol, *listener.getsockname())
+        else:
+            path = os.path.join(folder, "socket")
+            listener.bind(path)
+            listener.listen()
+            await loop.create_unix_connection(lambda: protocol, path)
+        listener.settimeout(PEER_WAITS_AT_MOST_S)
+        peer = Peer(listener.accept()[0])
+        try:
+            yield protocol, peer
+        finally:
+            await end(protocol)
+            peer.close()
+
+
+async def a_round_trip_elsewhere() -> None:
+    """Returns after the loop has carried other people's bytes to and fro.
+
+    What the kernel had ready for a transport before this began has been seen
+    by the loop when it ends.
+    """
+    loop = asyncio.get_running_loop()
+    ours, theirs = socket.socketpair()
+    protocol = Recorder()
+    transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
+    peer = Peer(theirs)
+    for number in range(1, 4):
+        peer.send(b"x")
+        await protocol.got(number)
+        transport.write(b"y")
+        await peer.recv_exactly(1)
+    transport.close()
+    await protocol.lost()
+    peer.close()
+
+
+@lru_cache(maxsize=16)
+def pattern(size: int) -> bytes:
+    """Bytes in which a lost, doubled or displaced piece shows."""
+    return array("I", range(size // 4 + 1)).tobytes()[:size]

@@ -1,0 +1,233 @@
+"""What runs in a turn, in which order, and what a handle can do."""
+
+import asyncio
+import gc
+import weakref
+from asyncio import AbstractEventLoop
+
+import pytest
+
+
+def one_turn(loop: AbstractEventLoop) -> None:
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def test_callbacks_run_in_the_order_they_were_given(loop: AbstractEventLoop) -> None:
+    ran: list[int] = []
+    for number in range(1000):
+        loop.call_soon(ran.append, number)
+
+    one_turn(loop)
+
+    assert ran == list(range(1000))
+
+
+def test_a_callback_given_by_a_callback_waits_for_the_next_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+
+    def first() -> None:
+        ran.append("first")
+        loop.call_soon(ran.append, "given by first")
+
+    loop.call_soon(first)
+    loop.call_soon(ran.append, "second")
+
+    one_turn(loop)
+    assert ran == ["first", "second"]
+    one_turn(loop)
+    assert ran == ["first", "second", "given by first"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 5])
+def test_positional_arguments_are_passed_on(
+    loop: AbstractEventLoop, count: int
+) -> None:
+    got: list[tuple[int, ...]] = []
+
+    def callback(*args: int) -> None:
+        got.append(args)
+
+    loop.call_soon(callback, *range(count))
+    one_turn(loop)
+
+    assert got == [tuple(range(count))]
+
+
+def test_call_soon_takes_no_keyword_but_context(loop: AbstractEventLoop) -> None:
+    with pytest.raises(TypeError):
+        loop.call_soon(print, end="")  # type: ignore[call-arg]
+
+
+def test_a_cancelled_callback_does_not_run(loop: AbstractEventLoop) -> None:
+    ran: list[str] = []
+    handle = loop.call_soon(ran.append, "cancelled")
+    loop.call_soon(ran.append, "kept")
+
+    handle.cancel()
+    handle.cancel()
+    one_turn(loop)
+
+    assert handle.cancelled()
+    assert ran == ["kept"]
+
+
+def test_a_callback_can_cancel_a_later_one_of_the_same_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    handles: list[asyncio.Handle] = []
+    loop.call_soon(lambda: handles[0].cancel())
+    handles.append(loop.call_soon(ran.append, "late"))
+
+    one_turn(loop)
+
+    assert ran == []
+
+
+def test_a_handle_can_be_cancelled_after_it_ran(loop: AbstractEventLoop) -> None:
+    ran: list[str] = []
+    handle = loop.call_soon(ran.append, "ran")
+    one_turn(loop)
+
+    handle.cancel()
+
+    assert handle.cancelled()
+    one_turn(loop)
+    assert ran == ["ran"]
+
+
+def test_a_callback_can_cancel_its_own_handle(loop: AbstractEventLoop) -> None:
+    ran: list[str] = []
+    handles: list[asyncio.Handle] = []
+
+    def callback(word: str) -> None:
+        handles[0].cancel()
+        ran.append(word)
+
+    handles.append(loop.call_soon(callback, "ran"))
+    one_turn(loop)
+
+    assert ran == ["ran"]
+    assert handles[0].cancelled()
+
+
+def test_a_handle_that_ran_is_not_cancelled(loop: AbstractEventLoop) -> None:
+    handle = loop.call_soon(lambda: None)
+    assert not handle.cancelled()
+    one_turn(loop)
+    assert not handle.cancelled()
+
+
+def test_handles_kept_by_their_owners_are_never_used_again(
+    loop: AbstractEventLoop,
+) -> None:
+    """A loop may reuse the memory of handles, but only of those nobody holds:
+    cancelling an old handle must not cancel somebody else's callback."""
+    ran: list[int] = []
+    old = [loop.call_soon(lambda: None) for _ in range(100)]
+    one_turn(loop)
+
+    for number in range(100):
+        loop.call_soon(ran.append, number)
+    for handle in old:
+        handle.cancel()
+    one_turn(loop)
+
+    assert ran == list(range(100))
+
+
+class Thing:
+    """Something a weak reference can point at."""
+
+    def method(self, *_: object) -> None:
+        pass
+
+
+def test_cancelling_lets_go_of_callback_and_arguments_at_once(
+    loop: AbstractEventLoop,
+) -> None:
+    callback, argument = Thing(), Thing()
+    gone = [weakref.ref(callback), weakref.ref(argument)]
+    handle = loop.call_soon(callback.method, argument)
+    del callback, argument
+
+    handle.cancel()
+    gc.collect()
+
+    assert [ref() for ref in gone] == [None, None]
+
+
+def test_nothing_of_a_callback_is_kept_once_it_has_run(
+    loop: AbstractEventLoop,
+) -> None:
+    callback, argument = Thing(), Thing()
+    gone = [weakref.ref(callback), weakref.ref(argument)]
+    loop.call_soon(callback.method, argument)
+    del callback, argument
+
+    one_turn(loop)
+    gc.collect()
+
+    assert [ref() for ref in gone] == [None, None]
+
+
+def test_a_handle_can_be_referenced_weakly(loop: AbstractEventLoop) -> None:
+    handle = loop.call_soon(lambda: None)
+    assert weakref.ref(handle)() is handle
+    timer = loop.call_later(1000, lambda: None)
+    assert weakref.ref(timer)() is timer
+    timer.cancel()
+    one_turn(loop)
+
+
+def test_the_repr_of_a_handle_names_its_callback_until_it_is_cancelled(
+    loop: AbstractEventLoop,
+) -> None:
+    def a_callback_with_a_name() -> None: ...
+
+    soon = loop.call_soon(a_callback_with_a_name)
+    later = loop.call_later(1000, a_callback_with_a_name)
+    for handle in (soon, later):
+        assert "a_callback_with_a_name" in repr(handle)
+        assert " cancelled" not in repr(handle)
+        handle.cancel()
+        assert " cancelled" in repr(handle)
+
+
+def test_a_callback_on_a_closed_loop_is_refused(loop: AbstractEventLoop) -> None:
+    loop.close()
+    for give in (
+        lambda: loop.call_soon(print),
+        lambda: loop.call_later(1, print),
+        lambda: loop.call_at(1, print),
+        lambda: loop.call_soon_threadsafe(print),
+    ):
+        with pytest.raises(RuntimeError, match="Event loop is closed"):
+            give()
+
+
+def test_what_was_not_run_when_the_loop_closes_is_dropped(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    argument = Thing()
+    gone = weakref.ref(argument)
+    loop.call_soon(ran.append, argument)
+    loop.call_later(0, ran.append, argument)
+    del argument
+
+    loop.close()
+    gc.collect()
+
+    assert ran == []
+    assert gone() is None
+
+
+def test_call_soon_before_the_loop_ever_runs(loop: AbstractEventLoop) -> None:
+    ran: list[str] = []
+    loop.call_soon(ran.append, "early")
+    one_turn(loop)
+    assert ran == ["early"]

@@ -1,0 +1,464 @@
+"""Watermarks, pause_writing and resume_writing; pause_reading and resume_reading."""
+
+import asyncio
+import socket
+from asyncio import AbstractEventLoop
+
+import pytest
+from loops import Reported, Run
+
+from .peers import Wire, a_round_trip_elsewhere, connected, pattern
+from .protocols import BufferedRecorder, Recorder
+from .test_exceptions import Particular
+
+KIB = 1024
+MIB = 1024 * KIB
+
+
+def keep_little_in_the_kernel(transport: asyncio.WriteTransport) -> None:
+    """Else the kernel takes megabytes before anything has to wait."""
+    sock = transport.get_extra_info("socket")
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * KIB)
+
+
+def fill(transport: asyncio.WriteTransport, protocol: Recorder) -> bytes:
+    """Writes until the protocol is told to pause; returns what was written."""
+    keep_little_in_the_kernel(transport)
+    written = bytearray()
+    while "pause_writing" not in protocol.calls:
+        piece = pattern(64 * KIB)
+        transport.write(piece)
+        written += piece
+    return bytes(written)
+
+
+def test_the_limits_are_64_and_16_kibibytes_at_first(run: Run, wire: Wire) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, _):
+            limits = protocol.transport.get_write_buffer_limits()
+            assert limits == (16 * KIB, 64 * KIB)
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    ("given", "low_and_high"),
+    [
+        ({"high": 1000}, (250, 1000)),
+        ({"low": 1000}, (1000, 4000)),
+        ({"high": 10, "low": 5}, (5, 10)),
+        ({"high": 0}, (0, 0)),
+        ({}, (16 * KIB, 64 * KIB)),
+    ],
+)
+def test_limits_can_be_set(
+    run: Run, given: dict[str, int], low_and_high: tuple[int, int]
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, _):
+            protocol.transport.set_write_buffer_limits(**given)
+            assert protocol.transport.get_write_buffer_limits() == low_and_high
+
+    run(main())
+
+
+@pytest.mark.parametrize("given", [{"high": 1, "low": 2}, {"low": -1}, {"high": -1}])
+def test_limits_that_contradict_each_other_are_refused(
+    run: Run, given: dict[str, int]
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, _):
+            with pytest.raises(ValueError):
+                protocol.transport.set_write_buffer_limits(**given)
+
+    run(main())
+
+
+def test_a_writer_is_paused_inside_write_and_resumed_when_the_peer_has_read(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            transport = protocol.transport
+            data = fill(transport, protocol)
+            assert transport.get_write_buffer_size() > 64 * KIB
+            transport.write(b"more")
+            assert protocol.calls == ["connection_made", "pause_writing"]
+
+            assert await peer.recv_exactly(len(data) + 4) == data + b"more"
+            await protocol.until(lambda: "resume_writing" in protocol.calls)
+            assert transport.get_write_buffer_size() <= 16 * KIB
+            assert protocol.calls == [
+                "connection_made",
+                "pause_writing",
+                "resume_writing",
+            ]
+
+    run(main())
+
+
+def test_pausing_and_resuming_alternate_as_often_as_needed(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            for _ in range(5):
+                protocol.calls.clear()
+                data = fill(protocol.transport, protocol)
+                assert await peer.recv_exactly(len(data)) == data
+                await protocol.until(lambda: "resume_writing" in protocol.calls)
+                assert protocol.calls == ["pause_writing", "resume_writing"]
+
+    run(main())
+
+
+def test_resume_writing_may_write_and_be_paused_again(run: Run, wire: Wire) -> None:
+    class GoesOn(Recorder):
+        pieces = 0
+
+        def go_on(self) -> None:
+            paused = self.calls.count("pause_writing")
+            while self.calls.count("pause_writing") == paused:
+                self.transport.write(pattern(100_000))
+                self.pieces += 1
+
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            if self.calls.count("resume_writing") < 5:
+                self.go_on()
+            else:
+                # Not here and now: see the next test.
+                asyncio.get_running_loop().call_soon(self.transport.close)
+
+    async def main() -> None:
+        async with connected(GoesOn, wire) as (protocol, peer):
+            keep_little_in_the_kernel(protocol.transport)
+            protocol.go_on()
+            got = await peer.recv_to_end()
+            assert got == pattern(100_000) * protocol.pieces
+            await protocol.lost()
+            assert protocol.calls == [
+                "connection_made",
+                *["pause_writing", "resume_writing"] * 5,
+                "connection_lost",
+            ]
+
+    run(main())
+
+
+@pytest.mark.ours_only
+def test_closing_inside_resume_writing_loses_the_connection_once(
+    run: Run, wire: Wire
+) -> None:
+    """asyncio calls connection_lost twice here, the second time on nothing."""
+
+    class Closes(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            self.transport.close()
+
+    async def main() -> None:
+        async with connected(Closes, wire) as (protocol, peer):
+            protocol.transport.set_write_buffer_limits(high=0)
+            data = fill(protocol.transport, protocol)
+            assert await peer.recv_to_end() == data
+            await protocol.lost()
+            await a_round_trip_elsewhere()
+            assert protocol.calls == [
+                "connection_made",
+                "pause_writing",
+                "resume_writing",
+                "connection_lost",
+            ]
+
+    run(main())
+
+
+def test_lowering_the_limit_under_what_waits_pauses_at_once(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            transport = protocol.transport
+            transport.set_write_buffer_limits(high=100 * MIB)
+            data = pattern(8 * MIB)
+            transport.write(data)
+            assert protocol.calls == ["connection_made"]
+            transport.set_write_buffer_limits(high=1)
+            assert protocol.calls == ["connection_made", "pause_writing"]
+            assert await peer.recv_exactly(len(data)) == data
+            await protocol.until(lambda: "resume_writing" in protocol.calls)
+
+    run(main())
+
+
+def test_with_limits_of_zero_the_writer_resumes_only_when_nothing_waits(
+    run: Run, wire: Wire
+) -> None:
+    class Sizes(Recorder):
+        size_at_resume = -1
+
+        def resume_writing(self) -> None:
+            self.size_at_resume = self.transport.get_write_buffer_size()
+            super().resume_writing()
+
+    async def main() -> None:
+        async with connected(Sizes, wire) as (protocol, peer):
+            protocol.transport.set_write_buffer_limits(high=0)
+            data = fill(protocol.transport, protocol)
+            assert await peer.recv_exactly(len(data)) == data
+            await protocol.until(lambda: "resume_writing" in protocol.calls)
+            assert protocol.size_at_resume == 0
+
+    run(main())
+
+
+def test_what_leaves_at_once_does_not_pause_even_with_limits_of_zero(
+    run: Run, wire: Wire
+) -> None:
+    """asyncio tries to send before it compares: an idle peer costs no pause."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.set_write_buffer_limits(high=0)
+            for _ in range(3):
+                protocol.transport.write(b"x")
+                assert await peer.recv_exactly(1) == b"x"
+            assert protocol.calls == ["connection_made"]
+
+    run(main())
+
+
+def test_a_paused_writer_that_closes_is_resumed_before_connection_lost(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            data = fill(protocol.transport, protocol)
+            protocol.transport.close()
+            assert await peer.recv_to_end() == data
+            assert await protocol.lost() is None
+            assert protocol.calls == [
+                "connection_made",
+                "pause_writing",
+                "resume_writing",
+                "connection_lost",
+            ]
+
+    run(main())
+
+
+@pytest.mark.parametrize("call", ["pause_writing", "resume_writing"])
+def test_a_failing_flow_control_call_is_reported_and_the_connection_goes_on(
+    run: Run, reported: Reported, call: str
+) -> None:
+    class Fails(Recorder):
+        def note(self, name: str) -> None:
+            super().note(name)
+            if name == call:
+                raise Particular
+
+    async def main() -> None:
+        async with connected(Fails) as (protocol, peer):
+            data = fill(protocol.transport, protocol)
+            assert await peer.recv_exactly(len(data)) == data
+            await protocol.until(lambda: "resume_writing" in protocol.calls)
+            (context,) = reported
+            assert context["message"] == f"protocol.{call}() failed"
+            assert isinstance(context["exception"], Particular)
+            assert context["protocol"] is protocol
+            assert context["transport"] is protocol.transport
+            assert set(context) == {"message", "exception", "protocol", "transport"}
+            reported.clear()
+            peer.send(b"goes on")
+            assert await protocol.got(7) == b"goes on"
+
+    run(main())
+
+
+@pytest.mark.parametrize("factory", [Recorder, BufferedRecorder])
+def test_nothing_is_delivered_while_reading_is_paused_and_all_of_it_after(
+    run: Run, wire: Wire, factory: type[Recorder] | type[BufferedRecorder]
+) -> None:
+    async def main() -> None:
+        async with connected(factory, wire) as (protocol, peer):
+            peer.send(b"before")
+            await protocol.got(6)
+            protocol.transport.pause_reading()
+            assert not protocol.transport.is_reading()
+            peer.send(b"during")
+            await a_round_trip_elsewhere()
+            assert protocol.received == b"before"
+            protocol.transport.resume_reading()
+            assert protocol.transport.is_reading()
+            peer.send(b"after")
+            assert await protocol.got(17) == b"beforeduringafter"
+
+    run(main())
+
+
+def test_pausing_inside_data_received_holds_back_the_rest(
+    run: Run, wire: Wire
+) -> None:
+    class Sips(Recorder):
+        def data_received(self, data: bytes) -> None:
+            assert self.transport.is_reading()
+            super().data_received(data)
+            self.transport.pause_reading()
+
+    async def main() -> None:
+        data = pattern(3 * MIB)
+        async with connected(Sips, wire) as (protocol, peer):
+            sending = asyncio.ensure_future(peer.sendall(data))
+            while len(protocol.received) < len(data):
+                size = len(protocol.received)
+                await protocol.got(size + 1)
+                size = len(protocol.received)
+                await asyncio.sleep(0)
+                assert len(protocol.received) == size
+                protocol.transport.resume_reading()
+            await sending
+            assert protocol.received == data
+
+    run(main())
+
+
+def test_pausing_and_resuming_in_one_turn_loses_and_doubles_nothing(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        data = pattern(MIB)
+        async with connected(Recorder, wire) as (protocol, peer):
+            sending = asyncio.ensure_future(peer.sendall(data))
+            while len(protocol.received) < len(data):
+                for _ in range(3):
+                    protocol.transport.pause_reading()
+                    protocol.transport.resume_reading()
+                # asyncio forgets a readiness it knew of when it is paused,
+                # so it needs a turn in which nobody pauses.
+                await asyncio.sleep(0)
+                await asyncio.sleep(0)
+            await sending
+            assert protocol.received == data
+
+    run(main())
+
+
+def test_resuming_and_pausing_turn_by_turn_loses_and_doubles_nothing(
+    run: Run, wire: Wire
+) -> None:
+    """Every turn finds the read in another state: just begun, being given up,
+    given up with bytes in hand."""
+
+    async def main() -> None:
+        data = pattern(MIB)
+        async with connected(Recorder, wire) as (protocol, peer):
+            sending = asyncio.ensure_future(peer.sendall(data))
+            turn = 0
+            while len(protocol.received) < len(data):
+                turn += 1
+                if turn % 4 < 2:
+                    protocol.transport.pause_reading()
+                else:
+                    protocol.transport.resume_reading()
+                await asyncio.sleep(0)
+            protocol.transport.resume_reading()
+            await sending
+            assert protocol.received == data
+
+    run(main())
+
+
+def test_pausing_twice_and_resuming_twice_is_allowed(run: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, peer):
+            transport = protocol.transport
+            transport.resume_reading()
+            transport.pause_reading()
+            transport.pause_reading()
+            transport.resume_reading()
+            transport.resume_reading()
+            peer.send(b"x")
+            assert await protocol.got(1) == b"x"
+
+    run(main())
+
+
+def test_pausing_in_connection_made_works(run: Run, wire: Wire) -> None:
+    class Paused(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.transport.pause_reading()
+
+    async def main() -> None:
+        async with connected(Paused, wire) as (protocol, peer):
+            peer.send(b"waits")
+            await a_round_trip_elsewhere()
+            assert protocol.received == b""
+            protocol.transport.resume_reading()
+            assert await protocol.got(5) == b"waits"
+
+    run(main())
+
+
+def test_the_end_of_file_waits_while_reading_is_paused(run: Run, wire: Wire) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.pause_reading()
+            peer.send(b"last words")
+            peer.finish_sending()
+            await a_round_trip_elsewhere()
+            assert protocol.calls == ["connection_made"]
+            protocol.transport.resume_reading()
+            assert await protocol.lost() is None
+            assert protocol.received == b"last words"
+            assert protocol.calls == [
+                "connection_made",
+                "data_received",
+                "eof_received",
+                "connection_lost",
+            ]
+
+    run(main())
+
+
+def test_a_reset_waits_while_reading_is_paused(run: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, peer):
+            protocol.transport.pause_reading()
+            peer.reset()
+            await a_round_trip_elsewhere()
+            assert protocol.calls == ["connection_made"]
+            protocol.transport.resume_reading()
+            assert isinstance(await protocol.lost(), ConnectionResetError)
+
+    run(main())
+
+
+def test_pausing_and_resuming_a_closed_transport_does_nothing(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, _):
+            transport = protocol.transport
+            transport.close()
+            transport.pause_reading()
+            transport.resume_reading()
+            assert not transport.is_reading()
+            await protocol.lost()
+            transport.pause_reading()
+            transport.resume_reading()
+            assert protocol.calls == ["connection_made", "connection_lost"]
+
+    run(main())
+
+
+def test_a_paused_transport_can_still_write(run: Run, wire: Wire) -> None:
+    async def main() -> None:
+        data = pattern(2 * MIB)
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.pause_reading()
+            protocol.transport.write(data)
+            assert await peer.recv_exactly(len(data)) == data
+
+    run(main())

@@ -1,0 +1,290 @@
+"""When timers fire, in which order, and what a timer handle tells."""
+
+import asyncio
+import gc
+import weakref
+from asyncio import AbstractEventLoop
+
+import pytest
+from loops import Run
+
+from .test_call_soon import Thing, one_turn
+
+
+def test_a_timer_fires_when_it_is_due_and_not_before(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> float:
+        fired: asyncio.Future[float] = loop.create_future()
+        begun = loop.time()
+        loop.call_later(0.05, lambda: fired.set_result(loop.time()))
+        return await fired - begun
+
+    waited_s = run(main())
+
+    # asyncio takes a timer as due one tick of the clock early; the upper
+    # bound is a guess that a busy machine still meets.
+    assert 0.05 - 0.002 <= waited_s < 1.0
+
+
+def test_short_timers_are_not_rounded_up_to_milliseconds_much(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """Ten sleeps of 0.1 ms one after the other: an epoll loop that rounds each
+    up to a millisecond needs 10 ms; 200 ms means that something else waited."""
+
+    async def main() -> float:
+        begun = loop.time()
+        for _ in range(10):
+            await asyncio.sleep(0.0001)
+        return loop.time() - begun
+
+    assert 0.001 <= run(main()) < 0.2
+
+
+def test_timers_fire_in_the_order_of_their_times(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> list[int]:
+        fired: list[int] = []
+        start = loop.time() + 0.01
+        order = [3, 1, 4, 0, 5, 9, 2, 6, 8, 7]
+        for number in order:
+            loop.call_at(start + number * 0.001, fired.append, number)
+        last = loop.create_future()
+        loop.call_at(start + 0.011, last.set_result, None)
+        await last
+        return fired
+
+    assert run(main()) == list(range(10))
+
+
+def test_timers_due_at_the_same_time_fire_in_the_order_they_were_set(
+    loop: AbstractEventLoop,
+) -> None:
+    fired: list[str] = []
+    when = loop.time()
+    for name in ("a", "b", "c"):
+        loop.call_at(when, fired.append, name)
+
+    one_turn(loop)
+
+    assert fired == ["a", "b", "c"]
+
+
+def test_negative_delays_keep_their_order(loop: AbstractEventLoop) -> None:
+    fired: list[str] = []
+    loop.call_later(-1.0, fired.append, "a second late")
+    loop.call_later(-2.0, fired.append, "two seconds late")
+
+    one_turn(loop)
+
+    assert fired == ["two seconds late", "a second late"]
+
+
+def test_a_due_timer_runs_after_what_was_given_to_call_soon_before_the_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    loop.call_later(0, ran.append, "timer")
+    loop.call_soon(ran.append, "soon")
+
+    one_turn(loop)
+
+    assert ran == ["soon", "timer"]
+
+
+def test_a_timer_set_for_now_by_a_callback_waits_for_the_next_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    loop.call_soon(lambda: loop.call_later(0, ran.append, "timer"))
+
+    one_turn(loop)
+    assert ran == []
+    one_turn(loop)
+    assert ran == ["timer"]
+
+
+def test_a_cancelled_timer_does_not_fire(loop: AbstractEventLoop) -> None:
+    ran: list[str] = []
+    handle = loop.call_later(0, ran.append, "cancelled")
+    loop.call_later(0, ran.append, "kept")
+
+    handle.cancel()
+    handle.cancel()
+    one_turn(loop)
+
+    assert handle.cancelled()
+    assert ran == ["kept"]
+
+
+def test_a_timer_can_cancel_another_one_that_is_due_in_the_same_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    handles: list[asyncio.TimerHandle] = []
+    now = loop.time()
+    loop.call_at(now, lambda: handles[0].cancel())
+    handles.append(loop.call_at(now, ran.append, "late"))
+
+    one_turn(loop)
+
+    assert ran == []
+
+
+def test_a_due_timer_can_be_cancelled_by_a_ready_callback_of_its_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    handle = loop.call_later(0, ran.append, "timer")
+    loop.call_soon(handle.cancel)
+
+    one_turn(loop)
+
+    assert ran == []
+
+
+def test_when_is_the_time_the_timer_was_set_for(loop: AbstractEventLoop) -> None:
+    at = loop.call_at(loop.time() + 1234.5, print)
+    before = loop.time()
+    later = loop.call_later(10, print)
+    after = loop.time()
+
+    assert before + 10 <= later.when() <= after + 10
+    assert at.when() - later.when() == pytest.approx(1224.5, abs=0.5)
+    at.cancel()
+    later.cancel()
+    assert at.when() > later.when()
+
+
+def test_timer_handles_compare_by_their_time(loop: AbstractEventLoop) -> None:
+    first = loop.call_at(1e9, print)
+    second = loop.call_at(2e9, print)
+    assert first < second
+    assert second > first
+    assert first <= second
+    assert second >= first
+    assert first == first
+    assert first != second
+    assert sorted([second, first]) == [first, second]
+    assert hash(first) == hash(first)
+    first.cancel()
+    second.cancel()
+
+
+def test_delays_beyond_any_wait_of_the_kernel_are_allowed(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        handles = [
+            loop.call_later(10.0**9, print),
+            loop.call_later(float("inf"), print),
+        ]
+        await asyncio.sleep(0.001)
+        for handle in handles:
+            handle.cancel()
+        await asyncio.sleep(0)
+
+    run(main())
+
+
+@pytest.mark.parametrize("when", [None, "soon"])
+def test_a_time_that_is_no_number_is_refused(
+    loop: AbstractEventLoop, when: object
+) -> None:
+    with pytest.raises(TypeError):
+        loop.call_later(when, print)  # type: ignore[arg-type]
+    if when is None:
+        with pytest.raises(TypeError):
+            loop.call_at(when, print)  # type: ignore[arg-type]
+
+
+def test_whole_numbers_are_times(loop: AbstractEventLoop) -> None:
+    ran: list[str] = []
+    loop.call_later(0, ran.append, "later")
+    loop.call_at(0, ran.append, "at")
+    one_turn(loop)
+    assert ran == ["at", "later"]
+
+
+def test_cancelling_a_timer_lets_go_of_its_arguments_at_once(
+    loop: AbstractEventLoop,
+) -> None:
+    argument = Thing()
+    gone = weakref.ref(argument)
+    handle = loop.call_later(1000, print, argument)
+    del argument
+
+    handle.cancel()
+    gc.collect()
+
+    assert gone() is None
+
+
+def test_handles_of_timers_that_fired_are_never_used_again(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[int] = []
+    old = [loop.call_later(0, lambda: None) for _ in range(100)]
+    one_turn(loop)
+
+    for number in range(100):
+        loop.call_later(0, ran.append, number)
+    for handle in old:
+        handle.cancel()
+    one_turn(loop)
+
+    assert sorted(ran) == list(range(100))
+
+
+def test_ten_thousand_timers_cancelled_in_any_order_leave_the_others_alone(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> list[int]:
+        fired: list[int] = []
+        now = loop.time()
+        handles = [
+            loop.call_at(now + (number * 7919 % 10_000) / 1e7, fired.append, number)
+            for number in range(10_000)
+        ]
+        for number, handle in enumerate(handles):
+            if number % 10:
+                handle.cancel()
+        last = loop.create_future()
+        loop.call_later(0.01, last.set_result, None)
+        await last
+        return fired
+
+    fired = run(main())
+
+    assert fired == sorted(
+        range(0, 10_000, 10), key=lambda number: number * 7919 % 10_000
+    )
+
+
+def test_the_clock_never_goes_back(loop: AbstractEventLoop) -> None:
+    times = [loop.time() for _ in range(1000)]
+    assert times == sorted(times)
+
+
+def test_a_timer_survives_a_stop_and_fires_in_the_next_run(
+    loop: AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    loop.call_later(0.01, ran.append, "timer")
+    loop.call_later(0.01, loop.stop)
+    one_turn(loop)
+    assert ran == []
+
+    loop.run_forever()
+
+    assert ran == ["timer"]
+
+
+def test_wait_for_gives_up_in_time(loop: AbstractEventLoop, run: Run) -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(loop.create_future(), 0.01)
+
+    run(main())
