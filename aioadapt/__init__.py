@@ -12,16 +12,13 @@ from .errors import (
     UringUnavailableError,
     WrongThreadError,
 )
-<<<<<<< HEAD
 from .epoll_loop import EpollEventLoop
 from .stats import LoopStats
-=======
 from .loop_thread import LoopThread
 from .migration.connection import Connection
 from .migration.migrator import Migrator
 from .migration.phase import Phase
 from .migration.report import DrainReport, MigratorStats, MoveResult, Pauses
->>>>>>> w-migration
 from .support import UringSupport, uring_support
 
 from .uring_loop import UringEventLoop
@@ -43,13 +40,9 @@ else:
 # Without EventLoopPolicy: "import *" must neither warn nor, from Python 3.16 on, fail.
 __all__ = [
     "AioadaptError",
-<<<<<<< HEAD
-    "EpollEventLoop",
-=======
     "Connection",
     "DrainReport",
-    "EventLoopPolicy",
->>>>>>> w-migration
+    "EpollEventLoop",
     "ForkedLoopError",
     "LoopStats",
     "LoopStoppedError",
