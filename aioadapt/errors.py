@@ -9,6 +9,10 @@ class UringUnavailableError(AioadaptError, OSError):
     """io_uring cannot be used here; the message says why and what to do."""
 
 
+class UnknownEngineError(AioadaptError, ValueError):
+    """There is no engine of that name; the message lists those there are."""
+
+
 class WrongThreadError(AioadaptError, RuntimeError):
     """Something that belongs to one thread was used on another."""
 

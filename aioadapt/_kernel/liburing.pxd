@@ -23,6 +23,12 @@ cdef extern from *:
     #ifndef IORING_SETUP_DEFER_TASKRUN
     #define IORING_SETUP_DEFER_TASKRUN (1U << 13)
     #endif
+    #ifndef IORING_FEAT_RECVSEND_BUNDLE
+    #define IORING_FEAT_RECVSEND_BUNDLE (1U << 14)
+    #endif
+    #ifndef IORING_FEAT_MIN_TIMEOUT
+    #define IORING_FEAT_MIN_TIMEOUT (1U << 15)
+    #endif
 
     /* Submit what is queued and, unless timeout_ns is 0, sleep until there is
        a completion; -1 sleeps for ever.  Completions that wait for this
@@ -80,6 +86,9 @@ cdef extern from *:
         uint32_t ring_entries
         uint16_t bgid
 
+    struct io_uring_probe:
+        pass
+
     struct Completion "aioadapt_completion":
         void *op
         int result
@@ -88,6 +97,9 @@ cdef extern from *:
     unsigned IORING_SETUP_CQSIZE, IORING_SETUP_CLAMP, IORING_SETUP_R_DISABLED
     unsigned IORING_SETUP_SUBMIT_ALL, IORING_SETUP_SINGLE_ISSUER
     unsigned IORING_SETUP_DEFER_TASKRUN
+    unsigned IORING_FEAT_NODROP, IORING_FEAT_EXT_ARG
+    unsigned IORING_FEAT_RECVSEND_BUNDLE, IORING_FEAT_MIN_TIMEOUT
+    int IORING_OP_SEND_ZC
     unsigned IORING_CQE_F_BUFFER, IORING_CQE_F_MORE, IORING_CQE_BUFFER_SHIFT
     unsigned IORING_POLL_ADD_MULTI
     unsigned IOSQE_BUFFER_SELECT
@@ -98,6 +110,9 @@ cdef extern from *:
     void io_uring_queue_exit(io_uring *ring) nogil
     int io_uring_enable_rings(io_uring *ring) nogil
     int io_uring_ring_dontfork(io_uring *ring) nogil
+    io_uring_probe *io_uring_get_probe_ring(io_uring *ring) nogil
+    bint io_uring_opcode_supported(const io_uring_probe *probe, int opcode) nogil
+    void io_uring_free_probe(io_uring_probe *probe) nogil
     int io_uring_submit(io_uring *ring) nogil
     io_uring_sqe *io_uring_get_sqe(io_uring *ring) nogil
     void io_uring_sqe_set_flags(io_uring_sqe *sqe, unsigned flags) nogil
