@@ -42,6 +42,23 @@ def counts(text: str) -> list[int]:
     return found
 
 
+def count(text: str) -> int:
+    if len(found := counts(text)) > 1:
+        raise argparse.ArgumentTypeError(f"one number is wanted here: {text!r}")
+    return found[0]
+
+
+def seconds(text: str) -> float:
+    try:
+        found = float(text)
+    except ValueError:
+        found = 0.0
+    # The upper bound keeps "inf" and "nan" out; nobody means a day.
+    if not 0.001 <= found <= 86400:
+        raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}")
+    return found
+
+
 def list_of(known: Iterable[str]) -> str:
     return f"names separated by commas: {', '.join(known)}, or module:factory"
 
@@ -84,7 +101,7 @@ def parser() -> argparse.ArgumentParser:
             help="one number or several",
         )
         command.add_argument(
-            "--seconds", type=float, default=2.0, help="of each window"
+            "--seconds", type=seconds, default=2.0, help="of each window"
         )
         command.add_argument("--client-core", type=int, default=1)
         command.add_argument(
@@ -94,7 +111,7 @@ def parser() -> argparse.ArgumentParser:
             help="how often a round that other work disturbed is taken again",
         )
     for command in (echo, http, small):
-        command.add_argument("--rounds", type=int, default=5)
+        command.add_argument("--rounds", type=count, default=5)
         command.add_argument(
             "--reference", default="uvloop", help="what ratios are taken to"
         )

@@ -28,25 +28,27 @@ from aioadapt._kernel.findings import Findings
 from aioadapt._kernel.loopback import connect_to, listener_and_client
 
 from aioadapt._kernel.liburing cimport (
-    IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE,
+    Completion, IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE,
     IORING_FEAT_EXT_ARG, IORING_FEAT_MIN_TIMEOUT, IORING_FEAT_NODROP,
     IORING_FEAT_RECVSEND_BUNDLE, IORING_OP_SEND_ZC, IORING_SETUP_CLAMP,
     IORING_SETUP_CQSIZE, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_R_DISABLED,
     IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SUBMIT_ALL, IOSQE_BUFFER_SELECT,
-    __kernel_timespec, io_uring, io_uring_buf_reg, io_uring_buf_ring,
+    collect_into, enter, io_uring, io_uring_buf_reg, io_uring_buf_ring,
     io_uring_buf_ring_add, io_uring_buf_ring_advance, io_uring_buf_ring_init,
-    io_uring_buf_ring_mask, io_uring_cqe, io_uring_cqe_seen, io_uring_enable_rings,
-    io_uring_free_probe, io_uring_get_probe_ring, io_uring_get_sqe,
-    io_uring_opcode_supported, io_uring_params, io_uring_peek_cqe,
-    io_uring_prep_cancel64, io_uring_prep_cancel_fd, io_uring_prep_multishot_accept,
-    io_uring_prep_poll_multishot, io_uring_prep_recv_multishot, io_uring_prep_send,
-    io_uring_probe, io_uring_queue_exit, io_uring_queue_init_params,
-    io_uring_register_buf_ring, io_uring_sqe, io_uring_sqe_set_data64,
-    io_uring_submit_and_wait_timeout,
+    io_uring_buf_ring_mask, io_uring_enable_rings, io_uring_free_probe,
+    io_uring_get_probe_ring, io_uring_get_sqe, io_uring_opcode_supported,
+    io_uring_params, io_uring_prep_cancel64, io_uring_prep_cancel_fd,
+    io_uring_prep_multishot_accept, io_uring_prep_poll_multishot,
+    io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_probe,
+    io_uring_queue_exit, io_uring_queue_init_params, io_uring_register_buf_ring,
+    io_uring_sqe, io_uring_sqe_set_flags,
 )
 
-# Small enough for the tightest RLIMIT_MEMLOCK that allows a ring at all.
-RING_ENTRIES = 8
+cdef enum:
+    # Small enough for the tightest RLIMIT_MEMLOCK that allows a ring at all.
+    RING_SIZE = 8
+
+RING_ENTRIES = RING_SIZE
 
 # Set-up flags, the newest first: in this order they are given up, one by one,
 # until the kernel takes the rest.
@@ -63,9 +65,11 @@ cdef enum:
     BUFFER_COUNT = 8
     BUFFER_BYTES = 64
     BUFFER_GROUP = 1
-    # A guess, and generous: every answer is caused by this same thread and is
-    # there at once.  Only a kernel that owes an answer makes us wait for it.
-    ANSWER_MS = 250
+
+# A guess, and generous: every answer is caused by this same thread and is there
+# at once.  Only a kernel that owes an answer, or a machine that has no time for
+# us, makes us wait; and the latter must not cost a feature.
+cdef long long ANSWER_NS = 1_000_000_000
 
 # One operation of each kind is enough, so its kind is its user_data.
 cdef enum Op:
@@ -101,7 +105,7 @@ cdef class _Trial:
         set in_kernel           # of Op
         dict answers            # Op -> [(res, flags), ...] not yet asked for
         set features
-        unsigned int setup_flags
+        unsigned int setup_flags, announced
 
     def __cinit__(self):
         self.in_kernel = set()
@@ -131,33 +135,33 @@ cdef class _Trial:
         self.in_kernel.add(op)
         return sqe
 
-    cdef answer(self, Op op, int wait_ms=ANSWER_MS):
+    cdef answer(self, Op op, long long wait_ns=ANSWER_NS):
         """Submit, and return op's next ``(res, flags)``; None if none comes in time."""
-        cdef:
-            io_uring_cqe *cqe
-            __kernel_timespec limit
-            int result
-            double deadline = time.monotonic() + wait_ms / 1000
-        limit.tv_sec = 0
-        limit.tv_nsec = wait_ms * 1_000_000LL
+        cdef int result
+        deadline_ns = time.monotonic_ns() + wait_ns
         while True:
-            while io_uring_peek_cqe(&self.ring, &cqe) == 0:
-                answers = self.answers.setdefault(cqe.user_data, [])
-                answers.append((cqe.res, cqe.flags))
-                if not cqe.flags & IORING_CQE_F_MORE:
-                    self.in_kernel.discard(cqe.user_data)
-                io_uring_cqe_seen(&self.ring, cqe)
+            self.collect()
             if self.answers.get(op):
                 return self.answers[op].pop(0)
             with nogil:
-                result = io_uring_submit_and_wait_timeout(
-                    &self.ring, &cqe, 1, &limit, NULL)
+                result = enter(&self.ring, wait_ns)
             if result < 0 and result not in (-errnos.ETIME, -errnos.EINTR):
                 raise _Refused(-result, "submit to an io_uring")
-            if io_uring_peek_cqe(&self.ring, &cqe) == 0:
-                continue
-            if time.monotonic() >= deadline:
+            if self.collect() == 0 and time.monotonic_ns() >= deadline_ns:
                 return None
+
+    cdef unsigned int collect(self):
+        """Sort what the kernel has answered, and say how many answers it were."""
+        cdef:
+            Completion batch[2 * RING_SIZE]
+            unsigned int index, count = collect_into(&self.ring, batch, 2 * RING_SIZE)
+        for index in range(count):
+            op = <Op> <size_t> batch[index].op
+            answers = self.answers.setdefault(op, [])
+            answers.append((batch[index].result, batch[index].flags))
+            if not batch[index].flags & IORING_CQE_F_MORE:
+                self.in_kernel.discard(op)
+        return count
 
     cdef last_answer(self, Op op):
         """The answer after which the kernel has let go of op; None if none comes."""
@@ -173,7 +177,7 @@ cdef class _Trial:
             return
         sqe = self.ask(CANCEL)
         io_uring_prep_cancel64(sqe, op, 0)
-        io_uring_sqe_set_data64(sqe, CANCEL)
+        sqe.user_data = CANCEL
         self.answer(CANCEL)
         answer = self.last_answer(op)
         if answer is not None and answer[0] == -errnos.ECANCELED:
@@ -200,6 +204,7 @@ cdef class _Trial:
             del wanted[0]
         self.ring_is_up = True
         self.setup_flags = params.flags
+        self.announced = params.features
         self.features.update(name for name, _ in wanted)
         if params.flags & IORING_SETUP_R_DISABLED:
             result = io_uring_enable_rings(&self.ring)
@@ -214,7 +219,7 @@ cdef class _Trial:
             ("recvsend_bundle", IORING_FEAT_RECVSEND_BUNDLE),
             ("min_timeout", IORING_FEAT_MIN_TIMEOUT),
         ):
-            if self.ring.features & bit:
+            if self.announced & bit:
                 self.features.add(name)
         opcodes = io_uring_get_probe_ring(&self.ring)
         if opcodes is not NULL:
@@ -224,9 +229,9 @@ cdef class _Trial:
 
     cdef bint wait_no_longer_than_told(self) except -1:
         """Without EXT_ARG liburing would send a timeout operation in its stead."""
-        if not self.ring.features & IORING_FEAT_EXT_ARG:
+        if not self.announced & IORING_FEAT_EXT_ARG:
             return False
-        self.answer(NO_OP, wait_ms=0)
+        self.answer(NO_OP, wait_ns=1)
         self.features.add("ext_arg")
         return True
 
@@ -264,7 +269,7 @@ cdef class _Trial:
     cdef bint send(self, int fd, bytes data) except -1:
         cdef io_uring_sqe *sqe = self.ask(SEND)
         io_uring_prep_send(sqe, fd, <char *> data, len(data), 0)
-        io_uring_sqe_set_data64(sqe, SEND)
+        sqe.user_data = SEND
         answer = self.answer(SEND)
         return answer is not None and answer[0] == len(data)
 
@@ -290,9 +295,9 @@ cdef class _Trial:
             return
         sqe = self.ask(RECV)
         io_uring_prep_recv_multishot(sqe, ours.fileno(), NULL, 0, 0)
-        sqe.flags |= IOSQE_BUFFER_SELECT
+        io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
         sqe.buf_group = BUFFER_GROUP
-        io_uring_sqe_set_data64(sqe, RECV)
+        sqe.user_data = RECV
         if self.send(peer.fileno(), b"sent"):
             self.features.add("send")
         if self.has_received(b"sent"):
@@ -304,7 +309,7 @@ cdef class _Trial:
     cdef poll(self, ours, peer):
         cdef io_uring_sqe *sqe = self.ask(POLL)
         io_uring_prep_poll_multishot(sqe, ours.fileno(), select.POLLIN)
-        io_uring_sqe_set_data64(sqe, POLL)
+        sqe.user_data = POLL
         peer.send(b"readable")
         answer = self.answer(POLL)
         if answer is None:
@@ -318,7 +323,7 @@ cdef class _Trial:
     cdef cancel_by_descriptor(self, Op op, int fd):
         cdef io_uring_sqe *sqe = self.ask(CANCEL)
         io_uring_prep_cancel_fd(sqe, fd, 0)
-        io_uring_sqe_set_data64(sqe, CANCEL)
+        sqe.user_data = CANCEL
         answer = self.answer(CANCEL)
         # EINVAL: the kernel does not know the flag, so op will not end by this.
         if answer is None or answer[0] == -errnos.EINVAL:
@@ -330,7 +335,7 @@ cdef class _Trial:
         """One connection waits already, another comes while the accept is armed."""
         cdef io_uring_sqe *sqe = self.ask(ACCEPT)
         io_uring_prep_multishot_accept(sqe, listener.fileno(), NULL, NULL, 0)
-        io_uring_sqe_set_data64(sqe, ACCEPT)
+        sqe.user_data = ACCEPT
         if self.has_accepted(client):
             with connect_to(listener) as another:
                 if self.has_accepted(another):
@@ -363,8 +368,8 @@ cdef class _Trial:
 def probe(flags=SETUP_FLAGS):
     """Set up a small io_uring, use it, close it and say what was found.
 
-    Takes half a millisecond where all is well, and up to a second and a half
-    where the kernel owes answers.  Raises nothing that the kernel is to blame
+    Takes half a millisecond where all is well, and a second for each answer
+    that the kernel owes.  Raises nothing that the kernel is to blame
     for: a refusal is a finding.
     """
     cdef _Trial trial = _Trial()
