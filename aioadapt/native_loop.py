@@ -81,6 +81,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
     _count: Callable[[], dict[str, Any]]
     _engine_counts: Callable[[], dict[str, Any]]
     _close_engine: Callable[[], None]
+    _close_inbox_for_good: Callable[[], None]
     _abandon_engine: Callable[[], None]
     _drop_everything: Callable[[], None]
     _is_forked_copy: Callable[[], bool]
@@ -248,6 +249,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
             self.close_inbox()
             self._drop_everything()
             self._close_engine()
+            self._close_inbox_for_good()
             for stream in streams:
                 stream.abandon()
         super().close()

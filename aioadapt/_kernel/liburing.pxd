@@ -4,13 +4,12 @@ Constants newer than liburing 2.3 are defined here; whether the kernel knows
 them is asked of the kernel (features.pyx), never of the header.
 """
 
-from libc.stdint cimport uint16_t, uint32_t, uint64_t
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from aioadapt._kernel.linux cimport msghdr
 
 cdef extern from *:
     """
-    #define _GNU_SOURCE
     #include <errno.h>
     #include <liburing.h>
 
@@ -70,6 +69,7 @@ cdef extern from *:
     struct __kernel_timespec:
         pass
     struct io_uring_sqe:
+        uint8_t flags
         uint64_t user_data
         uint16_t buf_group
         uint16_t ioprio

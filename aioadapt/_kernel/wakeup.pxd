@@ -2,5 +2,5 @@ cdef class Wakeup:
     cdef:
         readonly int fd          # owned; closed by close() or __dealloc__
 
-    cdef int signal(self) except -1
-    cpdef close(self)
+    cdef void signal(self) noexcept
+    cdef void close(self) noexcept

@@ -28,17 +28,16 @@ cdef class Wakeup:
         if self.fd >= 0:
             close_fd(self.fd)
 
-    cdef int signal(self) except -1:
-        """From any thread: the sleeper wakes, now or the next time it lies down."""
-        cdef unsigned long long one = 1
-        if self.fd < 0:
-            return 0
-        while write_fd(self.fd, &one, sizeof(one)) < 0:
-            if errno != EINTR:
-                raise OSError(errno, "cannot write to the loop's eventfd")
-        return 0
+    cdef void signal(self) noexcept:
+        """From any thread: the sleeper wakes, now or the next time it lies down.
 
-    cpdef close(self):
+        Of the errors of write(2) only EINTR can happen to an eventfd of ours.
+        """
+        cdef unsigned long long one = 1
+        while self.fd >= 0 and write_fd(self.fd, &one, sizeof(one)) < 0 and errno == EINTR:
+            pass
+
+    cdef void close(self) noexcept:
         if self.fd >= 0:
             close_fd(self.fd)
             self.fd = -1

@@ -19,6 +19,8 @@ cdef class Inbox:
         bint closed
 
     cdef bint put(self, object item) except -1
+    cdef void wake_up(self) noexcept
+    cdef void close_wakeup(self) noexcept
     cdef bint lie_down(self) noexcept
     cdef void wake(self) noexcept
     cdef list take(self)

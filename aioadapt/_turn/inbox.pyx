@@ -41,10 +41,10 @@ cdef class Inbox:
     cdef bint put(self, object item) except -1:
         """False: closed, the item is still the caller's.  From any thread.
 
-        No Python code runs between lock and unlock, so the lock is never held
-        for longer than it takes to store a pointer.
+        No Python code runs between lock and unlock.  The eventfd is written to
+        under the lock, so that it cannot be closed, and its number given to
+        another file, in between.
         """
-        cdef bint must_wake
         cdef PyObject **larger
         pthread_mutex_lock(&self.mutex)
         if self.closed:
@@ -61,12 +61,17 @@ cdef class Inbox:
         Py_INCREF(item)
         self.waiting[self.count] = <PyObject *> item
         self.count += 1
-        must_wake = self.asleep
-        self.asleep = False
-        pthread_mutex_unlock(&self.mutex)
-        if must_wake:
+        if self.asleep:
+            self.asleep = False
             self.wakeup.signal()
+        pthread_mutex_unlock(&self.mutex)
         return True
+
+    cdef void wake_up(self) noexcept:
+        """From any thread, whether something was put or not."""
+        pthread_mutex_lock(&self.mutex)
+        self.wakeup.signal()
+        pthread_mutex_unlock(&self.mutex)
 
     cdef bint lie_down(self) noexcept:
         """May the loop sleep?  If so, the next put will wake it."""
@@ -105,3 +110,9 @@ cdef class Inbox:
         self.closed = True
         pthread_mutex_unlock(&self.mutex)
         return self.take() or []
+
+    cdef void close_wakeup(self) noexcept:
+        """Nobody waits here any more."""
+        pthread_mutex_lock(&self.mutex)
+        self.wakeup.close()
+        pthread_mutex_unlock(&self.mutex)

@@ -410,7 +410,7 @@ cdef class Turn:
             self.push_ready(handle)
 
     def _write_to_self(self):
-        self.inbox.wakeup.signal()
+        self.inbox.wake_up()
 
     cdef int check_open(self) except -1:
         if self._closed:
@@ -563,6 +563,10 @@ cdef class Turn:
         self.ending.clear()
         self.leavers.clear()
         self.after_leavers.clear()
+
+    def _close_inbox_for_good(self):
+        """The engine waits no more, so nobody need be woken."""
+        self.inbox.close_wakeup()
 
     def _count(self):
         """The counters that every engine has."""
