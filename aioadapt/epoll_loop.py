@@ -15,4 +15,4 @@ class EpollEventLoop(ReadinessTurn, NativeLoop):  # type: ignore[misc]
     """
 
     _listener_type = ReadinessListener
-    _engine_name = "epoll"
+    engine = "epoll"

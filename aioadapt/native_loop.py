@@ -65,7 +65,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
 
     #: What serves a listening socket, and how ``LoopStats`` calls the engine.
     _listener_type: Any
-    _engine_name: str
+    engine: str
 
     #: Give every plain server connection a watcher of its HTTP/1 messages.
     #: Only a watched connection can move.  To be set before connections are made.
@@ -217,7 +217,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
 
     def stats(self) -> LoopStats:
         """What was counted so far; from any thread."""
-        return LoopStats(engine=self._engine_name, **self._count(), **self._engine_counts())
+        return LoopStats(engine=self.engine, **self._count(), **self._engine_counts())
 
     def close(self) -> None:
         """Have the kernel let go of everything, then close as asyncio does.

@@ -19,4 +19,4 @@ class UringEventLoop(CompletionTurn, NativeLoop):  # type: ignore[misc]
     """
 
     _listener_type = CompletionListener
-    _engine_name = "uring"
+    engine = "uring"

@@ -322,6 +322,10 @@ cdef class CompletionWay(Way):
         cdef unsigned number
         cdef bytes copy
         cdef Rearm rearm
+        if last and result > 0 and not self.is_letting_go:
+            # Before the bytes are delivered: a protocol may raise out of the
+            # loop, and the connection must not be deaf afterwards.
+            self.arm()
         if flags & IORING_CQE_F_BUFFER:
             number = flags >> IORING_CQE_BUFFER_SHIFT
             try:
@@ -336,7 +340,9 @@ cdef class CompletionWay(Way):
                     result == 0 or (result < 0 and result not in (-ECANCELED, -ENOBUFS))):
                 self.stream.received_end(1 if result == 0 else result)
             return self.let_go_when_idle()
-        if result > 0 or result == -ECANCELED or result == -EINTR or result == -EAGAIN:
+        if result > 0:
+            return 0
+        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
             return self.arm()
         if result == -ENOBUFS:
             self.turn.counted.enobufs += 1

@@ -112,6 +112,8 @@ cdef class Stream(Leaver):
     cdef int close_descriptor(self) except -1
     cdef bint is_quiet(self) noexcept
     cdef object finish_release(self)
+    cdef int ask_at_end_of_turn(self) except -1
+    cdef Leaving try_to_leave(self) except LEAVING_RAISED
     cdef int back_to_serving(self) except -1
 
 

@@ -371,6 +371,8 @@ cdef class Stream(Leaver):
         if not self.is_queued:
             self.is_queued = True
             self.turn.ending.append(self)
+            if self.leaver is not None:
+                self.ask_at_end_of_turn()
         return 0
 
     cdef int turn_ends(self) except -1:
@@ -585,9 +587,17 @@ cdef class Stream(Leaver):
         return 0
 
     cdef object get_socket(self):
-        if self.sock is None and self.fd >= 0 and self.life < ENDED:
-            self.sock = socket.socket(self.family, self.type, self.proto, fileno=self.fd)
-            self.sock.setblocking(False)
+        """The socket object, made when somebody first asks for it."""
+        if self.sock is None:
+            if self.fd >= 0 and self.life < ENDED:
+                self.sock = socket.socket(
+                    self.family, self.type, self.proto, fileno=self.fd)
+                self.sock.setblocking(False)
+            else:
+                # Too late: one that is closed, as asyncio's would be by now.
+                sock = socket.socket(self.family, self.type)
+                sock.close()
+                return sock
         return self.sock
 
     cdef object get_extra(self, object name, object default):
@@ -598,12 +608,9 @@ cdef class Stream(Leaver):
         if name == "sockname":
             return self.sockname
         if name == "socket":
-            sock = self.get_socket()
-            if sock is None:
-                return default
             if self.extra is None:
                 self.extra = {}
-            self.extra["socket"] = answer = TransportSocket(sock)
+            self.extra["socket"] = answer = TransportSocket(self.get_socket())
             return answer
         return default
 
@@ -671,19 +678,20 @@ cdef class Stream(Leaver):
     def leave(self, handler):
         """Leave this loop as soon as the connection is quiet.
 
-        *handler* is told, on the loop's thread: ``stopped_reading()``,
-        ``stirred()`` when the guest spoke while it rested, and in the end
-        ``released(Released)`` or ``closed()``.
+        *handler* is asked, on the loop's thread, ``may_leave()`` when the
+        connection is quiet; on False it is asked again at the next quiet
+        moment, or when ``leave`` is called again.  Then it is told:
+        ``stopped_reading()``, ``stirred()`` when the guest spoke while it
+        rested, and in the end ``released(Released)`` or ``closed()``.
         """
-        if self.leaver is not None:
-            raise RuntimeError(f"{self!r} is leaving already")
         if self.life >= ENDING:
             handler.closed()
             return
+        if self.leaver is not None and self.leaver is not handler:
+            raise RuntimeError(f"{self!r} is leaving already")
         self.leaver = handler
-        if not self.is_leaving:
-            self.is_leaving = True
-            self.turn.wants_to_leave(self)
+        if not self.is_leaving and self.leave_if_quiet() != NO_LONGER_LEAVING:
+            self.ask_at_end_of_turn()
 
     def stay(self):
         """Withdraw the wish; the handler is not called any more."""
@@ -691,34 +699,46 @@ cdef class Stream(Leaver):
         if self.is_resting and not self.is_releasing:
             self.back_to_serving()
 
+    cdef int ask_at_end_of_turn(self) except -1:
+        if not self.is_leaving:
+            self.is_leaving = True
+            self.turn.leavers.append(self)
+        return 0
+
     cdef Leaving leave_if_quiet(self) except LEAVING_RAISED:
-        if self.leaver is None or self.life >= ENDING or self.is_releasing:
+        cdef Leaving state = self.try_to_leave()
+        if state == NO_LONGER_LEAVING:
             self.is_leaving = False
+        return state
+
+    cdef Leaving try_to_leave(self) except LEAVING_RAISED:
+        if self.leaver is None or self.life >= ENDING or self.is_releasing:
             return NO_LONGER_LEAVING
         if not self.is_resting:
             if not self.is_quiet() or self.held or self.held_end:
                 return NOT_QUIET
+            if not self.leaver.may_leave():
+                return NO_LONGER_LEAVING       # the next write asks again
             self.is_resting = True
             self.rest_turn = self.turn.number
             self.update_reading()
             self.leaver.stopped_reading()
             return RESTING
         if self.held_end < 0 or (self.held_end and not self.held) or not self.is_quiet():
+            leaver = self.leaver
             self.back_to_serving()
-            self.leaver.stirred()
+            leaver.stirred()
             return NOT_QUIET
         if self.turn.number <= self.rest_turn:
             return RESTING
-        self.is_leaving = False
         self.is_releasing = True
         self.way.let_go()
         return NO_LONGER_LEAVING
 
     cdef int back_to_serving(self) except -1:
         self.is_resting = False
-        if self.leaver is not None and not self.is_leaving:
-            self.is_leaving = True
-            self.turn.wants_to_leave(self)
+        if self.leaver is not None:
+            self.ask_at_end_of_turn()
         self.deliver_held_soon()
         return self.update_reading()
 

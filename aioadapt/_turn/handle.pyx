@@ -114,6 +114,19 @@ cdef class TimerHandle(Handle):
             if self.place >= 0:
                 self.loop._timer_handle_cancelled(self)
 
+    # asyncio's timers are ordered by the moment they are due.
+    def __lt__(self, other):
+        return self.due_s < other.when() if isinstance(other, TimerHandle) else NotImplemented
+
+    def __le__(self, other):
+        return self.due_s <= other.when() if isinstance(other, TimerHandle) else NotImplemented
+
+    def __gt__(self, other):
+        return self.due_s > other.when() if isinstance(other, TimerHandle) else NotImplemented
+
+    def __ge__(self, other):
+        return self.due_s >= other.when() if isinstance(other, TimerHandle) else NotImplemented
+
     def when(self):
         """The ``loop.time()`` in seconds at which it is due."""
         return self.due_s

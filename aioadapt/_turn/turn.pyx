@@ -315,11 +315,6 @@ cdef class Turn:
             self.ending.append(what)
         return 0
 
-    cdef int wants_to_leave(self, Leaver leaver) except -1:
-        if leaver not in self.leavers:
-            self.leavers.append(leaver)
-        return 0
-
     def after_releases(self, callback):
         """Call it when this turn has let go of all that it lets go of.
 
