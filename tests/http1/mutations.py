@@ -1,4 +1,5 @@
-"""Strategies for streams that are almost right: bytes lost, doubled, put in, swapped."""
+# ruff: noqa: E501 - a list of such pieces is read best with several in a row
+"""Strategies for streams that are almost right: bytes lost, doubled, put in."""
 
 from hypothesis import strategies as st
 
@@ -35,7 +36,9 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
         anywhere = st.integers(0, len(data))
         at = draw(st.sampled_from(line_starts) | anywhere if line_starts else anywhere)
         until = at + draw(st.integers(0, 4))
-        match draw(st.sampled_from(["insert", "insert", "insert", "lose", "double", "swap"])):
+        match draw(
+            st.sampled_from(["insert", "insert", "insert", "lose", "double", "swap"])
+        ):
             case "insert":
                 data = data[:at] + draw(st.sampled_from(INTERESTING)) + data[at:]
             case "lose":
@@ -43,7 +46,9 @@ def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
             case "double":
                 data = data[:until] + data[at:]
             case _:
-                data = data[:at] + draw(st.binary(min_size=1, max_size=3)) + data[until:]
+                data = (
+                    data[:at] + draw(st.binary(min_size=1, max_size=3)) + data[until:]
+                )
     return data
 
 

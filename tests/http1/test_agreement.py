@@ -39,7 +39,7 @@ def converse(
 
 
 @pytest.mark.parametrize("kind", GUESTS)
-@examples(200)
+@examples(120)
 @given(turns=st.lists(st.tuples(requests(), answers), max_size=4), seed=seeds)
 def test_quiet_is_exactly_when_a_real_parser_is_at_rest(
     kind: str, turns: list[tuple[bytes, Answer]], seed: int
@@ -60,7 +60,7 @@ def test_quiet_is_exactly_when_a_real_parser_is_at_rest(
 
 
 @pytest.mark.parametrize("kind", GUESTS)
-@examples(500)
+@examples(200)
 @given(
     sent=broken_requests,
     replies=st.lists(answers, max_size=5),
@@ -81,7 +81,7 @@ def test_quiet_is_never_while_a_real_parser_holds_bytes_or_has_refused_some(
         assert talk.at_rest or not talk.exchange.quiet, talk.exchange
 
 
-@examples(200)
+@examples(150)
 @given(sent=broken_requests, seed=seeds)
 def test_how_the_bytes_are_cut_changes_nothing(sent: bytes, seed: int) -> None:
     choices = random.Random(seed)
