@@ -169,6 +169,7 @@ cdef class Exchange:
 
     @property
     def opaque(self):
+        """What passes cannot be followed any more; it stays so."""
         return self.fault != NULL
 
     @property
@@ -184,10 +185,20 @@ cdef class Exchange:
             return "a request is being answered"
         return ""
 
+    @property
+    def kept_bytes(self):
+        """Allocated for lines that come in pieces; nothing else is kept."""
+        return (
+            self.request.half_line_capacity_bytes
+            + self.response.half_line_capacity_bytes
+        )
+
     def inbound(self, bytes data not None):
+        """The client has sent *data*."""
         self.saw_inbound(data, len(data))
 
     def outbound(self, bytes data not None):
+        """The protocol writes *data*."""
         self.saw_outbound(data, len(data))
 
     def __repr__(self):

@@ -1,3 +1,9 @@
+from typing import final
+
 class Framing: ...
+
+@final
 class RequestFraming(Framing): ...
+
+@final
 class ResponseFraming(Framing): ...

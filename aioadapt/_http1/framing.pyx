@@ -311,7 +311,7 @@ cdef class RequestFraming(Framing):
         cdef:
             const char *space = <const char*>memchr(line, b" ", n)
             const char *version = line + n - 9
-            Py_ssize_t method_n
+            Py_ssize_t method_n, target_n
         if n == 14 and memcmp(line, b"PRI * HTTP/2.0", 14) == 0:
             return "HTTP/2"
         if (
@@ -322,7 +322,8 @@ cdef class RequestFraming(Framing):
         ):
             return "malformed request line"
         method_n = space - line
-        if not is_method(line, method_n) or not is_target(space + 1, version - space - 1):
+        target_n = version - space - 1
+        if not is_method(line, method_n) or not is_target(space + 1, target_n):
             return "malformed request line"
         self.old = version[8] == b"0"
         self.is_head = method_n == 4 and memcmp(line, b"HEAD", 4) == 0

@@ -63,7 +63,13 @@ def requests(draw: st.DrawFn) -> bytes:
         name = draw(st.sampled_from([b"Content-Length: ", b"content-length:"]))
         lines.append(name + b"%d" % len(body))
     elif framing == "chunked":
-        lines.append(draw(st.sampled_from([b"Transfer-Encoding: chunked", b"tRANSFER-encoding:Chunked"])))
+        lines.append(
+            draw(
+                st.sampled_from(
+                    [b"Transfer-Encoding: chunked", b"tRANSFER-encoding:Chunked"]
+                )
+            )
+        )
         pieces = pieces_of(draw(bodies), draw(st.integers(1, 40)))
         body = chunked(pieces, draw(extensions), draw(trailers))
     return b"\r\n".join([*lines, b"", b""]) + body
@@ -115,5 +121,3 @@ class Conversation:
     @property
     def at_rest(self) -> bool:
         return self.guest.at_rest and not self.unwritten
-
-

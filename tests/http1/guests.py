@@ -83,6 +83,9 @@ class H11Guest:
 
     def answer(self, answer: Answer) -> bytes:
         method = self._unanswered.popleft()
+        if method == b"CONNECT":
+            # Anything but a refusal would make h11 leave HTTP.
+            answer = Answer(status=405)
         headers: list[tuple[bytes, bytes]] = []
         if answer.close:
             headers.append((b"Connection", b"close"))
