@@ -19,12 +19,12 @@ PACKAGE = ROOT / "aioadapt"
 
 # Lowest first.  A room may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
-    {"errors", "stdlib_private"},
+    {"errors", "stats", "stdlib_private"},
     {"_kernel"},
     {"_http1", "support"},
     {"_turn"},
     {"_stream"},
-    {"epoll_loop", "uring_loop"},
+    {"native_loop", "epoll_loop", "uring_loop"},
     {"engine", "policy"},
     {"loop_thread", "migration"},
     {"control"},
@@ -37,12 +37,20 @@ LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 NEW_ROOM = len(LAYERS)
 
 # Rooms that import nothing of ours but what is named here.
-ALONE = {"errors": set[str](), "stdlib_private": {"errors"}, "_http1": {"errors"}}
+ALONE = {
+    "errors": set[str](),
+    "stats": set[str](),
+    "stdlib_private": {"errors"},
+    "_http1": {"errors"},
+}
 
 # Files of pure rules: they import the standard library and nothing else.
 PURE = ["phase.py", "decide.py"]
 
-LINES_AT_MOST = 400
+# Files are to have about 400 lines; what is well past that holds two ideas.  A
+# file of tests is a list, read one test at a time, and may be longer.
+LINES_AT_MOST = {"aioadapt": 450, "tests": 650}
+LINES_AT_MOST_ELSEWHERE = 450
 # File: (its own limit, why it cannot be two files).
 LONGER: dict[str, tuple[int, str]] = {}
 
@@ -234,7 +242,10 @@ FOLDERS = sorted({path.parent for path in in_package(".py", ".pyi", ".pyx", ".px
 
 @pytest.mark.parametrize("folder", FOLDERS, ids=name_of)
 def test_meson_lists_what_the_folder_holds(folder: Path) -> None:
-    """A file that is not listed is missing from every wheel, and only there."""
+    """A file that is not listed is missing from every wheel, and only there.
+
+    A ``.pxd`` is read while building and need not be installed.
+    """
     build = folder / "meson.build"
     assert build.exists(), f"{name_of(folder)} needs a meson.build"
     text = re.sub(r"#.*", "", build.read_text())
@@ -243,14 +254,13 @@ def test_meson_lists_what_the_folder_holds(folder: Path) -> None:
     held = {
         path.stem if path.suffix == ".pyx" else path.name
         for path in folder.iterdir()
-        if path.suffix in (".py", ".pyi", ".pyx", ".pxd") or path.name == "py.typed"
+        if path.suffix in (".py", ".pyi", ".pyx") or path.name == "py.typed"
     }
     rooms = {path.parent.name for path in folder.glob("*/meson.build")}
     gone = {
         name
         for name in listed
-        if re.search(r"\.(py|pyi|pyx|pxd)$", name) and not (folder / name).exists()
-        if name != ".pyx"
+        if re.search(r"\w\.(py|pyi|pyx|pxd)$", name) and not (folder / name).exists()
     }
 
     assert held - listed == set(), "not listed"
@@ -259,23 +269,32 @@ def test_meson_lists_what_the_folder_holds(folder: Path) -> None:
     assert set(re.findall(r"subdir: '([^']+)'", text)) == {name_of(folder)}
 
 
+def lines_of(path: Path) -> int:
+    return path.read_bytes().count(b"\n")
+
+
+def lines_at_most(path: Path) -> int:
+    folder = path.relative_to(ROOT).parts[0]
+    return LINES_AT_MOST.get(folder, LINES_AT_MOST_ELSEWHERE)
+
+
 def test_files_stay_small_enough_to_be_read_in_one_go() -> None:
     too_long = {
-        name_of(path): f"{lines} lines, {limit} allowed"
+        name_of(path): f"{lines_of(path)} lines"
         for path in [*SOURCES, ROOT / "run"]
-        if (lines := path.read_bytes().count(b"\n"))
-        > (limit := LONGER.get(name_of(path), (LINES_AT_MOST, ""))[0])
+        if lines_of(path) > LONGER.get(name_of(path), (lines_at_most(path), ""))[0]
     }
 
     assert too_long == {}
 
 
 def test_a_file_that_became_short_needs_no_exception() -> None:
+    paths = [ROOT / name for name in LONGER]
+
     needless = [
-        name
-        for name in LONGER
-        if not (ROOT / name).exists()
-        or (ROOT / name).read_bytes().count(b"\n") <= LINES_AT_MOST
+        name_of(path)
+        for path in paths
+        if not path.exists() or lines_of(path) <= lines_at_most(path)
     ]
 
     assert needless == []
