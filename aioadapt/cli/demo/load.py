@@ -73,3 +73,4 @@ class Load:
         if self._process.returncode is None:
             self._process.kill()
         await asyncio.wait({self.ended})
+        self.ended.exception()  # whoever abandons it knows already
