@@ -1,0 +1,162 @@
+"""UDP and Unix datagrams through asyncio's endpoints."""
+
+import asyncio
+import socket
+from asyncio import AbstractEventLoop
+from pathlib import Path
+
+import pytest
+from loops import Run
+
+from .protocols import Changing
+from .test_connecting import closed_port
+
+
+class Datagrams(Changing, asyncio.DatagramProtocol):
+    transport: asyncio.DatagramTransport
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.received: list[tuple[bytes, object]] = []
+        self.errors: list[Exception] = []
+        self.is_lost = False
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.DatagramTransport)
+        self.transport = transport
+
+    def datagram_received(self, data: bytes, address: object) -> None:
+        self.received.append((data, address))
+        self.changed()
+
+    def error_received(self, error: Exception) -> None:
+        self.errors.append(error)
+        self.changed()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        assert exc is None
+        self.is_lost = True
+        self.changed()
+
+    async def got(self, count: int) -> list[tuple[bytes, object]]:
+        await self.until(lambda: len(self.received) >= count)
+        return self.received
+
+    async def close(self) -> None:
+        self.transport.close()
+        await self.until(lambda: self.is_lost)
+
+
+class DatagramEcho(Datagrams):
+    def datagram_received(self, data: bytes, address: object) -> None:
+        super().datagram_received(data, address)
+        self.transport.sendto(data, address)  # type: ignore[arg-type]
+
+
+def test_datagrams_come_back(loop: AbstractEventLoop, run: Run) -> None:
+    async def main() -> None:
+        server_transport, server = await loop.create_datagram_endpoint(
+            DatagramEcho, local_addr=("127.0.0.1", 0)
+        )
+        address = server_transport.get_extra_info("sockname")
+        transport, client = await loop.create_datagram_endpoint(
+            Datagrams, remote_addr=address
+        )
+        assert transport.get_extra_info("peername") == address
+        for number in range(100):
+            transport.sendto(b"%d" % number)
+            assert (await client.got(number + 1))[-1] == (b"%d" % number, address)
+        big = bytes(60_000)
+        transport.sendto(big)
+        assert (await client.got(101))[-1] == (big, address)
+        await client.close()
+        await server.close()
+
+    run(main())
+
+
+def test_an_unconnected_endpoint_sends_where_it_is_told(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        _, one = await loop.create_datagram_endpoint(
+            Datagrams, local_addr=("127.0.0.1", 0)
+        )
+        _, two = await loop.create_datagram_endpoint(
+            Datagrams, local_addr=("127.0.0.1", 0)
+        )
+        names = [each.transport.get_extra_info("sockname") for each in (one, two)]
+        one.transport.sendto(b"to two", names[1])
+        assert await two.got(1) == [(b"to two", names[0])]
+        await one.close()
+        await two.close()
+
+    run(main())
+
+
+def test_a_port_nobody_listens_on_is_an_error_received(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        with socket.socket(type=socket.SOCK_DGRAM) as sock:
+            sock.bind(("127.0.0.1", 0))
+            closed = sock.getsockname()
+        transport, protocol = await loop.create_datagram_endpoint(
+            Datagrams, remote_addr=closed
+        )
+        transport.sendto(b"anybody?")
+        await protocol.until(lambda: protocol.errors)
+        assert isinstance(protocol.errors[0], ConnectionRefusedError)
+        assert not transport.is_closing()
+        await protocol.close()
+
+    run(main())
+
+
+def test_a_connected_endpoint_sends_nowhere_else(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        transport, protocol = await loop.create_datagram_endpoint(
+            Datagrams, remote_addr=closed_port()
+        )
+        with pytest.raises(ValueError):
+            transport.sendto(b"x", ("127.0.0.1", 9))
+        await protocol.close()
+
+    run(main())
+
+
+def test_unix_datagrams(loop: AbstractEventLoop, run: Run, tmp_path: Path) -> None:
+    path = str(tmp_path / "theirs")
+
+    async def main() -> None:
+        ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        ours.bind(str(tmp_path / "ours"))
+        theirs = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        theirs.bind(path)
+        theirs.connect(str(tmp_path / "ours"))
+        ours.setblocking(False)
+        _, one = await loop.create_datagram_endpoint(Datagrams, sock=ours)
+        theirs.send(b"one")
+        theirs.send(b"two")
+        assert await one.got(2) == [(b"one", path), (b"two", path)]
+        one.transport.sendto(b"back", path)  # type: ignore[arg-type]
+        theirs.settimeout(5)
+        assert theirs.recv(100) == b"back"
+        await one.close()
+        theirs.close()
+
+    run(main())
+
+
+def test_abort_closes_an_endpoint(loop: AbstractEventLoop, run: Run) -> None:
+    async def main() -> None:
+        transport, protocol = await loop.create_datagram_endpoint(
+            Datagrams, local_addr=("127.0.0.1", 0)
+        )
+        transport.abort()
+        assert transport.is_closing()
+        await protocol.until(lambda: protocol.is_lost)
+
+    run(main())

@@ -1,0 +1,493 @@
+"""add_reader and add_writer: level-triggered, one callback of each kind a descriptor."""
+
+import asyncio
+import os
+import socket
+import tempfile
+from asyncio import AbstractEventLoop
+from collections.abc import Iterator
+
+import pytest
+from loops import Run
+
+from .peers import a_round_trip_elsewhere, connected
+from .protocols import Recorder
+from .test_flow_control import fill
+
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def pair(nothing_is_left: None) -> Iterator[Pair]:
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    theirs.setblocking(False)
+    yield ours, theirs
+    ours.close()
+    theirs.close()
+
+
+def test_a_reader_is_called_when_there_is_something_to_read(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        got: asyncio.Future[tuple[bytes, str]] = loop.create_future()
+
+        def readable(argument: str) -> None:
+            loop.remove_reader(ours)
+            got.set_result((ours.recv(100), argument))
+
+        loop.add_reader(ours, readable, "argument")
+        await a_round_trip_elsewhere()
+        assert not got.done()
+        theirs.send(b"words")
+        assert await got == (b"words", "argument")
+
+    run(main())
+
+
+def test_a_reader_is_called_again_while_something_is_left_to_read(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        got = bytearray()
+        done = loop.create_future()
+
+        def readable() -> None:
+            got.extend(ours.recv(1))
+            if len(got) == 5:
+                done.set_result(None)
+
+        loop.add_reader(ours, readable)
+        theirs.send(b"words")
+        await done
+        assert got == b"words"
+        loop.remove_reader(ours)
+
+    run(main())
+
+
+def test_a_reader_that_reads_nothing_is_called_in_turn_after_turn(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        calls = 0
+        done = loop.create_future()
+
+        def readable() -> None:
+            nonlocal calls
+            calls += 1
+            if calls == 10:
+                loop.remove_reader(ours)
+                done.set_result(None)
+
+        theirs.send(b"x")
+        loop.add_reader(ours, readable)
+        await done
+
+    run(main())
+
+
+def test_bytes_that_came_before_add_reader_are_noticed(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        for _ in range(5):
+            theirs.send(b"x")
+            noticed = loop.create_future()
+            loop.add_reader(ours, noticed.set_result, None)
+            await noticed
+            loop.remove_reader(ours)
+            ours.recv(1)
+
+    run(main())
+
+
+def test_a_writer_is_called_while_there_is_room(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        sent = 0
+        full = loop.create_future()
+
+        def writable() -> None:
+            nonlocal sent
+            try:
+                sent += ours.send(bytes(10_000))
+            except BlockingIOError:
+                if not full.done():
+                    full.set_result(None)
+
+        loop.add_writer(ours, writable)
+        # Once it is full the writer is not called any more; so fill it here.
+        while not full.done():
+            await asyncio.sleep(0)
+            writable()
+        before = sent
+        await a_round_trip_elsewhere()
+        assert sent == before
+        got = 0
+        while got < before:
+            got += len(theirs.recv(1 << 20))
+        while sent == before:
+            await asyncio.sleep(0)
+        loop.remove_writer(ours)
+
+    run(main())
+
+
+def test_reader_and_writer_of_one_descriptor_are_independent(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        read, written = loop.create_future(), loop.create_future()
+
+        def readable() -> None:
+            loop.remove_reader(ours)
+            read.set_result(ours.recv(10))
+
+        def writable() -> None:
+            loop.remove_writer(ours)
+            written.set_result(None)
+
+        loop.add_reader(ours, readable)
+        loop.add_writer(ours, writable)
+        await written
+        assert not read.done()
+        theirs.send(b"x")
+        assert await read == b"x"
+
+        again = loop.create_future()
+        loop.add_reader(ours, lambda: None)
+        loop.add_writer(ours, lambda: again.done() or again.set_result(None))
+        assert loop.remove_reader(ours)
+        await again
+        assert loop.remove_writer(ours)
+
+    run(main())
+
+
+def test_removing_tells_whether_there_was_one(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    ours, _ = pair
+    assert loop.remove_reader(ours) is False
+    assert loop.remove_writer(ours) is False
+    loop.add_reader(ours, print)
+    assert loop.remove_writer(ours) is False
+    assert loop.remove_reader(ours) is True
+    assert loop.remove_reader(ours) is False
+    loop.add_writer(ours, print)
+    assert loop.remove_reader(ours) is False
+    assert loop.remove_writer(ours) is True
+    assert loop.remove_writer(ours) is False
+
+
+def test_a_second_reader_replaces_the_first(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        called: list[str] = []
+        done = loop.create_future()
+
+        def second() -> None:
+            ours.recv(10)
+            called.append("second")
+            done.set_result(None)
+
+        loop.add_reader(ours, called.append, "first")
+        loop.add_reader(ours, second)
+        theirs.send(b"x")
+        await done
+        assert called == ["second"]
+        assert loop.remove_reader(ours) is True
+        assert loop.remove_reader(ours) is False
+
+    run(main())
+
+
+def test_a_reader_replaced_in_the_turn_it_is_due_is_not_called(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """Both are due: whichever runs first takes the other one's place."""
+
+    async def main() -> None:
+        pairs = [socket.socketpair() for _ in range(2)]
+        called: list[str] = []
+        done = loop.create_future()
+
+        def readable(number: int) -> None:
+            called.append("original")
+            other = pairs[1 - number][0]
+            loop.add_reader(other, replaced, number)
+            loop.remove_reader(pairs[number][0])
+
+        def replaced(number: int) -> None:
+            called.append("replacement")
+            loop.remove_reader(pairs[1 - number][0])
+            done.set_result(None)
+
+        for number, (ours, theirs) in enumerate(pairs):
+            theirs.send(b"x")
+            loop.add_reader(ours, readable, number)
+        await done
+        assert called == ["original", "replacement"]
+        for ours, theirs in pairs:
+            ours.close()
+            theirs.close()
+
+    run(main())
+
+
+def test_a_reader_removed_in_the_turn_it_is_due_is_not_called(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        pairs = [socket.socketpair() for _ in range(10)]
+        called: list[int] = []
+
+        def readable(number: int) -> None:
+            called.append(number)
+            for ours, _ in pairs:
+                loop.remove_reader(ours)
+
+        for number, (ours, theirs) in enumerate(pairs):
+            theirs.send(b"x")
+            loop.add_reader(ours, readable, number)
+        await a_round_trip_elsewhere()
+        assert len(called) == 1
+        for ours, theirs in pairs:
+            ours.close()
+            theirs.close()
+
+    run(main())
+
+
+def test_a_reader_can_close_its_own_descriptor(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        done = loop.create_future()
+
+        def readable() -> None:
+            loop.remove_reader(ours)
+            ours.close()
+            done.set_result(None)
+
+        loop.add_reader(ours, readable)
+        theirs.close()
+        await done
+
+    run(main())
+
+
+def test_a_descriptor_number_that_is_used_again_starts_afresh(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """The kernel gives the lowest free number to the next descriptor."""
+
+    async def main() -> None:
+        for _ in range(20):
+            called: list[str] = []
+            ours, theirs = socket.socketpair()
+            number = ours.fileno()
+            theirs.send(b"x")
+            loop.add_reader(ours, called.append, "old")
+            loop.remove_reader(ours)
+            ours.close()
+            theirs.close()
+
+            ours, theirs = socket.socketpair()
+            assert ours.fileno() == number
+            await a_round_trip_elsewhere()
+            noticed = loop.create_future()
+            loop.add_reader(ours, lambda f=noticed: f.done() or f.set_result(None))
+            await a_round_trip_elsewhere()
+            assert not noticed.done()
+            theirs.send(b"x")
+            await noticed
+            assert called == []
+            loop.remove_reader(ours)
+            ours.close()
+            theirs.close()
+
+    run(main())
+
+
+def test_a_descriptor_can_be_watched_again_after_turns_of_rest(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        for number in range(20):
+            noticed = loop.create_future()
+
+            def readable(noticed: asyncio.Future[None] = noticed) -> None:
+                ours.recv(100)
+                loop.remove_reader(ours)
+                noticed.set_result(None)
+
+            loop.add_reader(ours, readable)
+            if number % 2:
+                await asyncio.sleep(0)
+            theirs.send(b"x")
+            await noticed
+
+    run(main())
+
+
+def test_the_peers_end_makes_a_descriptor_readable(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        noticed = loop.create_future()
+        loop.add_reader(ours, lambda: noticed.done() or noticed.set_result(None))
+        theirs.close()
+        await noticed
+        loop.remove_reader(ours)
+        assert ours.recv(1) == b""
+        ours.close()
+
+    run(main())
+
+
+def test_a_broken_pipe_calls_its_writer(loop: AbstractEventLoop, run: Run) -> None:
+    async def main() -> None:
+        read_end, write_end = os.pipe()
+        os.set_blocking(write_end, False)
+        try:
+            while True:
+                os.write(write_end, bytes(65536))
+        except BlockingIOError:
+            pass
+        noticed = loop.create_future()
+        loop.add_writer(write_end, lambda: noticed.done() or noticed.set_result(None))
+        await a_round_trip_elsewhere()
+        assert not noticed.done()
+        os.close(read_end)
+        await noticed
+        loop.remove_writer(write_end)
+        os.close(write_end)
+
+    run(main())
+
+
+def test_numbers_and_objects_with_fileno_are_the_same_descriptor(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    ours, _ = pair
+    loop.add_reader(ours.fileno(), print)
+    assert loop.remove_reader(ours) is True
+    loop.add_writer(ours, print)
+    assert loop.remove_writer(ours.fileno()) is True
+
+
+@pytest.mark.parametrize("wrong", [-1, "text", None, object()])
+def test_what_is_no_descriptor_is_refused(
+    loop: AbstractEventLoop, wrong: object
+) -> None:
+    with pytest.raises((ValueError, TypeError)):
+        loop.add_reader(wrong, print)  # type: ignore[arg-type]
+    with pytest.raises((ValueError, TypeError)):
+        loop.add_writer(wrong, print)  # type: ignore[arg-type]
+
+
+def test_a_closed_descriptor_is_refused_with_its_errno(
+    loop: AbstractEventLoop,
+) -> None:
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    os.close(write_end)
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        loop.add_reader(read_end, print)
+    assert loop.remove_reader(read_end) is False
+
+
+def test_a_regular_file_cannot_be_watched(loop: AbstractEventLoop) -> None:
+    with tempfile.TemporaryFile() as file:
+        with pytest.raises(PermissionError):
+            loop.add_reader(file, print)
+        assert loop.remove_reader(file) is False
+
+
+def test_a_transports_descriptor_is_not_for_others(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, peer):
+            fd = protocol.transport.get_extra_info("socket").fileno()
+            for call in (
+                lambda: loop.add_reader(fd, print),
+                lambda: loop.add_writer(fd, print),
+                lambda: loop.remove_reader(fd),
+                lambda: loop.remove_writer(fd),
+            ):
+                with pytest.raises(RuntimeError, match="is used by transport"):
+                    call()
+            data = fill(protocol.transport, protocol)
+            assert await peer.recv_exactly(len(data)) == data
+            peer.send(b"x")
+            assert await protocol.got(1) == b"x"
+
+    run(main())
+
+
+def test_a_closed_loop_takes_no_reader(loop: AbstractEventLoop, pair: Pair) -> None:
+    ours, _ = pair
+    loop.close()
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.add_reader(ours, print)
+    with pytest.raises(RuntimeError, match="Event loop is closed"):
+        loop.add_writer(ours, print)
+
+
+def test_a_loop_can_be_closed_with_readers_and_writers_left(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    ours, theirs = pair
+    loop.add_reader(ours, print)
+    loop.add_writer(theirs, loop.stop)
+    loop.run_forever()
+    loop.close()
+
+
+def test_a_failing_reader_is_reported_and_stays(
+    loop: AbstractEventLoop, run: Run, pair: Pair, reported: list[dict[str, object]]
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        got = loop.create_future()
+
+        def readable() -> None:
+            data = ours.recv(1)
+            if data == b"a":
+                raise ValueError
+            got.set_result(data)
+
+        loop.add_reader(ours, readable)
+        theirs.send(b"ab")
+        assert await got == b"b"
+        loop.remove_reader(ours)
+        context = reported.pop()
+        assert str(context["message"]).startswith("Exception in callback ")
+        assert isinstance(context["exception"], ValueError)
+
+    run(main())

@@ -1,0 +1,109 @@
+"""loop.sendfile over a transport: by the kernel where it can, by reading where not."""
+
+import asyncio
+import ssl
+import tempfile
+from asyncio import AbstractEventLoop
+from collections.abc import Iterator
+from typing import BinaryIO
+
+import pytest
+from loops import Run
+
+from .peers import Wire, connected, pattern, serving
+from .protocols import Recorder
+from .test_tls import authority, client_context, server_context
+
+__all__ = ["authority", "client_context", "server_context"]
+
+DATA = pattern(2 * 1024 * 1024)
+
+
+@pytest.fixture
+def file(nothing_is_left: None) -> Iterator[BinaryIO]:
+    with tempfile.TemporaryFile() as file:
+        file.write(DATA)
+        file.seek(0)
+        yield file
+
+
+@pytest.mark.parametrize(("offset", "count"), [(0, None), (7, None), (7, 70_000)])
+def test_a_file_or_a_part_of_it_is_sent_between_two_writes(
+    loop: AbstractEventLoop,
+    run: Run,
+    wire: Wire,
+    file: BinaryIO,
+    offset: int,
+    count: int | None,
+) -> None:
+    async def main() -> None:
+        wanted = DATA[offset:] if count is None else DATA[offset : offset + count]
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.write(b"head")
+            sending = asyncio.ensure_future(
+                loop.sendfile(protocol.transport, file, offset, count)
+            )
+            assert await peer.recv_exactly(4 + len(wanted)) == b"head" + wanted
+            assert await sending == len(wanted)
+            assert file.tell() == offset + len(wanted)
+            protocol.transport.write(b"tail")
+            assert await peer.recv_exactly(4) == b"tail"
+            peer.send(b"still heard")
+            assert await protocol.got(11) == b"still heard"
+
+    run(main())
+
+
+def test_a_file_is_sent_over_tls_by_reading_it(
+    loop: AbstractEventLoop,
+    run: Run,
+    file: BinaryIO,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
+) -> None:
+    async def main() -> None:
+        server_side = Recorder()
+        async with serving(lambda: server_side, ssl=server_context) as place:
+            transport, client = await loop.create_connection(
+                Recorder,
+                *place.address,
+                ssl=client_context,
+                server_hostname="localhost",
+            )
+            server_transport = await server_side.made()
+            assert await loop.sendfile(server_transport, file) == len(DATA)
+            assert await client.got(len(DATA)) == DATA
+            with pytest.raises(RuntimeError, match="fallback"):
+                await loop.sendfile(server_transport, file, fallback=False)
+            transport.close()
+            await client.lost()
+            await server_side.lost()
+
+    run(main())
+
+
+def test_a_transport_that_closes_is_refused(
+    loop: AbstractEventLoop, run: Run, file: BinaryIO
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, _):
+            protocol.transport.close()
+            with pytest.raises(RuntimeError, match="closing"):
+                await loop.sendfile(protocol.transport, file)
+
+    run(main())
+
+
+def test_a_peer_that_leaves_while_a_file_is_sent_is_an_error(
+    loop: AbstractEventLoop, run: Run, file: BinaryIO
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, peer):
+            file.truncate(100 * 1024 * 1024)
+            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            await peer.recv_exactly(100_000)
+            peer.reset()
+            with pytest.raises(ConnectionError):
+                await sending
+
+    run(main())
