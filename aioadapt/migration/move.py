@@ -45,7 +45,6 @@ class Move:
         "carried_bytes",
         "connection",
         "crossing",
-        "held_back",
         "pause_s",
         "phase",
         "reason",
@@ -59,9 +58,8 @@ class Move:
         # Borrowed, and the source's: the connection gets another one later.
         self.stream: Stream = connection._stream
         self.phase = Phase.SERVING
-        # Both are the crossing's, and guarded by its lock.
+        # The crossing's, and guarded by its lock.
         self.between_loops = False
-        self.held_back = False
         self.settled = False
         self.reason = ""
         self.pause_s = 0.0
@@ -152,7 +150,8 @@ class Move:
     def _land(self, thread: "LoopThread", event: Event, fallback: Home | None) -> None:
         assert self._carry is not None, self
         stream = adopt(self._carry, thread.loop, fallback)
-        # The target reads from here on: the end of the pause.
+        thread.loop.submit_reads()
+        # It is read again from here on.
         self.pause_s = time.monotonic() - self._stopped_at_s
         self._carry = None
         connection = self.connection
