@@ -29,14 +29,14 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import LoopStoppedError
+from aioadapt.errors import LoopStoppedError
 from . import reasons
 from .letters import CallOff, Crate, Departure, Homecoming, NoPatience, Room
 from .move import Move
 from .phase import Phase
 
 if TYPE_CHECKING:
-    from ..loop_thread import LoopThread
+    from aioadapt.loop_thread import LoopThread
     from .connection import Connection
 
 

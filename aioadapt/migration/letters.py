@@ -6,13 +6,13 @@ They are posted to a loop's inbox, which delivers each one or refuses it.
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import LoopStoppedError
+from aioadapt.errors import LoopStoppedError
 from . import reasons
-from .adopt import Refused
+from .adopt import RefusedError
 from .move import Move
 
 if TYPE_CHECKING:
-    from ..loop_thread import LoopThread
+    from aioadapt.loop_thread import LoopThread
     from .connection import Connection
     from .crossing import Crossing
 
@@ -125,7 +125,7 @@ class Crate(Letter):
             for move in moves:
                 try:
                     move.arrive()
-                except Refused as refused:
+                except RefusedError as refused:
                     reason = refused.reason
                 else:
                     landed.append(move)

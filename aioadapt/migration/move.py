@@ -10,15 +10,15 @@ What many moves share (who may leave now, messages, who is told) is the
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import MigrationOrderError
+from aioadapt.errors import MigrationOrderError
 from . import reasons
-from .adopt import Home, Refused, adopt
+from .adopt import Home, RefusedError, adopt
 from .carry import Carry
 from .phase import TRANSITIONS, Event, Phase
 from .ports import Released, Stream
 
 if TYPE_CHECKING:
-    from ..loop_thread import LoopThread
+    from aioadapt.loop_thread import LoopThread
     from .connection import Connection
     from .crossing import Crossing
 
@@ -125,7 +125,7 @@ class Move:
         """On the target's thread.
 
         Raises:
-            Refused: it is still on its way, and may be sent back.
+            RefusedError: it is still on its way, and may be sent back.
         """
         self._land(self.crossing.target, Event.ADOPTED, None)
         self.settle("")
@@ -134,7 +134,7 @@ class Move:
         """On the source's thread, after the target has refused for *reason*."""
         try:
             self._land(self.crossing.source, Event.TAKEN_BACK, self._home)
-        except Refused:
+        except RefusedError:
             self.abandon()
         else:
             self.settle(reason)
