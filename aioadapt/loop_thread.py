@@ -4,9 +4,11 @@
                        '------ it cannot -------------------------------------> STOPPED
 
 The loop is made, run and closed on its thread: an io_uring belongs to the
-thread that made it.  The order at the end matters.  First the inbox closes, so
-that connections on their way here go back to where they come from; then wishes
-to leave are withdrawn; then tasks are cancelled and the loop is closed.
+thread that made it.  The order at the end matters.  First it takes nothing
+more, so that connections on their way here go back to where they come from;
+then wishes to leave are withdrawn; then tasks are cancelled, which takes turns
+of the loop in which other threads may still call it; then the loop closes and
+refuses what is left in its inbox.
 """
 
 import asyncio
@@ -56,9 +58,9 @@ class LoopThread:
     def __init__(self, engine: str = "auto", *, name: str | None = None) -> None:
         self.name: str = name or f"{engine}-{next(_numbers)}"
         # For the moves that are under way: called on the loop's thread when
-        # it stops, after its inbox is closed and before its streams go.
+        # it stops, before its tasks and its streams go.
         self.farewells: set[Callable[[], None]] = set()
-        self._asked_engine = engine
+        self._engine = engine
         self._state = State.NEW
         self._loop: ServingLoop | None = None
         self._died_of: BaseException | None = None
@@ -171,7 +173,7 @@ class LoopThread:
     @property
     def engine(self) -> str:
         """ "epoll" or "uring"; before the start, what was asked for."""
-        return self._asked_engine if self._loop is None else self._loop.engine
+        return self._engine
 
     @property
     def running(self) -> bool:
@@ -216,10 +218,11 @@ class LoopThread:
             self._wind_up(runner)
 
     def _make_loop(self) -> ServingLoop:
-        self._loop = cast(ServingLoop, new_event_loop(self._asked_engine))
+        self._loop = cast(ServingLoop, new_event_loop(self._engine))
         # Before anything is served: a stream is watched from its first byte
         # or not at all.
         self._loop.watch_http1 = True
+        self._engine = self._loop.stats().engine
         return self._loop
 
     def _turns(self) -> None:
@@ -229,14 +232,13 @@ class LoopThread:
     def _wind_up(self, runner: asyncio.Runner) -> None:
         ran, self._state = self._state is State.RUNNING, State.STOPPING
         try:
-            if self._loop is not None:
-                self._loop.close_inbox()
+            if ran:
                 for say_farewell in list(self.farewells):
                     say_farewell()
-                if ran:
-                    runner.close()
+                runner.close()
         finally:
             if self._loop is not None:
+                # Also where the above went wrong, or nothing ever ran.
                 self._loop.close()
             self._state = State.STOPPED
             if not ran:
@@ -258,6 +260,10 @@ class _Submission(Generic[T]):
         self._context = contextvars.copy_context()
 
     def deliver(self) -> None:
+        if not self._thread.running:
+            # It is stopping, and its other tasks have been cancelled.
+            self.refuse()
+            return
         if self.future.cancelled():
             self.future.set_running_or_notify_cancel()
             self._coro.close()

@@ -9,7 +9,7 @@ from .ports import ProtocolFactory, ServingLoop, Stream
 Home = tuple[ProtocolFactory, Any]
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The loop did not take it; the Carry has its descriptor as before."""
 
     def __init__(self, reason: str) -> None:
@@ -25,11 +25,11 @@ def adopt(carry: Carry, loop: ServingLoop, fallback: Home | None = None) -> Stre
             listener since but not its connections.
 
     Raises:
-        Refused: with the reason as text.
+        RefusedError: with the reason as text.
     """
     home = loop.serving_on(carry.sockname) or fallback
     if home is None:
-        raise Refused(reasons.NO_SERVER)
+        raise RefusedError(reasons.NO_SERVER)
     protocol_factory, server = home
     released = carry.take()
     try:
@@ -45,4 +45,4 @@ def adopt(carry: Carry, loop: ServingLoop, fallback: Home | None = None) -> Stre
                 "exception": error,
             }
         )
-        raise Refused(reasons.FACTORY_FAILED) from error
+        raise RefusedError(reasons.FACTORY_FAILED) from error

@@ -9,7 +9,7 @@ import os
 import warnings
 from typing import Any
 
-from ..errors import MigrationOrderError
+from aioadapt.errors import MigrationOrderError
 from .ports import Released
 
 

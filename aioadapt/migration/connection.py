@@ -13,7 +13,7 @@ from .phase import Phase
 from .ports import Released, ServingLoop, Stream
 
 if TYPE_CHECKING:
-    from ..loop_thread import LoopThread
+    from aioadapt.loop_thread import LoopThread
     from .move import Move
 
 _SERVED = frozenset({Phase.SERVING, Phase.MOVED, Phase.RETURNED})

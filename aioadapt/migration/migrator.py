@@ -5,7 +5,7 @@ import contextlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from ..errors import LoopStoppedError
+from aioadapt.errors import LoopStoppedError
 from . import reasons
 from .connection import Connection
 from .crossing import Crossing
@@ -13,7 +13,7 @@ from .move import Move
 from .report import DrainReport, MigratorStats, MoveResult, Tally, report_of, result_of
 
 if TYPE_CHECKING:
-    from ..loop_thread import LoopThread
+    from aioadapt.loop_thread import LoopThread
 
 # A guess until it is measured under load: the last of them pauses for about
 # as long as it takes to adopt them all, some 50 us each with uvicorn.

@@ -10,15 +10,15 @@ What many moves share (who may leave now, messages, who is told) is the
 import time
 from typing import TYPE_CHECKING
 
-from ..errors import MigrationOrderError
+from aioadapt.errors import MigrationOrderError
 from . import reasons
-from .adopt import Home, Refused, adopt
+from .adopt import Home, RefusedError, adopt
 from .carry import Carry
 from .phase import TRANSITIONS, Event, Phase
 from .ports import Released, Stream
 
 if TYPE_CHECKING:
-    from ..loop_thread import LoopThread
+    from aioadapt.loop_thread import LoopThread
     from .connection import Connection
     from .crossing import Crossing
 
@@ -45,7 +45,6 @@ class Move:
         "carried_bytes",
         "connection",
         "crossing",
-        "held_back",
         "pause_s",
         "phase",
         "reason",
@@ -59,9 +58,8 @@ class Move:
         # Borrowed, and the source's: the connection gets another one later.
         self.stream: Stream = connection._stream
         self.phase = Phase.SERVING
-        # Both are the crossing's, and guarded by its lock.
+        # The crossing's, and guarded by its lock.
         self.between_loops = False
-        self.held_back = False
         self.settled = False
         self.reason = ""
         self.pause_s = 0.0
@@ -127,7 +125,7 @@ class Move:
         """On the target's thread.
 
         Raises:
-            Refused: it is still on its way, and may be sent back.
+            RefusedError: it is still on its way, and may be sent back.
         """
         self._land(self.crossing.target, Event.ADOPTED, None)
         self.settle("")
@@ -136,7 +134,7 @@ class Move:
         """On the source's thread, after the target has refused for *reason*."""
         try:
             self._land(self.crossing.source, Event.TAKEN_BACK, self._home)
-        except Refused:
+        except RefusedError:
             self.abandon()
         else:
             self.settle(reason)
@@ -152,7 +150,8 @@ class Move:
     def _land(self, thread: "LoopThread", event: Event, fallback: Home | None) -> None:
         assert self._carry is not None, self
         stream = adopt(self._carry, thread.loop, fallback)
-        # The target reads from here on: the end of the pause.
+        thread.loop.submit_reads()
+        # It is read again from here on.
         self.pause_s = time.monotonic() - self._stopped_at_s
         self._carry = None
         connection = self.connection

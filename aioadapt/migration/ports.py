@@ -41,9 +41,9 @@ class LeaveHandler(Protocol):
     """Told how a stream's leaving goes, always on the stream's thread."""
 
     def may_leave(self) -> bool:
-        """The stream is quiet now.  On False it goes on reading and keeps the
-        wish; it asks again at its next quiet moment, or when ``leave`` is
-        called again."""
+        """The stream is quiet at the end of a turn, and would stop reading now.
+        On False it reads on and asks again at the end of every turn in which
+        it is quiet."""
 
     def stopped_reading(self) -> None:
         """It was quiet, and rests for one whole turn."""
@@ -81,8 +81,8 @@ class Stream(Protocol):
     def leave(self, handler: LeaveHandler) -> None:
         """On the loop's thread: go as soon as you are quiet.
 
-        A stream that is quiet now asks ``may_leave`` and stops reading before
-        this returns.  Called again with the same handler, it looks again.
+        Whether it is, is seen when a turn ends, first at the end of this one.
+        A stream that has ended tells the handler so at once.
         """
 
     def stay(self) -> None:
@@ -92,10 +92,14 @@ class Stream(Protocol):
         """
 
 
+class LoopStats(Protocol):
+    @property
+    def engine(self) -> str: ...
+
+
 class ServingLoop(asyncio.AbstractEventLoop):
     """An asyncio loop that can hand its connections over and take others in."""
 
-    engine: str
     watch_http1: bool
 
     def streams(self) -> list[Stream]:
@@ -103,7 +107,10 @@ class ServingLoop(asyncio.AbstractEventLoop):
         raise NotImplementedError
 
     def serving_on(self, sockname: Any) -> tuple[ProtocolFactory, Any] | None:
-        """The factory and the server that listens there; from any thread."""
+        """The factory and the server that listens there; from any thread.
+
+        A listener that closes meanwhile is seen or not; this does not raise.
+        """
         raise NotImplementedError
 
     def post(self, message: Message) -> None:
@@ -118,4 +125,11 @@ class ServingLoop(asyncio.AbstractEventLoop):
         self, released: Released, protocol_factory: ProtocolFactory, server: Any
     ) -> Stream:
         """On the loop's thread.  The descriptor is the loop's unless this raises."""
+        raise NotImplementedError
+
+    def submit_reads(self) -> None:
+        """Have the kernel know of every read that was armed in this turn."""
+        raise NotImplementedError
+
+    def stats(self) -> LoopStats:
         raise NotImplementedError

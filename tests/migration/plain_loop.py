@@ -3,14 +3,19 @@
 import asyncio
 import threading
 from collections import deque
+from dataclasses import dataclass
 from typing import Any
 
 from aioadapt import LoopStoppedError
 from aioadapt.migration.ports import Message
 
 
+@dataclass
+class Stats:
+    engine: str = "plain"
+
+
 class PlainLoop(asyncio.SelectorEventLoop):
-    engine = "plain"
     watch_http1 = False
 
     def __init__(self) -> None:
@@ -19,6 +24,9 @@ class PlainLoop(asyncio.SelectorEventLoop):
         self._takes_more = True
         self._inbox_lock = threading.Lock()
         self.closed_by: threading.Thread | None = None
+
+    def stats(self) -> "Stats":
+        return Stats()
 
     def streams(self) -> list[Any]:
         return []
@@ -40,6 +48,7 @@ class PlainLoop(asyncio.SelectorEventLoop):
     def close(self) -> None:
         if self.closed_by is None:
             self.closed_by = threading.current_thread()
+        self.close_inbox()
         super().close()
 
     def _deliver(self) -> None:

@@ -16,6 +16,7 @@ from aioadapt import LoopStoppedError, LoopThread
 from aioadapt.migration.connection import Connection, connection_of
 from aioadapt.migration.ports import (
     LeaveHandler,
+    LoopStats,
     Message,
     ProtocolFactory,
     Released,
@@ -42,7 +43,7 @@ class ScriptedReleased:
 
 
 class ScriptedStream:
-    """Quiet, and asked to leave: it stops at once and rests until told more."""
+    """Quiet, and asked to leave: it stops at the end of the turn, and rests."""
 
     def __init__(
         self, loop: "ScriptedLoop", released: Released, protocol: asyncio.BaseProtocol
@@ -62,6 +63,7 @@ class ScriptedStream:
         self.reading = True
         self.handler: LeaveHandler | None = None
         self.times_asked = 0
+        self.becomes_busy_when_asked = False
 
     @property
     def why_not_quiet(self) -> str:
@@ -72,11 +74,14 @@ class ScriptedStream:
         return not self.busy_with
 
     def leave(self, handler: LeaveHandler) -> None:
-        assert self.handler in (None, handler), "one handler at a time"
-        assert not self.closed
-        self.handler = handler
+        assert self.handler is None, "one handler at a time"
         self.times_asked += 1
-        self._look()
+        if self.becomes_busy_when_asked:
+            self.becomes_busy()
+        if self.closed:
+            handler.closed()
+        else:
+            self.handler = handler
 
     def stay(self) -> None:
         self.handler = None
@@ -88,8 +93,9 @@ class ScriptedStream:
         self.busy_with = why
 
     def becomes_quiet(self) -> None:
+        """And the turn ends."""
         self.busy_with = ""
-        self._look()
+        self.turn_ends()
 
     def stirs(self, why: str = "write buffer not empty") -> None:
         assert not self.reading, "it is not at rest"
@@ -126,7 +132,7 @@ class ScriptedStream:
         if handler is not None:
             handler.closed()
 
-    def _look(self) -> None:
+    def turn_ends(self) -> None:
         handler = self.handler
         if handler is None or self.busy_with or not self.reading:
             return
@@ -136,8 +142,7 @@ class ScriptedStream:
 
 
 class ScriptedLoop(ServingLoop):
-    def __init__(self, engine: str, *, serves: bool = True) -> None:
-        self.engine = engine
+    def __init__(self, *, serves: bool = True) -> None:
         self.now = 100.0
         self.all_streams: list[ScriptedStream] = []
         self.inbox: list[Message] = []
@@ -180,11 +185,19 @@ class ScriptedLoop(ServingLoop):
         self.reported.append(context)
 
     def deliver(self) -> int:
-        """What is in the inbox by now; not what comes in meanwhile."""
+        """What is in the inbox by now, not what comes in meanwhile; a whole turn."""
         count = len(self.inbox)
         for _ in range(count):
             self.inbox.pop(0).deliver()
+        for stream in list(self.all_streams):
+            stream.turn_ends()
         return count
+
+    def submit_reads(self) -> None:
+        assert self.all_streams, "there is nothing to read from"
+
+    def stats(self) -> LoopStats:
+        raise NotImplementedError
 
 
 class ScriptedHost:
@@ -194,7 +207,7 @@ class ScriptedHost:
         self.name = name
         self.engine = engine
         # It has what moving asks for, and nothing else.
-        self.loop = ScriptedLoop(engine, serves=serves)  # type: ignore[abstract]
+        self.loop = ScriptedLoop(serves=serves)  # type: ignore[abstract]
         self.running = True
         self.farewells: set[Callable[[], None]] = set()
         self._peers: list[socket.socket] = []
@@ -224,13 +237,17 @@ class ScriptedHost:
     ids = 0
 
     def stops(self) -> None:
-        """As ``LoopThread`` does: the inbox, the farewells, then the streams."""
-        self.running = False
+        """As ``LoopThread`` does: the farewells, the inbox, then the streams."""
+        self.begins_to_stop()
         self.loop.close_inbox()
-        for farewell in list(self.farewells):
-            farewell()
         for stream in list(self.loop.all_streams):
             stream.ends()
+
+    def begins_to_stop(self) -> None:
+        """Its loop still turns, so that its tasks can end."""
+        self.running = False
+        for farewell in list(self.farewells):
+            farewell()
 
     def close(self) -> None:
         for stream in list(self.loop.all_streams):

@@ -215,27 +215,71 @@ def test_stopping_ends_async_generators_and_executors(thread: LoopThread) -> Non
     assert not workers[0].is_alive()
 
 
-def test_farewells_are_said_on_the_thread_with_the_inbox_closed(
+def test_farewells_are_said_on_its_thread_before_any_task_is_cancelled(
     thread: LoopThread,
 ) -> None:
     heard: list[str] = []
+    began = threading.Event()
 
-    class Late:
-        def deliver(self) -> None:
-            heard.append("delivered")
-
-        def refuse(self) -> None:
-            heard.append("refused")
+    async def wait() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            heard.append("cancelled")
 
     def farewell() -> None:
         heard.append(threading.current_thread().name)
-        with pytest.raises(LoopStoppedError):
-            thread.loop.post(Late())
+        assert not thread.running
 
     thread.farewells.add(farewell)
+    thread.submit(wait())
+    assert began.wait(ENDS_WITHIN_S)
+
     thread.stop()
 
-    assert heard == ["t"]
+    assert heard == ["t", "cancelled"]
+
+
+def test_a_task_that_cleans_up_may_still_use_the_executor(thread: LoopThread) -> None:
+    """A loop that took no calls any more would never hear of the result."""
+    began = threading.Event()
+    done: list[int] = []
+
+    async def wait() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            done.append(await asyncio.to_thread(lambda: 3))
+
+    thread.submit(wait())
+    assert began.wait(ENDS_WITHIN_S)
+
+    thread.stop(ENDS_WITHIN_S)
+
+    assert done == [3]
+
+
+def test_a_loop_that_stops_begins_nothing_new(thread: LoopThread) -> None:
+    began = threading.Event()
+    futures: list[concurrent.futures.Future[threading.Thread]] = []
+
+    async def wait() -> None:
+        began.set()
+        try:
+            await asyncio.Event().wait()
+        finally:
+            futures.append(thread.submit(where()))
+            await asyncio.to_thread(futures[0].exception)
+
+    thread.submit(wait())
+    assert began.wait(ENDS_WITHIN_S)
+
+    thread.stop(ENDS_WITHIN_S)
+
+    with pytest.raises(LoopStoppedError, match="'t' on plain: stopping> runs nothing"):
+        futures[0].result()
 
 
 def test_stopping_twice_does_nothing(thread: LoopThread) -> None:
@@ -350,7 +394,7 @@ def test_a_loop_that_cannot_be_had_is_the_callers_error(
     assert caught.value is error
     assert all(loop.is_closed() for loop in script.loops)
     assert "died of UringUnavailableError" in repr(thread)
-    assert threading.active_count() == 1
+    assert "t" not in [alive.name for alive in threading.enumerate()]
 
 
 def test_an_unknown_engine_is_the_callers_error() -> None:

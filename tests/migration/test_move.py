@@ -255,14 +255,14 @@ def test_a_move_does_not_wait_for_a_guest_that_stirs(scene: Scene) -> None:
     assert untouched(scene, stream, connection)
 
 
-def test_a_move_does_not_wait_for_a_stream_that_has_not_stopped(scene: Scene) -> None:
-    """It became busy between the look and the wish."""
+def test_a_move_does_not_wait_for_one_that_is_busy_when_the_turn_ends(
+    scene: Scene,
+) -> None:
     stream, connection, _ = scene.a.connected()
-    stream.leave = lambda handler: None  # type: ignore[method-assign]
-
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    stream.becomes_busy_when_asked = True
+
     scene.a.loop.deliver()
-    stream.becomes_busy()
     scene.a.loop.deliver()
 
     assert asked.answer().reason == "a request is being answered"
@@ -428,7 +428,55 @@ def test_a_target_that_stops_with_the_carry_in_its_inbox(scene: Scene) -> None:
     assert not peer_sees_the_end(peer)
 
 
+def test_a_target_that_is_stopping_is_as_good_as_stopped(scene: Scene) -> None:
+    """Its loop still turns, so that its tasks can end; its guests are going."""
+    stream, connection, peer = scene.a.connected()
+    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    scene.a.loop.deliver()
+    stream.lets_go()
+
+    scene.b.begins_to_stop()
+    scene.b.loop.deliver()
+    scene.a.loop.deliver()
+
+    assert stopped_target_raises(asked, connection)
+    assert not peer_sees_the_end(peer)
+
+
 # -- The source is gone.
+
+
+@pytest.mark.parametrize("has_looked", [False, True])
+def test_a_source_that_is_stopping_lets_nothing_go(
+    scene: Scene, has_looked: bool
+) -> None:
+    stream, connection, _ = scene.a.connected()
+    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    if has_looked:
+        scene.a.loop.deliver()
+
+    scene.a.begins_to_stop()
+    scene.a.loop.deliver()
+
+    assert asked.answer().reason == "its own loop has stopped"
+    assert stream.reading
+    assert stream.handler is None
+
+
+def test_a_source_that_is_stopping_takes_nothing_back(scene: Scene) -> None:
+    stream, connection, peer = scene.a.connected()
+    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    scene.a.loop.deliver()
+    stream.lets_go()
+    scene.b.loop.factory = None
+    scene.b.loop.deliver()
+
+    scene.a.begins_to_stop()
+    scene.a.loop.deliver()
+
+    assert asked.answer().reason == "closed: no loop could take it"
+    assert phase_of(connection) is Phase.CLOSED
+    assert peer_sees_the_end(peer)
 
 
 def test_a_source_that_had_stopped(scene: Scene) -> None:

@@ -1,0 +1,328 @@
+"""Real connections, moved between real loops."""
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import aioadapt
+from aioadapt import Connection, LoopStoppedError, Phase
+from aioadapt.migration.letters import Crate
+from aioadapt.migration.move import Move
+
+from .real import ENDS_WITHIN_S, Peer, Place, Scenery, TinyHttp, request, scenery
+
+URING = aioadapt.uring_support()
+ENGINES = ["epoll", "uring"]
+WAYS = [f"{a}>{b}" for a in ENGINES for b in ENGINES]
+
+
+@pytest.fixture(params=WAYS)
+def scene(request: pytest.FixtureRequest) -> Iterator[Scenery]:
+    if "uring" in request.param and not URING.available:
+        pytest.skip(URING.reason)
+    with scenery(*request.param.split(">")) as scene:
+        yield scene
+
+
+# -- What a move promises.
+
+
+def test_the_next_request_is_answered_by_the_other_thread(scene: Scenery) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    assert peer.ask() == "a"
+
+    result = scene.move(connection, to=scene.b)
+
+    assert result.moved
+    assert peer.ask() == "b"
+    assert connection.thread is scene.b.thread
+    assert connection.requests == 3
+    assert scene.a.thread.connections == []
+    assert scene.b.thread.connections == [connection]
+
+
+def test_it_can_go_back_and_forth(scene: Scenery) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+
+    for _ in range(5):
+        assert scene.move(connection, to=scene.b).moved
+        assert peer.ask() == "b"
+        assert scene.move(connection, to=scene.a).moved
+        assert peer.ask() == "a"
+
+
+def test_the_old_protocol_hears_that_its_connection_is_lost(scene: Scenery) -> None:
+    heard: list[tuple[str, Exception | None]] = []
+    lost = threading.Event()
+
+    class Guest(TinyHttp):
+        def connection_lost(self, exc: Exception | None) -> None:
+            heard.append((threading.current_thread().name, exc))
+            # A keep-alive timer of the old protocol may still do this.
+            self.transport.close()
+            lost.set()
+
+    scene.b.serve(Guest)
+    scene.b, scene.a = scene.a, scene.b
+    peer, connection = next(
+        pair for pair in iter(lambda: connect_to(scene), None) if pair is not None
+    )
+
+    assert scene.move(connection, to=scene.b).moved
+
+    assert lost.wait(ENDS_WITHIN_S)
+    assert heard == [("b", None)]
+    assert peer.ask() == "a"
+
+
+def connect_to(scene: Scenery) -> tuple[Peer, Connection] | None:
+    """Both places accept: the connection, if it is a's."""
+    try:
+        return scene.connect()
+    except ValueError:
+        return None
+
+
+def test_many_are_drained(scene: Scenery) -> None:
+    peers = scene.connect_many(64)
+    scene.b.serve()
+
+    report = asyncio.run(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
+
+    assert (report.moved, report.left) == (64, {})
+    assert [peer.ask() for peer in peers] == ["b"] * 64
+    assert scene.a.thread.loop.stats().moves_out == 64  # type: ignore[attr-defined]
+    assert scene.b.thread.loop.stats().moves_in == 64  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("asker", ["a", "b"])
+def test_a_loop_thread_may_ask_for_its_own_connections(
+    scene: Scenery, asker: str
+) -> None:
+    peers = scene.connect_many(4)
+    scene.b.serve()
+    place: Place = getattr(scene, asker)
+
+    report = place.thread.submit(
+        scene.migrator.drain(scene.a.thread, to=scene.b.thread)
+    ).result(ENDS_WITHIN_S)
+
+    assert report.moved == 4
+    assert [peer.ask() for peer in peers] == ["b"] * 4
+
+
+# -- What makes it stay.
+
+
+def test_half_a_request_inside_a_parser_is_not_moved(scene: Scenery) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    target = peer.next_target()
+    whole = request(target)
+    peer.sock.sendall(whole[:9])
+    scene.until(lambda: not connection.quiet)
+
+    result = scene.move(connection, to=scene.b)
+
+    assert not result.moved
+    peer.sock.sendall(whole[9:])
+    assert peer.hear(target) == "a"
+
+
+def test_a_target_without_a_server_there_leaves_it_alone(scene: Scenery) -> None:
+    peer, connection = scene.connect()
+
+    result = scene.move(connection, to=scene.b)
+
+    assert result.reason == "the target has no server on its address"
+    assert connection.phase is Phase.SERVING
+    assert peer.ask() == "a"
+
+
+def test_what_the_target_refuses_goes_on_at_the_source(scene: Scenery) -> None:
+    def factory() -> asyncio.Protocol:
+        raise ValueError("the application is not up")
+
+    peer, connection = scene.connect()
+    scene.b.serve(factory)
+    reported: list[object] = []
+    scene.b.thread.loop.set_exception_handler(lambda _, c: reported.append(c))
+
+    result = scene.move(connection, to=scene.b)
+
+    assert result.reason == "the target's protocol factory failed"
+    assert connection.phase is Phase.RETURNED
+    assert peer.ask() == "a"
+    assert len(reported) == 1
+
+
+def test_a_target_that_stops_while_it_is_carried_gives_it_back(
+    scene: Scenery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    released = Move.released
+
+    def stop_first(move: Move, what: object) -> None:
+        scene.b.stop()
+        released(move, what)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Move, "released", stop_first)
+
+    with pytest.raises(LoopStoppedError, match="served where it was"):
+        scene.move(connection, to=scene.b)
+
+    assert connection.phase is Phase.RETURNED
+    assert peer.ask() == "a"
+
+
+# -- What a peer can do at every point of a move.
+
+
+def at(point: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have *act* done once, on the thread and at the moment of *point*."""
+    owner, name, before = {
+        "about to rest": (Move, "stopped_reading", True),
+        "at rest": (Move, "stopped_reading", False),
+        "let go": (Move, "released", True),
+        "in the crate": (Move, "released", False),
+        "about to be adopted": (Crate, "open", True),
+        "adopted": (Move, "arrive", False),
+    }[point]
+    original = getattr(owner, name)
+    acts = [act]
+
+    def hooked(*args: object) -> None:
+        if before and acts:
+            acts.pop()()
+        original(*args)
+        if acts:
+            acts.pop()()
+
+    monkeypatch.setattr(owner, name, hooked)
+
+
+POINTS = [
+    "about to rest",
+    "at rest",
+    "let go",
+    "in the crate",
+    "about to be adopted",
+    "adopted",
+]
+
+
+@pytest.fixture(params=POINTS)
+def point(request: pytest.FixtureRequest) -> str:
+    assert isinstance(request.param, str)
+    return request.param
+
+
+def test_a_request_sent_at_any_point_is_answered_once(
+    scene: Scenery, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    said: list[str] = []
+    at(point, lambda: said.append(peer.say(b"body")), monkeypatch)
+
+    result = scene.move(connection, to=scene.b)
+
+    assert result.moved
+    assert peer.hear(said[0], b"body") in ("a", "b")
+    assert peer.ask() == "b"
+    assert connection.requests == 3
+
+
+@pytest.mark.parametrize("sent", [1, 20, 60])
+def test_part_of_a_request_sent_at_any_point_is_not_lost(
+    scene: Scenery, point: str, sent: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    target = peer.next_target()
+    whole = request(target, b"0123456789")
+    at(point, lambda: peer.sock.sendall(whole[:sent]), monkeypatch)
+
+    scene.move(connection, to=scene.b)
+    peer.sock.sendall(whole[sent:])
+
+    assert peer.hear(target, b"0123456789") in ("a", "b")
+    assert peer.ask() in ("a", "b")
+
+
+@pytest.mark.parametrize("leave", ["resets", "close"])
+def test_a_peer_that_leaves_at_any_point_leaves_nothing_behind(
+    scene: Scenery, point: str, leave: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    at(point, getattr(peer, leave), monkeypatch)
+
+    result = scene.move(connection, to=scene.b)
+
+    assert result.moved or result.reason in ("closed", "half-closed")
+    scene.until(lambda: connection.phase is Phase.CLOSED)
+    assert scene.a.thread.connections == scene.b.thread.connections == []
+
+
+def test_a_half_close_at_any_point_is_heard(
+    scene: Scenery, point: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    peer, connection = scene.connect()
+    scene.b.serve()
+    at(point, lambda: peer.sock.shutdown(1), monkeypatch)
+
+    scene.move(connection, to=scene.b)
+
+    assert peer.hears_the_end()
+
+
+# -- Under load.
+
+
+class Caller(threading.Thread):
+    """Always has a request in the air."""
+
+    def __init__(self, peer: Peer) -> None:
+        super().__init__()
+        self.peer = peer
+        self.answered_by: list[str] = []
+        self.failed: BaseException | None = None
+        self.enough = threading.Event()
+
+    def run(self) -> None:
+        try:
+            while not self.enough.is_set():
+                self.answered_by.append(self.peer.ask(b"x" * (self.peer.asked % 900)))
+        except BaseException as error:
+            self.failed = error
+
+
+def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
+    scene: Scenery,
+) -> None:
+    callers = [Caller(peer) for peer in scene.connect_many(20)]
+    scene.b.serve()
+    for caller in callers:
+        caller.start()
+
+    moved = 0
+    there, back = scene.a.thread, scene.b.thread
+    while moved < 2000:
+        report = asyncio.run(scene.migrator.drain(there, to=back))
+        assert report.left == {}
+        moved += report.moved
+        there, back = back, there
+    for caller in callers:
+        caller.enough.set()
+    for caller in callers:
+        caller.join(ENDS_WITHIN_S)
+
+    assert [caller.failed for caller in callers] == [None] * 20
+    assert all({"a", "b"} <= set(caller.answered_by) for caller in callers)
+    assert scene.migrator.stats.left == {}
