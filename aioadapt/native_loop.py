@@ -77,7 +77,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
     fd_callbacks: dict[int, Any]
     post: Callable[[Any], None]
     close_inbox: Callable[[], None]
-    after_releases: Callable[[Callable[[], None]], None]
+    let_run: Callable[[Any], None]
     _count: Callable[[], dict[str, Any]]
     _engine_counts: Callable[[], dict[str, Any]]
     _close_engine: Callable[[], None]

@@ -31,6 +31,6 @@ cdef class Poller:
     cdef int forget(self, Watch watch) except -1
     cdef int wait(self, long long timeout_ns, int at_most) except -1
     cdef bint has_reports(self) noexcept
-    cdef int dispatch(self) except -1
+    cdef bint dispatch_next(self) except -1
     cdef void drop_reports(self) noexcept
     cpdef close(self)

@@ -9,7 +9,7 @@ or handed to somebody else.
 What a report is.  Epoll gives back the pointer that was registered.  Within
 one batch of reports the first callback may forget, close or replace what a
 later report is about.  So ``wait`` only collects: it takes a reference on
-every watch of the batch before anything runs.  ``dispatch`` then runs them
+every watch of the batch before anything runs.  ``dispatch_next`` then runs them
 one by one and skips what has been forgotten since, or is no longer wanted.
 
 Registrations are level-triggered: what one turn leaves unread is reported
@@ -142,18 +142,20 @@ cdef class Poller:
         """Left over when a callback of an earlier turn raised out of the loop."""
         return self.next_report < self.last_report
 
-    cdef int dispatch(self) except -1:
+    cdef bint dispatch_next(self) except -1:
+        """Run one report; False when none is left."""
         cdef Watch watch
         cdef uint32_t events
-        while self.next_report < self.last_report:
-            watch = <Watch> self.reports[self.next_report].watch
-            events = self.reports[self.next_report].events
-            self.next_report += 1
-            Py_DECREF(watch)          # the local name holds it now
-            events &= watch.interest | EPOLLERR | EPOLLHUP
-            if watch.interest != 0 and events != 0:
-                watch.ready(events)
-        return 0
+        if self.next_report >= self.last_report:
+            return False
+        watch = <Watch> self.reports[self.next_report].watch
+        events = self.reports[self.next_report].events
+        self.next_report += 1
+        Py_DECREF(watch)              # the local name holds it now
+        events &= watch.interest | EPOLLERR | EPOLLHUP
+        if watch.interest != 0 and events != 0:
+            watch.ready(events)
+        return True
 
     cdef void drop_reports(self) noexcept:
         while self.next_report < self.last_report:

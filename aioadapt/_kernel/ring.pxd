@@ -12,6 +12,7 @@ cdef class Ring:
         readonly int thread_id        # the kernel's number of the thread it is bound to
         readonly ReceiveBuffers buffers
         Completion *batch             # owned; what dispatch has still to run
+        Completion *others            # owned; room to sort a batch in
         int next_completion, last_completion
         list backlog                  # (op, is_cancel) for which there was no place
         readonly int in_kernel        # operations begun whose last completion is not here
@@ -24,7 +25,9 @@ cdef class Ring:
     cdef int submit_now(self) except -1
     cdef int wait(self, long long timeout_ns, int at_most) except -1
     cdef bint has_completions(self) noexcept
-    cdef int dispatch(self) except -1
+    cdef bint dispatch_next(self) except -1
+    cdef int run(self, Completion completion) except -1
+    cdef int settle_cancels(self) except -1
     cdef int queue(self, Op op, bint is_cancel) except -1
     cdef int queue_backlog(self) except -1
     cdef int check_entered(self, int result) except -1

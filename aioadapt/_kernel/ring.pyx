@@ -37,7 +37,7 @@ from libc.errno cimport (
     ENOMEM,
     ETIME,
 )
-from libc.string cimport memset
+from libc.string cimport memcpy, memset
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.liburing cimport (
@@ -91,7 +91,8 @@ cdef class Ring:
     def __cinit__(self):
         self.backlog = []
         self.batch = <Completion *> PyMem_Malloc(COMPLETIONS * sizeof(Completion))
-        if self.batch == NULL:
+        self.others = <Completion *> PyMem_Malloc(COMPLETIONS * sizeof(Completion))
+        if self.batch == NULL or self.others == NULL:
             raise MemoryError
 
     def __init__(self):
@@ -131,6 +132,7 @@ cdef class Ring:
         if self.is_open:
             io_uring_queue_exit(&self.ring)
         PyMem_Free(self.batch)
+        PyMem_Free(self.others)
 
     def __repr__(self):
         return (f"<Ring {'open' if self.is_open else 'closed'}, "
@@ -255,23 +257,50 @@ cdef class Ring:
         """Left over when a callback of an earlier turn raised out of the loop."""
         return self.next_completion < self.last_completion
 
-    cdef int dispatch(self) except -1:
-        cdef Completion completion
+    cdef bint dispatch_next(self) except -1:
+        """Run one completion; False when none is left."""
+        if self.next_completion >= self.last_completion:
+            return False
+        self.next_completion += 1
+        self.run(self.batch[self.next_completion - 1])
+        return True
+
+    cdef int run(self, Completion completion) except -1:
         cdef Op op
         cdef bint last
-        while self.next_completion < self.last_completion:
-            completion = self.batch[self.next_completion]
-            self.next_completion += 1
-            if <size_t> completion.op & IS_CANCEL:
-                op = <Op> <void *> (<size_t> completion.op & ~<size_t> IS_CANCEL)
-                Py_DECREF(op)
-                self.cancel_answered(op, completion.result)
-                continue
-            op = <Op> completion.op
-            last = not (completion.flags & IORING_CQE_F_MORE)
-            if last:
-                op.finish()
-            op.completed(completion.result, completion.flags, last)
+        if <size_t> completion.op & IS_CANCEL:
+            op = <Op> <void *> (<size_t> completion.op & ~<size_t> IS_CANCEL)
+            Py_DECREF(op)
+            return self.cancel_answered(op, completion.result)
+        op = <Op> completion.op
+        last = not (completion.flags & IORING_CQE_F_MORE)
+        if last:
+            op.finish()
+        return op.completed(completion.result, completion.flags, last)
+
+    cdef int settle_cancels(self) except -1:
+        """Submit, and run the completions of what is being cancelled before all others.
+
+        Each operation's completions stay in their order; those of different
+        operations have none.  The others are left for the next turn.  Only
+        when everything collected so far has been run.
+        """
+        cdef Completion completion
+        cdef int i, cancelled = 0, others = 0
+        self.submit_now()
+        self.collect(0)
+        for i in range(self.last_completion):
+            completion = self.batch[i]
+            if not <size_t> completion.op & IS_CANCEL and (
+                    <Op> completion.op).state == OP_CANCELLING:
+                self.batch[cancelled] = completion
+                cancelled += 1
+            else:
+                self.others[others] = completion
+                others += 1
+        memcpy(self.batch + cancelled, self.others, others * sizeof(Completion))
+        for i in range(cancelled):
+            self.dispatch_next()
         return 0
 
     cdef int cancel_answered(self, Op op, int result) except -1:

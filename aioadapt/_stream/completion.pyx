@@ -104,8 +104,11 @@ cdef class CompletionTurn(Turn):
         self.writers, self.writers_now = self.writers_now, 0
         return self.ring.wait(timeout_ns, at_most)
 
-    cdef int dispatch(self) except -1:
-        return self.ring.dispatch()
+    cdef bint dispatch_next(self) except -1:
+        return self.ring.dispatch_next()
+
+    cdef int settle_cancels(self) except -1:
+        return self.ring.settle_cancels()
 
     cdef bint has_collected(self) noexcept:
         return self.ring.has_completions()
@@ -187,7 +190,8 @@ cdef class CompletionTurn(Turn):
             while ring.in_kernel or ring.dying_cancels or ring.has_completions():
                 if not ring.has_completions():
                     ring.wait(-1, 0)
-                ring.dispatch()
+                while ring.dispatch_next():
+                    pass
             ring.close()
         self.ring = None
 

@@ -60,8 +60,8 @@ cdef class ReadinessTurn(Turn):
     cdef int collect(self, long long timeout_ns, int at_most) except -1:
         return self.poller.wait(timeout_ns, at_most)
 
-    cdef int dispatch(self) except -1:
-        return self.poller.dispatch()
+    cdef bint dispatch_next(self) except -1:
+        return self.poller.dispatch_next()
 
     cdef bint has_collected(self) noexcept:
         return self.poller.has_reports()

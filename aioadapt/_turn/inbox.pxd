@@ -8,20 +8,31 @@ cdef extern from "<pthread.h>" nogil:
         pass
 
 
+cdef struct Queue:
+    PyObject **items                 # owned, and so is each object in it
+    Py_ssize_t count, room
+
+
 cdef class Inbox:
     cdef:
         readonly Wakeup wakeup       # owned
         pthread_mutex_t mutex        # guards everything below
-        PyObject **waiting           # owned, and so is each object in it
-        PyObject **spare             # what take() is emptying
-        Py_ssize_t count, room, spare_room
+        Queue calls                  # handles, for the next turn
+        Queue letters                # for the next moment between two callbacks
+        Queue spare                  # what take() is emptying
         bint asleep                  # the loop waits, or is about to: wake it
         bint closed
 
-    cdef bint put(self, object item) except -1
+    cdef bint put_call(self, object handle) except -1
+    cdef bint put_letter(self, object message) except -1
+    cdef bint put(self, Queue *queue, object item) except -1
+    cdef bint has_letters(self) noexcept nogil
     cdef void wake_up(self) noexcept
     cdef void close_wakeup(self) noexcept
     cdef bint lie_down(self) noexcept
     cdef void wake(self) noexcept
-    cdef list take(self)
+    cdef list take_calls(self)
+    cdef list take_letters(self)
+    cdef list take(self, Queue *queue)
     cdef list close(self)
+    cdef void let_run(self, int at_most_us) noexcept nogil

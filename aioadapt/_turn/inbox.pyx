@@ -1,9 +1,13 @@
-"""Calls from other threads: accepted means it will be answered.
+"""Calls and letters from other threads: accepted means it will be answered.
 
-``put`` either takes an item, and then the loop's thread will take it out of
-here, or ``close`` returns it so that whoever closes can refuse it; or it
-answers no at once.  There is no third way.  asyncio's call_soon_threadsafe
-gives no such promise: a closing loop forgets what it has queued.
+``put_call`` and ``put_letter`` either take an item, and then the loop's thread
+will take it out of here, or ``close`` returns it so that whoever closes can
+refuse it; or they answer no at once.  There is no third way.  asyncio's
+call_soon_threadsafe gives no such promise: a closing loop forgets what it has
+queued.
+
+A call waits for the next turn.  A letter is looked for between any two
+callbacks: on the other side a connection may be waiting that nobody serves.
 
 Sleeping is agreed on under the same lock as putting.  ``lie_down`` allows the
 loop to sleep only when nothing is waiting, and from then on the first ``put``
@@ -14,6 +18,7 @@ system call.
 from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from posix.unistd cimport usleep
 
 from aioadapt._kernel.wakeup cimport Wakeup
 
@@ -23,6 +28,15 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_mutex_lock(pthread_mutex_t *mutex)
     int pthread_mutex_unlock(pthread_mutex_t *mutex)
 
+cdef extern from *:
+    """
+    #define aioadapt_load(place) __atomic_load_n(&(place), __ATOMIC_ACQUIRE)
+    """
+    Py_ssize_t load "aioadapt_load"(Py_ssize_t place) noexcept nogil
+
+cdef enum:
+    LOOK_AGAIN_US = 20       # a guess: less than it takes to wake a thread
+
 
 cdef class Inbox:
 
@@ -31,41 +45,49 @@ cdef class Inbox:
         self.wakeup = Wakeup()
 
     def __dealloc__(self):
-        cdef Py_ssize_t i
-        for i in range(self.count):
-            Py_DECREF(<object> self.waiting[i])
-        PyMem_RawFree(self.waiting)
-        PyMem_RawFree(self.spare)
+        drop(&self.calls)
+        drop(&self.letters)
+        drop(&self.spare)
         pthread_mutex_destroy(&self.mutex)
 
-    cdef bint put(self, object item) except -1:
-        """False: closed, the item is still the caller's.  From any thread.
+    cdef bint put_call(self, object handle) except -1:
+        """False: closed, the handle is still the caller's.  From any thread."""
+        return self.put(&self.calls, handle)
 
-        No Python code runs between lock and unlock.  The eventfd is written to
-        under the lock, so that it cannot be closed, and its number given to
-        another file, in between.
+    cdef bint put_letter(self, object message) except -1:
+        """False: closed, the message is still the caller's.  From any thread."""
+        return self.put(&self.letters, message)
+
+    cdef bint put(self, Queue *queue, object item) except -1:
+        """No Python code runs between lock and unlock.
+
+        The eventfd is written to under the lock, so that it cannot be closed,
+        and its number given to another file, in between.
         """
         cdef PyObject **larger
         pthread_mutex_lock(&self.mutex)
         if self.closed:
             pthread_mutex_unlock(&self.mutex)
             return False
-        if self.count == self.room:
+        if queue.count == queue.room:
             larger = <PyObject **> PyMem_RawRealloc(
-                self.waiting, (2 * self.room + 64) * sizeof(PyObject *))
+                queue.items, (2 * queue.room + 64) * sizeof(PyObject *))
             if larger == NULL:
                 pthread_mutex_unlock(&self.mutex)
                 raise MemoryError
-            self.waiting = larger
-            self.room = 2 * self.room + 64
+            queue.items = larger
+            queue.room = 2 * queue.room + 64
         Py_INCREF(item)
-        self.waiting[self.count] = <PyObject *> item
-        self.count += 1
+        queue.items[queue.count] = <PyObject *> item
+        queue.count += 1
         if self.asleep:
             self.asleep = False
             self.wakeup.signal()
         pthread_mutex_unlock(&self.mutex)
         return True
+
+    cdef bint has_letters(self) noexcept nogil:
+        return load(self.letters.count) != 0
 
     cdef void wake_up(self) noexcept:
         """From any thread, whether something was put or not."""
@@ -77,7 +99,7 @@ cdef class Inbox:
         """May the loop sleep?  If so, the next put will wake it."""
         cdef bint may_sleep
         pthread_mutex_lock(&self.mutex)
-        may_sleep = self.count == 0
+        may_sleep = self.calls.count == 0 and self.letters.count == 0
         self.asleep = may_sleep
         pthread_mutex_unlock(&self.mutex)
         return may_sleep
@@ -86,33 +108,68 @@ cdef class Inbox:
         """The loop is up: until it lies down again nobody need write."""
         self.asleep = False
 
-    cdef list take(self):
+    cdef list take_calls(self):
         """All that is waiting, in order; None when nothing is."""
-        cdef Py_ssize_t i, count, room
-        cdef PyObject **taken
-        cdef list items
-        if self.count == 0:
+        if load(self.calls.count) == 0:
             return None
+        return self.take(&self.calls)
+
+    cdef list take_letters(self):
+        if load(self.letters.count) == 0:
+            return None
+        return self.take(&self.letters)
+
+    cdef list take(self, Queue *queue):
+        cdef Py_ssize_t i
+        cdef Queue taken
+        cdef list items
         pthread_mutex_lock(&self.mutex)
-        taken, count, room = self.waiting, self.count, self.room
-        self.waiting, self.room, self.count = self.spare, self.spare_room, 0
-        self.spare, self.spare_room = taken, room
+        taken = queue[0]
+        queue[0] = self.spare
+        self.spare.items, self.spare.count, self.spare.room = NULL, 0, 0
         pthread_mutex_unlock(&self.mutex)
         items = []
-        for i in range(count):
-            items.append(<object> taken[i])
-            Py_DECREF(<object> taken[i])
+        for i in range(taken.count):
+            items.append(<object> taken.items[i])
+            Py_DECREF(<object> taken.items[i])
+        # Kept for the next time, unless another take has left one meanwhile.
+        taken.count = 0
+        pthread_mutex_lock(&self.mutex)
+        if self.spare.items == NULL:
+            self.spare, taken.items = taken, NULL
+        pthread_mutex_unlock(&self.mutex)
+        PyMem_RawFree(taken.items)
         return items
 
     cdef list close(self):
-        """Take no more, and return what nobody will take."""
+        """Take no more, and return the letters that nobody will take."""
         pthread_mutex_lock(&self.mutex)
         self.closed = True
         pthread_mutex_unlock(&self.mutex)
-        return self.take() or []
+        return self.take(&self.letters)
 
     cdef void close_wakeup(self) noexcept:
         """Nobody waits here any more."""
         pthread_mutex_lock(&self.mutex)
         self.wakeup.close()
         pthread_mutex_unlock(&self.mutex)
+
+    cdef void let_run(self, int at_most_us) noexcept nogil:
+        """Stand back, without the GIL, until the letters have been taken.
+
+        Releasing the GIL around a short system call lets nobody in: the
+        thread that waits for it needs longer to wake than the call takes, and
+        so waits for the switch interval, 5 ms.
+        """
+        cdef int waited_us = 0
+        while load(self.letters.count) != 0 and waited_us < at_most_us:
+            usleep(LOOK_AGAIN_US)
+            # What a sleep that short takes in fact, with the timer slack.
+            waited_us += 4 * LOOK_AGAIN_US
+
+
+cdef void drop(Queue *queue) noexcept:
+    cdef Py_ssize_t i
+    for i in range(queue.count):
+        Py_DECREF(<object> queue.items[i])
+    PyMem_RawFree(queue.items)

@@ -43,7 +43,7 @@ cdef class Turn:
         list ending                  # EndOfTurn: what has something to send, or to arm
         list leavers                 # Leaver: streams that are to move when quiet
         bint is_resting              # a leaver waits for the next turn: do not sleep
-        list after_leavers           # callables, once each
+        Inbox running_next           # another loop's, which is to run before us
         unsigned long long fork_generation
         long long awake_since_ns
         Counters counted
@@ -56,7 +56,8 @@ cdef class Turn:
     cdef int engine_starts(self) except -1
     cdef int engine_pauses(self) except -1
     cdef int collect(self, long long timeout_ns, int at_most) except -1
-    cdef int dispatch(self) except -1
+    cdef bint dispatch_next(self) except -1
+    cdef int settle_cancels(self) except -1
     cdef bint has_collected(self) noexcept
     cdef int interest_changed(self, FdCallbacks callbacks) except -1
 
@@ -66,7 +67,9 @@ cdef class Turn:
     cdef int end_turn(self) except -1
     cdef int run_ending(self) except -1
     cdef int run_leavers(self) except -1
-    cdef int take_from_inbox(self) except -1
+    cdef int take_calls(self) except -1
+    cdef int open_letters(self) except -1
+    cdef int let_other_run(self) except -1
     cdef int push_due_timers(self, double now_s) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int at_end_of_turn(self, EndOfTurn what) except -1
@@ -87,9 +90,3 @@ cdef class FdCallbacks:
 
     cdef int readable(self, Turn turn) except -1
     cdef int writable(self, Turn turn) except -1
-
-
-cdef class Letter:
-    cdef object message              # with deliver() and refuse()
-
-    cdef object opened(self, Turn turn)

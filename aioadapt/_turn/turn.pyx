@@ -35,6 +35,7 @@ cdef enum:
     # While connections are waiting to move, another thread waits for this one
     # to finish its turn: 32 small requests are about a millisecond.
     EVENTS_A_SHORT_TURN = 32
+    STAND_BACK_US = 1000     # a guess: longer than nearly every callback
 
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 # asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
@@ -78,13 +79,6 @@ cdef class FdCallbacks:
         return 0
 
 
-cdef class Letter:
-    """A message for the loop, in its inbox: delivered or refused."""
-
-    cdef object opened(self, Turn turn):
-        return new_handle(turn, self.message.deliver, (), None)
-
-
 cdef class Turn:
 
     def __cinit__(self, *args, **kwargs):
@@ -92,7 +86,6 @@ cdef class Turn:
         self.inbox = Inbox()
         self.ending = []
         self.leavers = []
-        self.after_leavers = []
         self.streams_by_fd = {}
         self.listeners = {}
         self.fd_callbacks = {}
@@ -122,8 +115,13 @@ cdef class Turn:
     cdef int collect(self, long long timeout_ns, int at_most) except -1:
         raise NotImplementedError
 
-    cdef int dispatch(self) except -1:
+    cdef bint dispatch_next(self) except -1:
+        """Run one thing that was collected; False when nothing is left."""
         raise NotImplementedError
+
+    cdef int settle_cancels(self) except -1:
+        """Let the cancels of this turn take effect before it ends."""
+        return 0
 
     cdef bint has_collected(self) noexcept:
         return False
@@ -152,7 +150,7 @@ cdef class Turn:
         cdef long long now, asleep_at
         cdef double wait_s
         cdef int at_most = EVENTS_A_TURN
-        if self.leavers or self.after_leavers:
+        if self.leavers:
             at_most = EVENTS_A_SHORT_TURN
         asleep_at = now_ns()
         if (
@@ -178,22 +176,32 @@ cdef class Turn:
         now = now_ns()
         self.awake_since_ns = now
 
-        self.take_from_inbox()
+        self.take_calls()
         if self.timers.count:
             self.push_due_timers(now * 1e-9)
-        self.dispatch()
+        if self.inbox.has_letters():
+            self.open_letters()
+        while self.dispatch_next():
+            if self.inbox.has_letters():
+                self.open_letters()
         self.run_ready()
         self.end_turn()
         self.number += 1
         return 0
 
-    cdef int take_from_inbox(self) except -1:
-        cdef list items = self.inbox.take()
-        if items is not None:
-            for item in items:
-                if isinstance(item, Letter):
-                    item = (<Letter> item).opened(self)
-                self.push_ready(item)
+    cdef int take_calls(self) except -1:
+        cdef list handles = self.inbox.take_calls()
+        if handles is not None:
+            for handle in handles:
+                self.push_ready(handle)
+        return 0
+
+    cdef int open_letters(self) except -1:
+        """Between two callbacks: somebody waits for this."""
+        cdef list messages = self.inbox.take_letters()
+        if messages is not None:
+            for message in messages:
+                new_handle(self, message.deliver, (), None).run()
         return 0
 
     cdef int push_due_timers(self, double now_s) except -1:
@@ -239,6 +247,8 @@ cdef class Turn:
                     handle.run()
             else:
                 self.run_foreign(item)
+            if self.inbox.has_letters():
+                self.open_letters()
         return 0
 
     cdef int run_foreign(self, object handle) except -1:
@@ -265,11 +275,25 @@ cdef class Turn:
         self.is_resting = False
         if self.leavers:
             self.run_leavers()
-        if self.after_leavers:
-            callbacks = self.after_leavers
-            self.after_leavers = []
-            for callback in callbacks:
-                callback()
+            if self.is_resting:
+                # A whole turn, but for waiting and new events: the guests'
+                # own tasks come to rest, without another thread between.
+                self.settle_cancels()
+                self.run_ready()
+                if self.ending:
+                    self.run_ending()
+                self.number += 1
+                self.is_resting = False
+                self.run_leavers()
+        if self.running_next is not None:
+            self.let_other_run()
+        return 0
+
+    cdef int let_other_run(self) except -1:
+        cdef Inbox inbox = self.running_next
+        self.running_next = None
+        with nogil:
+            inbox.let_run(STAND_BACK_US)
         return 0
 
     cdef int run_ending(self) except -1:
@@ -315,13 +339,14 @@ cdef class Turn:
             self.ending.append(what)
         return 0
 
-    def after_releases(self, callback):
-        """Call it when this turn has let go of all that it lets go of.
+    def let_run(self, Turn other):
+        """When this turn ends, stand back until *other* has opened its letters.
 
-        A move collects what was released in one turn, so that the other
-        thread is woken once for all of them.
+        To be called on this loop's thread, after posting something that a
+        connection waits for.  It is a millisecond at most.
         """
-        self.after_leavers.append(callback)
+        if other is not self:
+            self.running_next = other.inbox
 
     # -- asyncio's scheduling calls -------------------------------------------
 
@@ -348,7 +373,7 @@ cdef class Turn:
             handle = events.Handle(callback, args, self, context)
         else:
             handle = new_handle(self, callback, args, context)
-        if not self.inbox.put(handle):
+        if not self.inbox.put_call(handle):
             raise RuntimeError("Event loop is closed")
         return handle
 
@@ -437,16 +462,13 @@ cdef class Turn:
         Raises:
             LoopStoppedError: the loop takes no more; neither will be called.
         """
-        cdef Letter letter = Letter.__new__(Letter)
-        letter.message = message
-        if not self.inbox.put(letter):
+        if not self.inbox.put_letter(message):
             raise LoopStoppedError(f"{self!r} takes no more messages: it has stopped")
 
     def close_inbox(self):
         """Take no more calls from other threads and refuse what is waiting."""
-        for item in self.inbox.close():
-            if isinstance(item, Letter):
-                (<Letter> item).message.refuse()
+        for message in self.inbox.close():
+            message.refuse()
 
     # -- readers and writers --------------------------------------------------
 
@@ -557,7 +579,6 @@ cdef class Turn:
             self.ready_count -= 1
         self.ending.clear()
         self.leavers.clear()
-        self.after_leavers.clear()
 
     def _close_inbox_for_good(self):
         """The engine waits no more, so nobody need be woken."""
