@@ -1,7 +1,7 @@
 from aioadapt._http1.exchange cimport Exchange
 from aioadapt._stream.life cimport Life
 from aioadapt._stream.outgoing cimport Outgoing
-from aioadapt._turn.turn cimport Leaver, Leaving, Turn
+from aioadapt._turn.turn cimport LEAVING_RAISED, Leaver, Leaving, Turn
 
 
 cdef class Released:
