@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING
 
 from .engine import install, new_event_loop, run
+from .epoll_loop import EpollEventLoop
 from .errors import (
     AioadaptError,
     ForkedLoopError,
@@ -12,15 +13,13 @@ from .errors import (
     UringUnavailableError,
     WrongThreadError,
 )
-from .epoll_loop import EpollEventLoop
-from .stats import LoopStats
 from .loop_thread import LoopThread
 from .migration.connection import Connection
 from .migration.migrator import Migrator
 from .migration.phase import Phase
 from .migration.report import DrainReport, MigratorStats, MoveResult, Pauses
+from .stats import LoopStats
 from .support import UringSupport, uring_support
-
 from .uring_loop import UringEventLoop
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from ._stream.readiness import ReadinessTurn
 from .native_loop import NativeLoop
 
 
-class EpollEventLoop(ReadinessTurn, NativeLoop):  # type: ignore[misc]
+class EpollEventLoop(ReadinessTurn, NativeLoop):
     """An asyncio event loop that waits for readiness.
 
     Best for few connections; runs on every Linux.  Can be given to asyncio as

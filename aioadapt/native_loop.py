@@ -12,7 +12,7 @@ import asyncio
 import selectors
 import socket
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ._stream.stream import Released, Stream
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
+_Ts = TypeVarTuple("_Ts")
 
 
 class FdCallbacksView(selectors.BaseSelector):
@@ -50,7 +51,9 @@ class FdCallbacksView(selectors.BaseSelector):
     def close(self) -> None:
         pass
 
-    def register(self, fileobj: Any, events: int, data: Any = None) -> selectors.SelectorKey:
+    def register(
+        self, fileobj: Any, events: int, data: Any = None
+    ) -> selectors.SelectorKey:
         raise NotImplementedError("use loop.add_reader or loop.add_writer")
 
     def unregister(self, fileobj: Any) -> selectors.SelectorKey:
@@ -87,6 +90,11 @@ class NativeLoop(asyncio.SelectorEventLoop):
     _is_forked_copy: Callable[[], bool]
     _submit: Callable[[], None]
 
+    if TYPE_CHECKING:
+
+        def _remove_reader(self, fd: Any) -> bool: ...
+        def _ensure_fd_no_transport(self, fd: Any) -> None: ...
+
     def __init__(self) -> None:
         super().__init__(FdCallbacksView(self.fd_callbacks))
 
@@ -103,12 +111,14 @@ class NativeLoop(asyncio.SelectorEventLoop):
             self._csock.close()
             self._ssock = self._csock = None
 
-    def add_signal_handler(self, sig: int, callback: Callable[..., Any], *args: Any) -> None:
+    def add_signal_handler(
+        self, sig: int, callback: Callable[[*_Ts], Any], *args: *_Ts
+    ) -> None:
         """See asyncio's documentation."""
         if self._csock is None and not self.is_closed():
             # Python writes signal numbers as single bytes, which an eventfd
             # does not take.
-            super()._make_self_pipe()
+            super()._make_self_pipe()  # type: ignore[misc]
         super().add_signal_handler(sig, callback, *args)
 
     # -- connections ----------------------------------------------------------
@@ -154,7 +164,8 @@ class NativeLoop(asyncio.SelectorEventLoop):
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
         connect_stream(self, rawsock, tls, None, extra, server)
-        return tls._app_transport
+        app_transport: asyncio.Transport = tls._app_transport
+        return app_transport
 
     # -- servers --------------------------------------------------------------
 
@@ -179,7 +190,9 @@ class NativeLoop(asyncio.SelectorEventLoop):
             listener.pause()
         sock.close()
 
-    def serving_on(self, sockname: Any) -> tuple[ProtocolFactory, asyncio.Server] | None:
+    def serving_on(
+        self, sockname: Any
+    ) -> tuple[ProtocolFactory, asyncio.Server] | None:
         """The plain server of this loop that listens on a local address, if there is one."""
         for listener in list(self.listeners.values()):
             if listener.sslcontext is None and _listens_on(listener.sock, sockname):
@@ -193,7 +206,10 @@ class NativeLoop(asyncio.SelectorEventLoop):
         return list(self.streams_by_fd.values())
 
     def adopt(
-        self, released: Released, protocol_factory: ProtocolFactory, server: asyncio.Server
+        self,
+        released: Released,
+        protocol_factory: ProtocolFactory,
+        server: asyncio.Server,
     ) -> Stream:
         """Serve a connection that another loop has let go of.
 

@@ -6,21 +6,24 @@ program.
 """
 
 from asyncio import base_events, constants, format_helpers, futures, sslproto, trsock
+from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
 #: SSLProtocol speaks TLS over any transport; its ``_app_transport`` is what
 #: the application sees.
-SSLProtocol = sslproto.SSLProtocol
+SSLProtocol: Any = sslproto.SSLProtocol
 
 #: ``get_extra_info("socket")``: a socket that cannot be used to take bytes away.
 TransportSocket = trsock.TransportSocket
 
 #: What the waiter of ``create_connection`` is told.
-set_result_unless_cancelled: Callable[[Any, Any], None] = futures._set_result_unless_cancelled  # type: ignore[attr-defined]
+set_result_unless_cancelled: Callable[[Any, Any], None] = (
+    futures._set_result_unless_cancelled  # type: ignore[attr-defined]
+)
 
 #: How ``loop.sendfile`` is to treat our transports.
-SENDFILE_MODE: Any = constants._SendfileMode.FALLBACK  # type: ignore[attr-defined]
+SENDFILE_MODE: Any = constants._SendfileMode.FALLBACK
 
 #: Writes after the connection is lost that pass in silence.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
@@ -35,12 +38,12 @@ SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_var
 
 def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> str:
     """``f(1, 2) at file.py:3``, as asyncio's reports write it (3.13+: no arguments)."""
-    return str(format_helpers._format_callback_source(callback, args))  # type: ignore[attr-defined]
+    return str(format_helpers._format_callback_source(callback, args))
 
 
 def report_slow(handle: Any, took_s: float) -> None:
     """Debug mode's warning about a callback that held up the loop."""
-    base_events.logger.warning(
+    logger.warning(
         "Executing %s took %.3f seconds",
         base_events._format_handle(handle),  # type: ignore[attr-defined]
         took_s,
@@ -50,6 +53,4 @@ def report_slow(handle: Any, took_s: float) -> None:
 def report_slow_read(loop: Any, transport: Any, took_s: float) -> None:
     """Debug mode's warning about a protocol that held up the loop."""
     if took_s >= loop.slow_callback_duration:
-        base_events.logger.warning(
-            "Executing %r reading took %.3f seconds", transport, took_s
-        )
+        logger.warning("Executing %r reading took %.3f seconds", transport, took_s)

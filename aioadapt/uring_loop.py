@@ -7,7 +7,7 @@ from ._stream.listener import CompletionListener
 from .native_loop import NativeLoop
 
 
-class UringEventLoop(CompletionTurn, NativeLoop):  # type: ignore[misc]
+class UringEventLoop(CompletionTurn, NativeLoop):
     """An asyncio event loop that waits for completions.
 
     Best for many connections.  Its ring is made when the loop first runs, on

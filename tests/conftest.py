@@ -46,7 +46,7 @@ def nothing_is_left() -> Iterator[None]:
 
 @pytest.fixture
 def loop_kind(request: pytest.FixtureRequest) -> str:
-    """"asyncio", "epoll" or "uring".  Shared tests must not look at it."""
+    """ "asyncio", "epoll" or "uring".  Shared tests must not look at it."""
     kind: str = request.param
     try:
         factory_of(kind)

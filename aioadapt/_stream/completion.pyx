@@ -39,7 +39,7 @@ from aioadapt._kernel.linux cimport (
     sendmsg,
 )
 from aioadapt._kernel.linux cimport send as send_to_socket
-from aioadapt._kernel.op cimport OP_IDLE, OP_IN_KERNEL, Op
+from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.stream cimport Way
@@ -195,7 +195,6 @@ cdef class CompletionTurn(Turn):
             ring.close()
         self.ring = None
 
-
     def _abandon_engine(self):
         if self.ring is not None:
             self.ring.abandon()
@@ -324,7 +323,6 @@ cdef class CompletionWay(Way):
 
     cdef int recv_completed(self, int result, unsigned flags, bint last) except -1:
         cdef unsigned number
-        cdef bytes copy
         cdef Rearm rearm
         if last and result > 0 and not self.is_letting_go:
             # Before the bytes are delivered: a protocol may raise out of the
@@ -377,8 +375,8 @@ cdef class CompletionWay(Way):
         cdef Outgoing out = self.stream.out
         cdef iovec vectors[CHUNKS_A_CALL]
         cdef msghdr message
-        cdef Py_ssize_t n, asked = 0
-        cdef int i, count = out.fill(vectors)
+        cdef Py_ssize_t n
+        cdef int count = out.fill(vectors)
         self.turn.counted.direct_sends += 1
         if count == 1:
             n = send_to_socket(self.stream.fd, vectors[0].iov_base, vectors[0].iov_len,

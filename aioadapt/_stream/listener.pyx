@@ -14,7 +14,6 @@ from libc.errno cimport (
     EAGAIN,
     ECONNABORTED,
     EINTR,
-    EINVAL,
     EMFILE,
     ENFILE,
     ENOBUFS,
@@ -44,7 +43,6 @@ from aioadapt._kernel.poller cimport Watch
 from aioadapt._stream.completion cimport CompletionTurn
 from aioadapt._stream.readiness cimport ReadinessTurn
 from aioadapt._stream.stream cimport Released, Stream, new_stream
-from aioadapt._turn.handle cimport new_handle
 from aioadapt._turn.turn cimport Turn
 
 import contextvars
@@ -208,8 +206,8 @@ cdef class ReadinessListener(Listener):
     cdef int accept_some(self) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
-        cdef int fd, i
-        for i in range(self.backlog):
+        cdef int fd, _
+        for _ in range(self.backlog):
             if not self.is_accepting:
                 return 0
             size = sizeof(address)

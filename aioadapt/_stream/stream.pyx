@@ -32,11 +32,9 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
 )
 from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
-from libc.errno cimport errno
 from libc.string cimport memcpy
 from posix.unistd cimport close as close_fd
 
-from aioadapt._http1.exchange cimport Exchange
 from aioadapt._kernel.addresses cimport own_address, peer_address
 from aioadapt._kernel.linux cimport SHUT_WR, now_ns, shutdown
 from aioadapt._stream.life cimport (
@@ -56,7 +54,6 @@ from aioadapt._turn.turn cimport (
     RESTING,
     Leaver,
     Leaving,
-    Turn,
 )
 
 import logging

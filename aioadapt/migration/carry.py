@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from aioadapt.errors import MigrationOrderError
+
 from .ports import Released
 
 

@@ -157,9 +157,10 @@ async def connecting(
 ) -> AsyncIterator[tuple[P, Peer]]:
     """One connection made by the loop: its protocol here, and the peer that accepted it."""
     loop = asyncio.get_running_loop()
-    with tempfile.TemporaryDirectory() as folder, socket.socket(
-        socket.AF_INET if wire == "tcp" else socket.AF_UNIX
-    ) as listener:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        socket.socket(socket.AF_INET if wire == "tcp" else socket.AF_UNIX) as listener,
+    ):
         protocol = protocol_factory()
         if wire == "tcp":
             listener.bind(("127.0.0.1", 0))

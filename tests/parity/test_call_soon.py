@@ -212,7 +212,7 @@ def test_a_callback_on_a_closed_loop_is_refused(loop: AbstractEventLoop) -> None
 def test_what_was_not_run_when_the_loop_closes_is_dropped(
     loop: AbstractEventLoop,
 ) -> None:
-    ran: list[str] = []
+    ran: list[object] = []
     argument = Thing()
     gone = weakref.ref(argument)
     loop.call_soon(ran.append, argument)

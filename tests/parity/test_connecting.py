@@ -117,14 +117,12 @@ def test_a_datagram_socket_is_no_stream(loop: AbstractEventLoop, run: Run) -> No
     run(main())
 
 
-def test_contradicting_arguments_are_refused(
-    loop: AbstractEventLoop, run: Run
-) -> None:
+def test_contradicting_arguments_are_refused(loop: AbstractEventLoop, run: Run) -> None:
     async def main() -> None:
         with pytest.raises(ValueError):
             await loop.create_connection(Recorder)
         with socket.socket() as sock, pytest.raises(ValueError):
-            await loop.create_connection(Recorder, "127.0.0.1", 1, sock=sock)
+            await loop.create_connection(Recorder, "127.0.0.1", 1, sock=sock)  # type: ignore[call-overload]
         with pytest.raises(ValueError):
             await loop.create_connection(
                 Recorder, "127.0.0.1", 1, server_hostname="without ssl"
@@ -149,9 +147,7 @@ def test_a_name_with_several_addresses_is_tried_address_by_address(
                 ]
 
             loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign, assignment]
-            transport, client = await loop.create_connection(
-                Recorder, "a name", port
-            )
+            transport, client = await loop.create_connection(Recorder, "a name", port)
             assert transport.get_extra_info("peername") == place.address
             transport.close()
             await client.lost()
@@ -178,9 +174,7 @@ def test_connection_made_comes_before_create_connection_returns(
 ) -> None:
     async def main() -> None:
         async with serving(Echo) as place:
-            transport, client = await loop.create_connection(
-                Recorder, *place.address
-            )
+            transport, client = await loop.create_connection(Recorder, *place.address)
             assert client.calls == ["connection_made"]
             assert client.transport is transport
             transport.close()

@@ -141,7 +141,7 @@ def test_unix_datagrams(loop: AbstractEventLoop, run: Run, tmp_path: Path) -> No
         theirs.send(b"one")
         theirs.send(b"two")
         assert await one.got(2) == [(b"one", path), (b"two", path)]
-        one.transport.sendto(b"back", path)  # type: ignore[arg-type]
+        one.transport.sendto(b"back", path)
         theirs.settimeout(5)
         assert theirs.recv(100) == b"back"
         await one.close()

@@ -32,7 +32,8 @@ def test_debug_is_off_unless_asked_for(loop: AbstractEventLoop) -> None:
 def test_the_environment_switches_debug_on(loop_kind: str) -> None:
     module, _, name = in_words(loop_kind).partition(":")
     script = (
-        f"import {module}; loop = {module}.{name}(); print(loop.get_debug()); loop.close()"
+        f"import {module}; loop = {module}.{name}(); "
+        "print(loop.get_debug()); loop.close()"
     )
     done = subprocess.run(
         [sys.executable, "-c", script],
@@ -50,7 +51,7 @@ def test_a_slow_callback_is_logged_with_its_time(
     def slow_callback() -> None:
         time.sleep(0.02)
 
-    debugged.slow_callback_duration = 0.01  # type: ignore[attr-defined]
+    debugged.slow_callback_duration = 0.01
     debugged.call_soon(slow_callback)
 
     with caplog.at_level(logging.WARNING, "asyncio"):
@@ -69,7 +70,7 @@ def test_a_slow_task_step_is_logged_by_the_name_of_its_coroutine(
     async def slow_coroutine() -> None:
         time.sleep(0.02)
 
-    debugged.slow_callback_duration = 0.01  # type: ignore[attr-defined]
+    debugged.slow_callback_duration = 0.01
     with caplog.at_level(logging.WARNING, "asyncio"):
         debugged.run_until_complete(slow_coroutine())
 
@@ -80,7 +81,7 @@ def test_a_slow_task_step_is_logged_by_the_name_of_its_coroutine(
 def test_nothing_is_logged_of_quick_callbacks(
     debugged: AbstractEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    debugged.slow_callback_duration = 60  # type: ignore[attr-defined]
+    debugged.slow_callback_duration = 60
     with caplog.at_level(logging.WARNING, "asyncio"):
         debugged.call_soon(lambda: None)
         one_turn(debugged)
@@ -90,7 +91,7 @@ def test_nothing_is_logged_of_quick_callbacks(
 def test_slow_callback_duration_is_a_tenth_of_a_second_at_first(
     loop: AbstractEventLoop,
 ) -> None:
-    assert loop.slow_callback_duration == 0.1  # type: ignore[attr-defined]
+    assert loop.slow_callback_duration == 0.1
 
 
 def test_what_is_not_callable_is_refused_at_once(debugged: AbstractEventLoop) -> None:

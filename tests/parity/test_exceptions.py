@@ -215,7 +215,9 @@ def test_an_exit_raised_by_the_handler_escapes(loop: AbstractEventLoop) -> None:
 def test_the_handler_runs_in_the_context_of_what_failed(
     loop: AbstractEventLoop,
 ) -> None:
-    name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="outside")
+    name: contextvars.ContextVar[str] = contextvars.ContextVar(
+        "name", default="outside"
+    )
     seen: list[str] = []
     loop.set_exception_handler(lambda *_: seen.append(name.get()))
     context = contextvars.copy_context()

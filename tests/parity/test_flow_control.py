@@ -297,9 +297,7 @@ def test_nothing_is_delivered_while_reading_is_paused_and_all_of_it_after(
     run(main())
 
 
-def test_pausing_inside_data_received_holds_back_the_rest(
-    run: Run, wire: Wire
-) -> None:
+def test_pausing_inside_data_received_holds_back_the_rest(run: Run, wire: Wire) -> None:
     class Sips(Recorder):
         def data_received(self, data: bytes) -> None:
             assert self.transport.is_reading()

@@ -7,9 +7,10 @@ import socket
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 
-import aioadapt
 import pytest
 from loops import LoopFactory, Run
+
+import aioadapt
 
 from .peers import connected
 from .protocols import Echo

@@ -108,7 +108,8 @@ def test_a_program_does_not_inherit_the_loops_descriptors(run: Run) -> None:
         inheritable = {
             fd
             for fd in map(int, os.listdir("/proc/self/fd"))
-            if fd > 2 and os.path.exists(f"/proc/self/fd/{fd}")
+            if fd > 2
+            and os.path.exists(f"/proc/self/fd/{fd}")
             and os.get_inheritable(fd)
         }
         assert len(out.split()) <= 4 + len(inheritable)

@@ -224,7 +224,7 @@ def test_debug_mode_reports_a_failing_factory(
     loop: AbstractEventLoop, run: Run, reported: Reported
 ) -> None:
     loop.set_debug(True)
-    loop.slow_callback_duration = 60  # type: ignore[attr-defined]
+    loop.slow_callback_duration = 60
 
     def factory() -> asyncio.Protocol:
         raise Particular

@@ -316,7 +316,7 @@ def test_a_descriptor_number_that_is_used_again_starts_afresh(
             assert ours.fileno() == number
             await a_round_trip_elsewhere()
             noticed = loop.create_future()
-            loop.add_reader(ours, lambda f=noticed: f.done() or f.set_result(None))
+            loop.add_reader(ours, lambda f=noticed: f.done() or f.set_result(None))  # type: ignore[misc]
             await a_round_trip_elsewhere()
             assert not noticed.done()
             theirs.send(b"x")

@@ -24,9 +24,7 @@ def test_a_server_serves_at_once_unless_told_otherwise(
     async def main() -> None:
         async with serving(Echo) as place:
             assert place.server.is_serving()
-        server = await loop.create_server(
-            Recorder, "127.0.0.1", 0, start_serving=False
-        )
+        server = await loop.create_server(Recorder, "127.0.0.1", 0, start_serving=False)
         assert not server.is_serving()
         await server.start_serving()
         await server.start_serving()
@@ -53,9 +51,7 @@ def test_a_closed_server_has_no_sockets(loop: AbstractEventLoop, run: Run) -> No
     run(main())
 
 
-def test_a_server_as_a_context_closes_itself(
-    loop: AbstractEventLoop, run: Run
-) -> None:
+def test_a_server_as_a_context_closes_itself(loop: AbstractEventLoop, run: Run) -> None:
     async def main() -> None:
         async with await loop.create_server(Recorder, "127.0.0.1", 0) as server:
             assert server.is_serving()
@@ -194,9 +190,7 @@ def test_serve_forever_ends_when_cancelled_and_closes_the_server(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     async def main() -> None:
-        server = await loop.create_server(
-            Echo, "127.0.0.1", 0, start_serving=False
-        )
+        server = await loop.create_server(Echo, "127.0.0.1", 0, start_serving=False)
         address = server.sockets[0].getsockname()
         serving_ = asyncio.ensure_future(server.serve_forever())
         while not server.is_serving():
@@ -331,9 +325,7 @@ def test_two_servers_share_a_port_where_both_ask_for_it(
 ) -> None:
     async def main() -> None:
         async with serving(Recorder, reuse_port=True) as place:
-            second = await loop.create_server(
-                Recorder, *place.address, reuse_port=True
-            )
+            second = await loop.create_server(Recorder, *place.address, reuse_port=True)
             second.close()
             await second.wait_closed()
 
@@ -353,7 +345,7 @@ def test_contradicting_arguments_are_refused(
                 for name, value in options.items()
             }
             with pytest.raises(ValueError):
-                await loop.create_server(Recorder, **given)  # type: ignore[arg-type]
+                await loop.create_server(Recorder, **given)  # type: ignore[call-overload]
 
     run(main())
 

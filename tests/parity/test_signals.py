@@ -208,9 +208,11 @@ def test_a_runner_turns_ctrl_c_into_a_cancelled_main_task(
             told.append("cancelled")
             raise
 
-    with asyncio.Runner(loop_factory=loop_factory) as runner:
-        with pytest.raises(KeyboardInterrupt):
-            runner.run(main())
+    with (
+        asyncio.Runner(loop_factory=loop_factory) as runner,
+        pytest.raises(KeyboardInterrupt),
+    ):
+        runner.run(main())
     assert told == ["cancelled"]
 
 

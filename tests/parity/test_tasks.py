@@ -66,7 +66,7 @@ def test_a_task_factory_makes_every_task(loop: AbstractEventLoop, run: Run) -> N
         return Mine(coroutine, loop=loop, **options)
 
     assert loop.get_task_factory() is None
-    loop.set_task_factory(factory)
+    loop.set_task_factory(factory)  # type: ignore[arg-type]
     assert loop.get_task_factory() is factory
 
     async def main() -> None:
@@ -92,7 +92,7 @@ def test_a_task_factory_must_be_callable(loop: AbstractEventLoop) -> None:
 def test_an_eager_task_runs_at_once_up_to_its_first_wait(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    loop.set_task_factory(asyncio.eager_task_factory)
+    loop.set_task_factory(asyncio.eager_task_factory)  # type: ignore[attr-defined, unused-ignore]
 
     async def main() -> None:
         ran: list[str] = []

@@ -64,9 +64,7 @@ def test_two_transports_of_one_loop_talk_to_each_other(
     async def main() -> None:
         data = pattern(2 * MIB)
         async with serving(Echo) as place:
-            transport, client = await loop.create_connection(
-                Recorder, *place.address
-            )
+            transport, client = await loop.create_connection(Recorder, *place.address)
             transport.write(data)
             assert await client.got(len(data)) == data
             transport.close()

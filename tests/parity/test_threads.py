@@ -5,6 +5,7 @@ import concurrent.futures
 import socket
 import threading
 from asyncio import AbstractEventLoop
+from typing import Self
 
 import pytest
 from loops import LoopFactory, Run
@@ -146,9 +147,7 @@ def test_an_executor_of_ones_own_can_be_the_default(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     async def main() -> str:
-        return await loop.run_in_executor(
-            None, lambda: threading.current_thread().name
-        )
+        return await loop.run_in_executor(None, lambda: threading.current_thread().name)
 
     executor = concurrent.futures.ThreadPoolExecutor(1, thread_name_prefix="mine")
     loop.set_default_executor(executor)
@@ -201,7 +200,7 @@ class OnThread:
         asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
 
-    def __enter__(self) -> "OnThread":
+    def __enter__(self) -> Self:
         self.thread.start()
         return self
 
@@ -211,9 +210,7 @@ class OnThread:
 
 
 async def tcp_echo_once() -> None:
-    async def echo(
-        reader: asyncio.StreamReader, writer: asyncio.StreamWriter
-    ) -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(await reader.read(100))
         writer.close()
         await writer.wait_closed()

@@ -141,9 +141,7 @@ def test_start_tls_on_both_sides_of_a_plain_connection(
             await writer.wait_closed()
 
         server = await asyncio.start_server(upgrade, "127.0.0.1", 0)
-        reader, writer = await asyncio.open_connection(
-            *server.sockets[0].getsockname()
-        )
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
         writer.write(b"STARTTLS\n")
         assert await reader.readline() == b"go ahead\n"
         await writer.start_tls(client_context, server_hostname="localhost")
