@@ -3,6 +3,7 @@
 import asyncio
 import hashlib
 import http.client
+import io
 import signal
 import subprocess
 import sys
@@ -94,9 +95,9 @@ def test_many_requests_on_kept_connections(run: Run) -> None:
 def test_big_bodies_go_both_ways(run: Run) -> None:
     async def main() -> None:
         async with talking() as session:
-            async with session.post("/digest", data=BODY) as response:
+            async with session.post("/digest", data=io.BytesIO(BODY)) as response:
                 assert await response.text() == hashlib.sha256(BODY).hexdigest()
-            async with session.post("/echo", data=BODY) as response:
+            async with session.post("/echo", data=io.BytesIO(BODY)) as response:
                 assert await response.read() == BODY
 
     run(main())

@@ -39,7 +39,9 @@ async def uvicorn_serving(
     server = uvicorn.Server(config)
     # The test process keeps its own handling of signals.
     server.capture_signals = lambda: _nothing()  # type: ignore[method-assign, assignment, return-value]
-    sock = socket.create_server(("127.0.0.1", 0), backlog=256)
+    # asyncio switches Nagle's algorithm off only where the protocol is named.
+    sock = socket.socket(proto=socket.IPPROTO_TCP)
+    sock.bind(("127.0.0.1", 0))
     serving = asyncio.ensure_future(server.serve([sock]))
     while not server.started:
         assert not serving.done()
