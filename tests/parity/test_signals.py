@@ -152,24 +152,32 @@ def test_what_a_handler_of_pythons_own_raises_escapes_and_the_loop_runs_again(
     def handler(*_: object) -> None:
         raise Alarm
 
-    # On this thread, between two bytecodes of a callback, a signal would be
-    # that callback's exception; so it has to come while the loop sleeps.
-    def when_the_loop_sleeps() -> None:
-        stat = f"/proc/self/task/{threading.main_thread().native_id}/wchan"
-        while True:
-            with open(stat) as file:
-                where = file.read()
-            if where.startswith(("ep_poll", "io_cqring_wait", "io_uring")) or not ready:
-                break
-        kill_me(signal.SIGUSR1)
+    # Between two bytecodes of a callback the signal would be that callback's
+    # exception; so it has to come while the loop sleeps.
+    stat = f"/proc/self/task/{threading.get_native_id()}/stat"
+    callback_is_over = threading.Event()
+    raised = threading.Event()
 
-    ready = _wchan_tells()
+    def when_the_loop_sleeps() -> None:
+        callback_is_over.wait()
+        while not raised.is_set():
+            with open(stat) as file:
+                state = file.read().rpartition(")")[2].split()[0]
+            if state == "S":
+                kill_me(signal.SIGUSR1)
+                raised.wait(1)
+
+    def callback() -> None:
+        thread.start()
+        loop.call_soon(loop.call_soon, callback_is_over.set)
+
     before = signal.signal(signal.SIGUSR1, handler)
     try:
         thread = threading.Thread(target=when_the_loop_sleeps)
-        loop.call_soon(thread.start)
+        loop.call_soon(callback)
         with pytest.raises(Alarm):
             loop.run_forever()
+        raised.set()
         thread.join()
     finally:
         signal.signal(signal.SIGUSR1, before)
@@ -177,12 +185,6 @@ def test_what_a_handler_of_pythons_own_raises_escapes_and_the_loop_runs_again(
     loop.call_soon(ran.append, "ran")
     one_turn(loop)
     assert ran == ["ran"]
-
-
-def _wchan_tells() -> bool:
-    """Some kernels and containers show 0 to everybody."""
-    with open("/proc/self/wchan") as file:
-        return file.read() not in ("", "0")
 
 
 def test_ctrl_c_interrupts_a_sleeping_loop(loop: AbstractEventLoop) -> None:
