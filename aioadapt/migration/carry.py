@@ -10,6 +10,7 @@ import warnings
 from typing import Any
 
 from aioadapt.errors import MigrationOrderError
+
 from .ports import Released
 
 
@@ -24,10 +25,6 @@ class Carry:
         self.peername: Any = released.peername
         self.sockname: Any = released.sockname
         self.unread_bytes: int = len(released.unread)
-
-    @property
-    def taken(self) -> bool:
-        return self._released is None
 
     def take(self) -> Released:
         """The descriptor is the caller's from here on."""

@@ -14,6 +14,7 @@ from .ports import Released, ServingLoop, Stream
 
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
+
     from .move import Move
 
 _SERVED = frozenset({Phase.SERVING, Phase.MOVED, Phase.RETURNED})

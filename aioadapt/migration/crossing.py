@@ -30,6 +30,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aioadapt.errors import LoopStoppedError
+
 from . import reasons
 from .letters import CallOff, Crate, Departure, Homecoming, NoPatience, Room
 from .move import Move
@@ -37,6 +38,7 @@ from .phase import Phase
 
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
+
     from .connection import Connection
 
 

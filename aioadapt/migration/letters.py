@@ -7,12 +7,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aioadapt.errors import LoopStoppedError
+
 from . import reasons
 from .adopt import RefusedError
 from .move import Move
 
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
+
     from .connection import Connection
     from .crossing import Crossing
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from aioadapt.errors import LoopStoppedError
+
 from . import reasons
 from .connection import Connection
 from .crossing import Crossing

@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from aioadapt.errors import MigrationOrderError
+
 from . import reasons
 from .adopt import Home, RefusedError, adopt
 from .carry import Carry
@@ -19,6 +20,7 @@ from .ports import Released, Stream
 
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
+
     from .connection import Connection
     from .crossing import Crossing
 

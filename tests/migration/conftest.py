@@ -8,7 +8,7 @@ import pytest
 
 from aioadapt import Migrator
 
-from .scripted import ScriptedHost
+from .scripted import ScriptedHost, ScriptedStream, resting
 
 T = TypeVar("T")
 
@@ -62,6 +62,19 @@ class Scene:
         self.b = ScriptedHost("b", "uring")
         self.migrator = Migrator(at_once=4)
         self._loop = loop
+
+    def deliver_all(self) -> None:
+        """Until both inboxes are empty; whatever rests then goes on resting."""
+        while self.a.loop.deliver() + self.b.loop.deliver():
+            pass
+
+    def goes_through(self, streams: list[ScriptedStream]) -> None:
+        """Turn by turn: what rests is let go, then both come to their inboxes."""
+        self.deliver_all()
+        while at_rest := resting(streams):
+            for stream in at_rest:
+                stream.lets_go()
+            self.deliver_all()
 
     def asked(self, question: Coroutine[Any, Any, T]) -> Asked[T]:
         return Asked(self._loop, question)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aioadapt import LoopStoppedError, LoopThread
+from aioadapt import LoopStoppedError, LoopThread, Phase
 from aioadapt.migration.connection import Connection, connection_of
 from aioadapt.migration.ports import (
     LeaveHandler,
@@ -265,3 +265,40 @@ def peer_sees_the_end(peer: socket.socket) -> bool:
         return peer.recv(1) == b""
     except BlockingIOError:
         return False
+
+
+def connected(host: ScriptedHost, count: int) -> list[ScriptedStream]:
+    return [host.connected()[0] for _ in range(count)]
+
+
+def connections_of(streams: list[ScriptedStream]) -> list[Connection]:
+    found = []
+    for stream in streams:
+        assert isinstance(stream.tag, Connection)
+        found.append(stream.tag)
+    return found
+
+
+def resting(streams: list[ScriptedStream]) -> list[ScriptedStream]:
+    return [stream for stream in streams if not stream.reading and not stream.closed]
+
+
+def only_stream_of(host: ScriptedHost) -> ScriptedStream:
+    (stream,) = host.loop.all_streams
+    return stream
+
+
+def phase_of(connection: Connection) -> Phase:
+    return connection.phase
+
+
+def untouched(
+    a: ScriptedHost, b: ScriptedHost, stream: ScriptedStream, connection: Connection
+) -> bool:
+    return (
+        stream.reading
+        and stream.handler is None
+        and connection.thread is a.thread
+        and connection.phase is Phase.SERVING
+        and b.loop.posts == 0
+    )

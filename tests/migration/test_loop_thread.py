@@ -122,7 +122,7 @@ def test_a_future_cancelled_before_the_loop_came_to_it_runs_nothing(
     assert future.cancel()
     go_on.set()
 
-    assert thread.submit(where()).result(ENDS_WITHIN_S)
+    thread.submit(where()).result(ENDS_WITHIN_S)
     assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
 
 
@@ -331,7 +331,7 @@ def test_a_stop_that_takes_too_long_says_so_and_goes_on(thread: LoopThread) -> N
     thread.submit(block())
     assert blocked.wait(ENDS_WITHIN_S)
 
-    with pytest.raises(TimeoutError, match="'t'.* not ended within 0.0 s"):
+    with pytest.raises(TimeoutError, match=r"'t'.* not ended within 0.0 s"):
         thread.stop(timeout_s=0.0)
 
     go_on.set()

@@ -1,13 +1,14 @@
 """Real connections, moved between real loops."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import aioadapt
-from aioadapt import Connection, LoopStoppedError, Phase
+from aioadapt import LoopStoppedError, Phase
 from aioadapt.migration.letters import Crate
 from aioadapt.migration.move import Move
 
@@ -55,36 +56,28 @@ def test_it_can_go_back_and_forth(scene: Scenery) -> None:
         assert peer.ask() == "a"
 
 
-def test_the_old_protocol_hears_that_its_connection_is_lost(scene: Scenery) -> None:
+def test_the_old_protocol_hears_that_its_connection_is_lost(
+    scene: Scenery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it does with its transport from then on reaches nobody."""
     heard: list[tuple[str, Exception | None]] = []
     lost = threading.Event()
 
-    class Guest(TinyHttp):
-        def connection_lost(self, exc: Exception | None) -> None:
-            heard.append((threading.current_thread().name, exc))
-            # A keep-alive timer of the old protocol may still do this.
-            self.transport.close()
-            lost.set()
+    def connection_lost(guest: TinyHttp, exc: Exception | None) -> None:
+        heard.append((threading.current_thread().name, exc))
+        guest.transport.close()
+        guest.transport.abort()
+        lost.set()
 
-    scene.b.serve(Guest)
-    scene.b, scene.a = scene.a, scene.b
-    peer, connection = next(
-        pair for pair in iter(lambda: connect_to(scene), None) if pair is not None
-    )
+    peer, connection = scene.connect()
+    scene.b.serve()
+    with monkeypatch.context() as patch:
+        patch.setattr(TinyHttp, "connection_lost", connection_lost)
+        assert scene.move(connection, to=scene.b).moved
+        assert lost.wait(ENDS_WITHIN_S)
 
-    assert scene.move(connection, to=scene.b).moved
-
-    assert lost.wait(ENDS_WITHIN_S)
-    assert heard == [("b", None)]
-    assert peer.ask() == "a"
-
-
-def connect_to(scene: Scenery) -> tuple[Peer, Connection] | None:
-    """Both places accept: the connection, if it is a's."""
-    try:
-        return scene.connect()
-    except ValueError:
-        return None
+    assert heard == [("a", None)]
+    assert peer.ask() == "b"
 
 
 def test_many_are_drained(scene: Scenery) -> None:
@@ -183,37 +176,45 @@ def test_a_target_that_stops_while_it_is_carried_gives_it_back(
 # -- What a peer can do at every point of a move.
 
 
-def at(point: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have *act* done once, on the thread and at the moment of *point*."""
-    owner, name, before = {
-        "about to rest": (Move, "stopped_reading", True),
-        "at rest": (Move, "stopped_reading", False),
-        "let go": (Move, "released", True),
-        "in the crate": (Move, "released", False),
-        "about to be adopted": (Crate, "open", True),
-        "adopted": (Move, "arrive", False),
-    }[point]
-    original = getattr(owner, name)
-    acts = [act]
+class At:
+    """Has *act* done once, on the thread and at the moment of *point*."""
 
-    def hooked(*args: object) -> None:
-        if before and acts:
-            acts.pop()()
-        original(*args)
-        if acts:
-            acts.pop()()
+    def __init__(
+        self, point: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        owner, name, before = POINTS[point]
+        original = getattr(owner, name)
+        self._act = act
+        self._done = threading.Event()
 
-    monkeypatch.setattr(owner, name, hooked)
+        def hooked(*args: object) -> None:
+            if before:
+                self._once()
+            original(*args)
+            if not before:
+                self._once()
+
+        monkeypatch.setattr(owner, name, hooked)
+
+    def wait(self) -> None:
+        """The connection may have arrived before that."""
+        assert self._done.wait(ENDS_WITHIN_S)
+
+    def _once(self) -> None:
+        if not self._done.is_set():
+            self._act()
+            self._done.set()
 
 
-POINTS = [
-    "about to rest",
-    "at rest",
-    "let go",
-    "in the crate",
-    "about to be adopted",
-    "adopted",
-]
+# Whose method, and whether the moment is before it or after it.
+POINTS: dict[str, tuple[type, str, bool]] = {
+    "about to rest": (Move, "stopped_reading", True),
+    "at rest": (Move, "stopped_reading", False),
+    "let go": (Move, "released", True),
+    "in the crate": (Move, "released", False),
+    "about to be adopted": (Crate, "open", True),
+    "adopted": (Move, "arrive", False),
+}
 
 
 @pytest.fixture(params=POINTS)
@@ -228,9 +229,10 @@ def test_a_request_sent_at_any_point_is_answered_once(
     peer, connection = scene.connect()
     scene.b.serve()
     said: list[str] = []
-    at(point, lambda: said.append(peer.say(b"body")), monkeypatch)
+    sending = At(point, lambda: said.append(peer.say(b"body")), monkeypatch)
 
     result = scene.move(connection, to=scene.b)
+    sending.wait()
 
     assert result.moved
     assert peer.hear(said[0], b"body") in ("a", "b")
@@ -246,9 +248,10 @@ def test_part_of_a_request_sent_at_any_point_is_not_lost(
     scene.b.serve()
     target = peer.next_target()
     whole = request(target, b"0123456789")
-    at(point, lambda: peer.sock.sendall(whole[:sent]), monkeypatch)
+    sending = At(point, lambda: peer.sock.sendall(whole[:sent]), monkeypatch)
 
     scene.move(connection, to=scene.b)
+    sending.wait()
     peer.sock.sendall(whole[sent:])
 
     assert peer.hear(target, b"0123456789") in ("a", "b")
@@ -261,9 +264,10 @@ def test_a_peer_that_leaves_at_any_point_leaves_nothing_behind(
 ) -> None:
     peer, connection = scene.connect()
     scene.b.serve()
-    at(point, getattr(peer, leave), monkeypatch)
+    leaving = At(point, getattr(peer, leave), monkeypatch)
 
     result = scene.move(connection, to=scene.b)
+    leaving.wait()
 
     assert result.moved or result.reason in ("closed", "half-closed")
     scene.until(lambda: connection.phase is Phase.CLOSED)
@@ -275,9 +279,10 @@ def test_a_half_close_at_any_point_is_heard(
 ) -> None:
     peer, connection = scene.connect()
     scene.b.serve()
-    at(point, lambda: peer.sock.shutdown(1), monkeypatch)
+    closing = At(point, lambda: peer.sock.shutdown(socket.SHUT_WR), monkeypatch)
 
     scene.move(connection, to=scene.b)
+    closing.wait()
 
     assert peer.hears_the_end()
 
