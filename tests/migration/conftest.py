@@ -6,8 +6,9 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from aioadapt import Migrator
+from aioadapt import LoopThread, Migrator
 
+from .plain_loop import Script
 from .scripted import ScriptedHost, ScriptedStream, resting
 
 T = TypeVar("T")
@@ -91,3 +92,16 @@ def scene() -> Iterator[Scene]:
         host.close()
     loop.close()
     assert unanswered == [(scene.a, [], set()), (scene.b, [], set())]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    script = Script()
+    monkeypatch.setattr("aioadapt.loop_thread.new_event_loop", script.new_event_loop)
+    return script
+
+
+@pytest.fixture
+def thread(script: Script) -> Iterator[LoopThread]:
+    with LoopThread("auto", name="t") as thread:
+        yield thread

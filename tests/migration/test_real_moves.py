@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import aioadapt
-from aioadapt import LoopStoppedError, Phase
+from aioadapt import LoopStoppedError, Migrator, Phase
 from aioadapt.migration.letters import Crate
 from aioadapt.migration.move import Move
 
-from .real import ENDS_WITHIN_S, Peer, Place, Scenery, TinyHttp, request, scenery
+from .callers import Caller
+from .real import ENDS_WITHIN_S, Place, Scenery, TinyHttp, request, scenery
 
 URING = aioadapt.uring_support()
 ENGINES = ["epoll", "uring"]
@@ -290,24 +291,7 @@ def test_a_half_close_at_any_point_is_heard(
 # -- Under load.
 
 
-class Caller(threading.Thread):
-    """Always has a request in the air."""
-
-    def __init__(self, peer: Peer) -> None:
-        super().__init__()
-        self.peer = peer
-        self.answered_by: list[str] = []
-        self.failed: BaseException | None = None
-        self.enough = threading.Event()
-
-    def run(self) -> None:
-        try:
-            while not self.enough.is_set():
-                self.answered_by.append(self.peer.ask(b"x" * (self.peer.asked % 900)))
-        except BaseException as error:
-            self.failed = error
-
-
+@pytest.mark.timeout(120)
 def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
     scene: Scenery,
 ) -> None:
@@ -324,10 +308,43 @@ def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
         moved += report.moved
         there, back = back, there
     for caller in callers:
-        caller.enough.set()
-    for caller in callers:
-        caller.join(ENDS_WITHIN_S)
+        caller.hang_up(ENDS_WITHIN_S)
 
     assert [caller.failed for caller in callers] == [None] * 20
     assert all({"a", "b"} <= set(caller.answered_by) for caller in callers)
     assert scene.migrator.stats.left == {}
+
+
+def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
+    scene: Scenery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that it serves already end with it, as it was told to."""
+    callers = [Caller(peer) for peer in scene.connect_many(20)]
+    scene.b.serve()
+    arrived = threading.Event()
+    arrive = Move.arrive
+
+    def arriving(move: Move) -> None:
+        arrive(move)
+        arrived.set()
+
+    monkeypatch.setattr(Move, "arrive", arriving)
+    for caller in callers:
+        caller.start()
+    draining = scene.a.thread.submit(
+        Migrator(at_once=2).drain(scene.a.thread, to=scene.b.thread)
+    )
+
+    assert arrived.wait(ENDS_WITHIN_S)
+    scene.b.stop()
+
+    report = draining.result(ENDS_WITHIN_S)
+    assert report.moved + sum(report.left.values()) == 20
+    assert report.left.keys() <= {
+        "the target has no server on its address",
+        "the target has stopped",
+    }
+    for caller in callers:
+        caller.hang_up(ENDS_WITHIN_S)
+    assert sum(caller.failed is not None for caller in callers) == report.moved
+    assert len(scene.a.thread.connections) == 20 - report.moved
