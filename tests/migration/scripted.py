@@ -43,7 +43,7 @@ class ScriptedReleased:
 
 
 class ScriptedStream:
-    """Quiet, and asked to leave: it stops at the end of the turn, and rests."""
+    """Quiet, and asked to leave: it stops at once, and rests until told more."""
 
     def __init__(
         self, loop: "ScriptedLoop", released: Released, protocol: asyncio.BaseProtocol
@@ -74,7 +74,7 @@ class ScriptedStream:
         return not self.busy_with
 
     def leave(self, handler: LeaveHandler) -> None:
-        assert self.handler is None, "one handler at a time"
+        assert self.handler in (None, handler), "one handler at a time"
         self.times_asked += 1
         if self.becomes_busy_when_asked:
             self.becomes_busy()
@@ -82,6 +82,7 @@ class ScriptedStream:
             handler.closed()
         else:
             self.handler = handler
+            self._look()
 
     def stay(self) -> None:
         self.handler = None
@@ -93,9 +94,8 @@ class ScriptedStream:
         self.busy_with = why
 
     def becomes_quiet(self) -> None:
-        """And the turn ends."""
         self.busy_with = ""
-        self.turn_ends()
+        self._look()
 
     def stirs(self, why: str = "write buffer not empty") -> None:
         assert not self.reading, "it is not at rest"
@@ -132,7 +132,7 @@ class ScriptedStream:
         if handler is not None:
             handler.closed()
 
-    def turn_ends(self) -> None:
+    def _look(self) -> None:
         handler = self.handler
         if handler is None or self.busy_with or not self.reading:
             return
@@ -185,12 +185,10 @@ class ScriptedLoop(ServingLoop):
         self.reported.append(context)
 
     def deliver(self) -> int:
-        """What is in the inbox by now, not what comes in meanwhile; a whole turn."""
+        """What is in the inbox by now, not what comes in meanwhile."""
         count = len(self.inbox)
         for _ in range(count):
             self.inbox.pop(0).deliver()
-        for stream in list(self.all_streams):
-            stream.turn_ends()
         return count
 
     def submit_reads(self) -> None:
