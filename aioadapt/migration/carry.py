@@ -26,10 +26,6 @@ class Carry:
         self.sockname: Any = released.sockname
         self.unread_bytes: int = len(released.unread)
 
-    @property
-    def taken(self) -> bool:
-        return self._released is None
-
     def take(self) -> Released:
         """The descriptor is the caller's from here on."""
         released, self._released = self._released, None

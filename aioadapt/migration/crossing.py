@@ -26,6 +26,7 @@ it then is as good as refused.
 
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -75,7 +76,7 @@ class Crossing:
         self._finished = False
         self._unsettled = 0
         self._between_loops = 0
-        self._holds_back = False
+        self._held_back: deque[Move] = deque()
 
     # -- The asker's side, on any thread.
 
@@ -151,12 +152,26 @@ class Crossing:
     def admit(self, move: Move) -> bool:
         """Whether there is room for it between the loops."""
         with self.lock:
-            if self._between_loops >= self._at_once:
-                self._holds_back = True
-                return False
-            self._between_loops += 1
-            move.between_loops = True
-            return True
+            room = self._between_loops < self._at_once
+            if room:
+                self._between_loops += 1
+                move.between_loops = True
+            elif not move.held_back:
+                self._held_back.append(move)
+                move.held_back = True
+            return room
+
+    def fill_room(self) -> None:
+        """Those held back may go, if they are quiet still."""
+        for _ in range(len(self._held_back)):
+            with self.lock:
+                if self._between_loops >= self._at_once:
+                    return
+                move = self._held_back.popleft()
+                move.held_back = False
+            if not (move.settled or move.between_loops):
+                # If it is busy by now it asks at its next quiet moment.
+                move.stream.leave(move)
 
     def stirred(self, move: Move) -> None:
         if self._patient:
@@ -230,10 +245,8 @@ class Crossing:
             for move in moves:
                 self._between_loops -= move.between_loops
                 move.between_loops = False
-            wake = self._holds_back and self._between_loops < self._at_once
-            if wake:
-                self._holds_back = False
-        if wake:
+            fill = bool(self._held_back) and self._between_loops < self._at_once
+        if fill:
             with contextlib.suppress(LoopStoppedError):
                 self.source.loop.post(Room(self))
 

@@ -94,7 +94,7 @@ class Room(Letter):
         super().__init__(crossing, crossing.source)
 
     def open(self) -> None:
-        """Its coming makes a turn, and when that ends all that are quiet ask again."""
+        self.crossing.fill_room()
 
 
 class Crate(Letter):

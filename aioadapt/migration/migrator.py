@@ -16,8 +16,9 @@ from .report import DrainReport, MigratorStats, MoveResult, Tally, report_of, re
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
 
-# A guess until it is measured under load: the last of them pauses for about
-# as long as it takes to adopt them all, some 50 us each with uvicorn.
+# Measured with 256 idle connections and a guest that costs little: with 1 the
+# median pause is 0.2 ms, with 16 it is 0.4, with 64 1.0 and with all of them 5;
+# the whole drain takes 110, 28, 20 and 20 ms.
 AT_ONCE = 16
 
 

@@ -47,6 +47,7 @@ class Move:
         "carried_bytes",
         "connection",
         "crossing",
+        "held_back",
         "pause_s",
         "phase",
         "reason",
@@ -60,8 +61,9 @@ class Move:
         # Borrowed, and the source's: the connection gets another one later.
         self.stream: Stream = connection._stream
         self.phase = Phase.SERVING
-        # The crossing's, and guarded by its lock.
+        # Both are the crossing's, and guarded by its lock.
         self.between_loops = False
+        self.held_back = False
         self.settled = False
         self.reason = ""
         self.pause_s = 0.0

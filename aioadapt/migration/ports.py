@@ -41,9 +41,9 @@ class LeaveHandler(Protocol):
     """Told how a stream's leaving goes, always on the stream's thread."""
 
     def may_leave(self) -> bool:
-        """The stream is quiet at the end of a turn, and would stop reading now.
-        On False it reads on and asks again at the end of every turn in which
-        it is quiet."""
+        """The stream is quiet and would stop reading now.  On False it reads
+        on, and asks again at its next quiet moment, or when ``leave`` is called
+        again."""
 
     def stopped_reading(self) -> None:
         """It was quiet, and rests for one whole turn."""
@@ -81,8 +81,9 @@ class Stream(Protocol):
     def leave(self, handler: LeaveHandler) -> None:
         """On the loop's thread: go as soon as you are quiet.
 
-        Whether it is, is seen when a turn ends, first at the end of this one.
-        A stream that has ended tells the handler so at once.
+        One that is quiet now asks the handler before this returns, and one that
+        has ended tells it so.  Called again with the same handler, it looks
+        again.
         """
 
     def stay(self) -> None:

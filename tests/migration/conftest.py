@@ -6,9 +6,10 @@ from typing import Any, Generic, TypeVar
 
 import pytest
 
-from aioadapt import Migrator
+from aioadapt import LoopThread, Migrator
 
-from .scripted import ScriptedHost
+from .plain_loop import Script
+from .scripted import ScriptedHost, ScriptedStream, resting
 
 T = TypeVar("T")
 
@@ -63,6 +64,19 @@ class Scene:
         self.migrator = Migrator(at_once=4)
         self._loop = loop
 
+    def deliver_all(self) -> None:
+        """Until both inboxes are empty; whatever rests then goes on resting."""
+        while self.a.loop.deliver() + self.b.loop.deliver():
+            pass
+
+    def goes_through(self, streams: list[ScriptedStream]) -> None:
+        """Turn by turn: what rests is let go, then both come to their inboxes."""
+        self.deliver_all()
+        while at_rest := resting(streams):
+            for stream in at_rest:
+                stream.lets_go()
+            self.deliver_all()
+
     def asked(self, question: Coroutine[Any, Any, T]) -> Asked[T]:
         return Asked(self._loop, question)
 
@@ -78,3 +92,16 @@ def scene() -> Iterator[Scene]:
         host.close()
     loop.close()
     assert unanswered == [(scene.a, [], set()), (scene.b, [], set())]
+
+
+@pytest.fixture
+def script(monkeypatch: pytest.MonkeyPatch) -> Script:
+    script = Script()
+    monkeypatch.setattr("aioadapt.loop_thread.new_event_loop", script.new_event_loop)
+    return script
+
+
+@pytest.fixture
+def thread(script: Script) -> Iterator[LoopThread]:
+    with LoopThread("auto", name="t") as thread:
+        yield thread

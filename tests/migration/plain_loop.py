@@ -58,3 +58,33 @@ class PlainLoop(asyncio.SelectorEventLoop):
                     return
                 message = self._inbox.popleft()
             message.deliver()
+
+
+class Script:
+    """What the next loop does, and which it was."""
+
+    def __init__(self) -> None:
+        self.loops: list[PlainLoop] = []
+        self.error_on_making: Exception | None = None
+        self.error_on_running: Exception | None = None
+
+    def new_event_loop(self, engine: str) -> PlainLoop:
+        if self.error_on_making is not None:
+            raise self.error_on_making
+        loop = PlainLoop()
+        if self.error_on_running is not None:
+            error = self.error_on_running
+
+            def run_forever() -> None:
+                raise error
+
+            loop.run_forever = run_forever  # type: ignore[method-assign]
+        self.loops.append(loop)
+        return loop
+
+
+ENDS_WITHIN_S = 10.0
+
+
+async def where() -> threading.Thread:
+    return threading.current_thread()

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aioadapt import LoopStoppedError, LoopThread
+from aioadapt import LoopStoppedError, LoopThread, Phase
 from aioadapt.migration.connection import Connection, connection_of
 from aioadapt.migration.ports import (
     LeaveHandler,
@@ -43,7 +43,7 @@ class ScriptedReleased:
 
 
 class ScriptedStream:
-    """Quiet, and asked to leave: it stops at the end of the turn, and rests."""
+    """Quiet, and asked to leave: it stops at once, and rests until told more."""
 
     def __init__(
         self, loop: "ScriptedLoop", released: Released, protocol: asyncio.BaseProtocol
@@ -74,7 +74,7 @@ class ScriptedStream:
         return not self.busy_with
 
     def leave(self, handler: LeaveHandler) -> None:
-        assert self.handler is None, "one handler at a time"
+        assert self.handler in (None, handler), "one handler at a time"
         self.times_asked += 1
         if self.becomes_busy_when_asked:
             self.becomes_busy()
@@ -82,6 +82,7 @@ class ScriptedStream:
             handler.closed()
         else:
             self.handler = handler
+            self._look()
 
     def stay(self) -> None:
         self.handler = None
@@ -93,9 +94,8 @@ class ScriptedStream:
         self.busy_with = why
 
     def becomes_quiet(self) -> None:
-        """And the turn ends."""
         self.busy_with = ""
-        self.turn_ends()
+        self._look()
 
     def stirs(self, why: str = "write buffer not empty") -> None:
         assert not self.reading, "it is not at rest"
@@ -132,7 +132,7 @@ class ScriptedStream:
         if handler is not None:
             handler.closed()
 
-    def turn_ends(self) -> None:
+    def _look(self) -> None:
         handler = self.handler
         if handler is None or self.busy_with or not self.reading:
             return
@@ -185,12 +185,10 @@ class ScriptedLoop(ServingLoop):
         self.reported.append(context)
 
     def deliver(self) -> int:
-        """What is in the inbox by now, not what comes in meanwhile; a whole turn."""
+        """What is in the inbox by now, not what comes in meanwhile."""
         count = len(self.inbox)
         for _ in range(count):
             self.inbox.pop(0).deliver()
-        for stream in list(self.all_streams):
-            stream.turn_ends()
         return count
 
     def submit_reads(self) -> None:
@@ -265,3 +263,40 @@ def peer_sees_the_end(peer: socket.socket) -> bool:
         return peer.recv(1) == b""
     except BlockingIOError:
         return False
+
+
+def connected(host: ScriptedHost, count: int) -> list[ScriptedStream]:
+    return [host.connected()[0] for _ in range(count)]
+
+
+def connections_of(streams: list[ScriptedStream]) -> list[Connection]:
+    found = []
+    for stream in streams:
+        assert isinstance(stream.tag, Connection)
+        found.append(stream.tag)
+    return found
+
+
+def resting(streams: list[ScriptedStream]) -> list[ScriptedStream]:
+    return [stream for stream in streams if not stream.reading and not stream.closed]
+
+
+def only_stream_of(host: ScriptedHost) -> ScriptedStream:
+    (stream,) = host.loop.all_streams
+    return stream
+
+
+def phase_of(connection: Connection) -> Phase:
+    return connection.phase
+
+
+def untouched(
+    a: ScriptedHost, b: ScriptedHost, stream: ScriptedStream, connection: Connection
+) -> bool:
+    return (
+        stream.reading
+        and stream.handler is None
+        and connection.thread is a.thread
+        and connection.phase is Phase.SERVING
+        and b.loop.posts == 0
+    )

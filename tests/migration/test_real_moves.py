@@ -1,17 +1,19 @@
 """Real connections, moved between real loops."""
 
 import asyncio
+import socket
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
 import aioadapt
-from aioadapt import Connection, LoopStoppedError, Phase
+from aioadapt import LoopStoppedError, Migrator, Phase
 from aioadapt.migration.letters import Crate
 from aioadapt.migration.move import Move
 
-from .real import ENDS_WITHIN_S, Peer, Place, Scenery, TinyHttp, request, scenery
+from .callers import Caller
+from .real import ENDS_WITHIN_S, Place, Scenery, TinyHttp, request, scenery
 
 URING = aioadapt.uring_support()
 ENGINES = ["epoll", "uring"]
@@ -55,36 +57,28 @@ def test_it_can_go_back_and_forth(scene: Scenery) -> None:
         assert peer.ask() == "a"
 
 
-def test_the_old_protocol_hears_that_its_connection_is_lost(scene: Scenery) -> None:
+def test_the_old_protocol_hears_that_its_connection_is_lost(
+    scene: Scenery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what it does with its transport from then on reaches nobody."""
     heard: list[tuple[str, Exception | None]] = []
     lost = threading.Event()
 
-    class Guest(TinyHttp):
-        def connection_lost(self, exc: Exception | None) -> None:
-            heard.append((threading.current_thread().name, exc))
-            # A keep-alive timer of the old protocol may still do this.
-            self.transport.close()
-            lost.set()
+    def connection_lost(guest: TinyHttp, exc: Exception | None) -> None:
+        heard.append((threading.current_thread().name, exc))
+        guest.transport.close()
+        guest.transport.abort()
+        lost.set()
 
-    scene.b.serve(Guest)
-    scene.b, scene.a = scene.a, scene.b
-    peer, connection = next(
-        pair for pair in iter(lambda: connect_to(scene), None) if pair is not None
-    )
+    peer, connection = scene.connect()
+    scene.b.serve()
+    with monkeypatch.context() as patch:
+        patch.setattr(TinyHttp, "connection_lost", connection_lost)
+        assert scene.move(connection, to=scene.b).moved
+        assert lost.wait(ENDS_WITHIN_S)
 
-    assert scene.move(connection, to=scene.b).moved
-
-    assert lost.wait(ENDS_WITHIN_S)
-    assert heard == [("b", None)]
-    assert peer.ask() == "a"
-
-
-def connect_to(scene: Scenery) -> tuple[Peer, Connection] | None:
-    """Both places accept: the connection, if it is a's."""
-    try:
-        return scene.connect()
-    except ValueError:
-        return None
+    assert heard == [("a", None)]
+    assert peer.ask() == "b"
 
 
 def test_many_are_drained(scene: Scenery) -> None:
@@ -183,37 +177,45 @@ def test_a_target_that_stops_while_it_is_carried_gives_it_back(
 # -- What a peer can do at every point of a move.
 
 
-def at(point: str, act: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Have *act* done once, on the thread and at the moment of *point*."""
-    owner, name, before = {
-        "about to rest": (Move, "stopped_reading", True),
-        "at rest": (Move, "stopped_reading", False),
-        "let go": (Move, "released", True),
-        "in the crate": (Move, "released", False),
-        "about to be adopted": (Crate, "open", True),
-        "adopted": (Move, "arrive", False),
-    }[point]
-    original = getattr(owner, name)
-    acts = [act]
+class At:
+    """Has *act* done once, on the thread and at the moment of *point*."""
 
-    def hooked(*args: object) -> None:
-        if before and acts:
-            acts.pop()()
-        original(*args)
-        if acts:
-            acts.pop()()
+    def __init__(
+        self, point: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        owner, name, before = POINTS[point]
+        original = getattr(owner, name)
+        self._act = act
+        self._done = threading.Event()
 
-    monkeypatch.setattr(owner, name, hooked)
+        def hooked(*args: object) -> None:
+            if before:
+                self._once()
+            original(*args)
+            if not before:
+                self._once()
+
+        monkeypatch.setattr(owner, name, hooked)
+
+    def wait(self) -> None:
+        """The connection may have arrived before that."""
+        assert self._done.wait(ENDS_WITHIN_S)
+
+    def _once(self) -> None:
+        if not self._done.is_set():
+            self._act()
+            self._done.set()
 
 
-POINTS = [
-    "about to rest",
-    "at rest",
-    "let go",
-    "in the crate",
-    "about to be adopted",
-    "adopted",
-]
+# Whose method, and whether the moment is before it or after it.
+POINTS: dict[str, tuple[type, str, bool]] = {
+    "about to rest": (Move, "stopped_reading", True),
+    "at rest": (Move, "stopped_reading", False),
+    "let go": (Move, "released", True),
+    "in the crate": (Move, "released", False),
+    "about to be adopted": (Crate, "open", True),
+    "adopted": (Move, "arrive", False),
+}
 
 
 @pytest.fixture(params=POINTS)
@@ -228,9 +230,10 @@ def test_a_request_sent_at_any_point_is_answered_once(
     peer, connection = scene.connect()
     scene.b.serve()
     said: list[str] = []
-    at(point, lambda: said.append(peer.say(b"body")), monkeypatch)
+    sending = At(point, lambda: said.append(peer.say(b"body")), monkeypatch)
 
     result = scene.move(connection, to=scene.b)
+    sending.wait()
 
     assert result.moved
     assert peer.hear(said[0], b"body") in ("a", "b")
@@ -246,9 +249,10 @@ def test_part_of_a_request_sent_at_any_point_is_not_lost(
     scene.b.serve()
     target = peer.next_target()
     whole = request(target, b"0123456789")
-    at(point, lambda: peer.sock.sendall(whole[:sent]), monkeypatch)
+    sending = At(point, lambda: peer.sock.sendall(whole[:sent]), monkeypatch)
 
     scene.move(connection, to=scene.b)
+    sending.wait()
     peer.sock.sendall(whole[sent:])
 
     assert peer.hear(target, b"0123456789") in ("a", "b")
@@ -261,9 +265,10 @@ def test_a_peer_that_leaves_at_any_point_leaves_nothing_behind(
 ) -> None:
     peer, connection = scene.connect()
     scene.b.serve()
-    at(point, getattr(peer, leave), monkeypatch)
+    leaving = At(point, getattr(peer, leave), monkeypatch)
 
     result = scene.move(connection, to=scene.b)
+    leaving.wait()
 
     assert result.moved or result.reason in ("closed", "half-closed")
     scene.until(lambda: connection.phase is Phase.CLOSED)
@@ -275,9 +280,10 @@ def test_a_half_close_at_any_point_is_heard(
 ) -> None:
     peer, connection = scene.connect()
     scene.b.serve()
-    at(point, lambda: peer.sock.shutdown(1), monkeypatch)
+    closing = At(point, lambda: peer.sock.shutdown(socket.SHUT_WR), monkeypatch)
 
     scene.move(connection, to=scene.b)
+    closing.wait()
 
     assert peer.hears_the_end()
 
@@ -285,24 +291,7 @@ def test_a_half_close_at_any_point_is_heard(
 # -- Under load.
 
 
-class Caller(threading.Thread):
-    """Always has a request in the air."""
-
-    def __init__(self, peer: Peer) -> None:
-        super().__init__()
-        self.peer = peer
-        self.answered_by: list[str] = []
-        self.failed: BaseException | None = None
-        self.enough = threading.Event()
-
-    def run(self) -> None:
-        try:
-            while not self.enough.is_set():
-                self.answered_by.append(self.peer.ask(b"x" * (self.peer.asked % 900)))
-        except BaseException as error:
-            self.failed = error
-
-
+@pytest.mark.timeout(120)
 def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
     scene: Scenery,
 ) -> None:
@@ -319,10 +308,43 @@ def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
         moved += report.moved
         there, back = back, there
     for caller in callers:
-        caller.enough.set()
-    for caller in callers:
-        caller.join(ENDS_WITHIN_S)
+        caller.hang_up(ENDS_WITHIN_S)
 
     assert [caller.failed for caller in callers] == [None] * 20
     assert all({"a", "b"} <= set(caller.answered_by) for caller in callers)
     assert scene.migrator.stats.left == {}
+
+
+def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
+    scene: Scenery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that it serves already end with it, as it was told to."""
+    callers = [Caller(peer) for peer in scene.connect_many(20)]
+    scene.b.serve()
+    arrived = threading.Event()
+    arrive = Move.arrive
+
+    def arriving(move: Move) -> None:
+        arrive(move)
+        arrived.set()
+
+    monkeypatch.setattr(Move, "arrive", arriving)
+    for caller in callers:
+        caller.start()
+    draining = scene.a.thread.submit(
+        Migrator(at_once=2).drain(scene.a.thread, to=scene.b.thread)
+    )
+
+    assert arrived.wait(ENDS_WITHIN_S)
+    scene.b.stop()
+
+    report = draining.result(ENDS_WITHIN_S)
+    assert report.moved + sum(report.left.values()) == 20
+    assert report.left.keys() <= {
+        "the target has no server on its address",
+        "the target has stopped",
+    }
+    for caller in callers:
+        caller.hang_up(ENDS_WITHIN_S)
+    assert sum(caller.failed is not None for caller in callers) == report.moved
+    assert len(scene.a.thread.connections) == 20 - report.moved
