@@ -11,7 +11,7 @@ from aioadapt._http1.exchange import Exchange
 
 from .conversations import Conversation, answers, examples, requests
 from .guests import GUESTS, Answer
-from .mutations import broken_requests
+from .mutations import broken_chunked_bodies, broken_requests
 
 seeds = st.integers(0, 2**32)
 
@@ -66,7 +66,7 @@ def test_quiet_is_exactly_when_a_real_parser_is_at_rest(
 
 
 @pytest.mark.parametrize("kind", GUESTS)
-@examples(300)
+@examples(200)
 @given(
     sent=broken_requests,
     replies=st.lists(answers, min_size=4, max_size=6),
@@ -84,6 +84,24 @@ def test_quiet_is_never_while_a_real_parser_holds_bytes_or_has_refused_some(
         GUESTS[kind](), answers_refused_requests=answers_refused_requests
     )
     for _ in converse(talk, sent, replies, random.Random(seed)):
+        assert talk.at_rest or not talk.exchange.quiet, talk.exchange
+
+
+@pytest.mark.parametrize("kind", GUESTS)
+@examples(300)
+@given(body=broken_chunked_bodies(), step=st.sampled_from([1, 2, 5, 1000]))
+def test_quiet_is_never_while_a_body_breaks_that_has_its_answer_already(
+    kind: str, body: bytes, step: int
+) -> None:
+    talk = Conversation(GUESTS[kind]())
+    talk.client_sends(b"POST / HTTP/1.1\r\nHost: a\r\n")
+    talk.client_sends(b"Transfer-Encoding: chunked\r\n\r\n")
+    talk.guest_answers(Answer())
+    talk.guest_writes(len(talk.unwritten))
+    assert talk.exchange.responses == 1
+
+    for at in range(0, len(body), step):
+        talk.client_sends(body[at : at + step])
         assert talk.at_rest or not talk.exchange.quiet, talk.exchange
 
 
