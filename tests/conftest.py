@@ -38,7 +38,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> Iterator[None]:
     """After every test: no new descriptor, no new thread, nothing unclosed."""
-    gc.collect()
     before = Before.now()
     yield
     assert leftovers(before) == []

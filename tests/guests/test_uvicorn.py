@@ -1,6 +1,7 @@
 """uvicorn, unchanged, on each loop: in this process, and as the command it is."""
 
 import asyncio
+import contextlib
 import hashlib
 import http.client
 import os
@@ -38,7 +39,7 @@ async def uvicorn_serving(
     )
     server = uvicorn.Server(config)
     # The test process keeps its own handling of signals.
-    server.capture_signals = lambda: _nothing()  # type: ignore[method-assign, assignment, return-value]
+    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
     # asyncio switches Nagle's algorithm off only where the protocol is named.
     sock = socket.socket(proto=socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
@@ -52,12 +53,6 @@ async def uvicorn_serving(
         server.should_exit = True
         await serving
         sock.close()
-
-
-class _nothing:
-    def __enter__(self) -> None: ...
-
-    def __exit__(self, *_: object) -> None: ...
 
 
 def in_a_thread(
@@ -138,7 +133,9 @@ def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None
         requests = [
             b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(20)
         ]
-        requests[-1] = requests[-1].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        requests[-1] = requests[-1].replace(
+            b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"
+        )
         sock.sendall(b"".join(requests))
         answers = bytearray()
         while more := sock.recv(65536):
@@ -246,7 +243,7 @@ def test_the_uvicorn_command_serves_and_ends_on_sigterm(
     # The command is given a listening socket: no port has to be guessed.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
-        address = listener.getsockname()
+        host, port = listener.getsockname()
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "uvicorn", "app:app"),
@@ -261,7 +258,7 @@ def test_the_uvicorn_command_serves_and_ends_on_sigterm(
             text=True,
         )
     try:
-        connection = http.client.HTTPConnection(*address, timeout=15)
+        connection = http.client.HTTPConnection(host, port, timeout=15)
         for number in range(20):
             assert get(connection, f"/{number}") == b"GET /%d" % number
         assert post(connection, "/echo", BODY) == BODY

@@ -155,7 +155,7 @@ async def connected(
 async def connecting(
     protocol_factory: Callable[[], P], wire: Wire = "tcp"
 ) -> AsyncIterator[tuple[P, Peer]]:
-    """One connection made by the loop: its protocol here, and the peer that accepted it."""
+    """One connection made by the loop: its protocol, and the peer that accepted."""
     loop = asyncio.get_running_loop()
     with (
         tempfile.TemporaryDirectory() as folder,

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from asyncio import AbstractEventLoop
+from collections.abc import Callable, Sequence
 
 import pytest
 
@@ -74,12 +75,16 @@ def test_a_cancelled_callback_does_not_run(loop: AbstractEventLoop) -> None:
     assert ran == ["kept"]
 
 
+def cancel_the_first_of(handles: Sequence[asyncio.Handle]) -> None:
+    handles[0].cancel()
+
+
 def test_a_callback_can_cancel_a_later_one_of_the_same_turn(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
     handles: list[asyncio.Handle] = []
-    loop.call_soon(lambda: handles[0].cancel())
+    loop.call_soon(cancel_the_first_of, handles)
     handles.append(loop.call_soon(ran.append, "late"))
 
     one_turn(loop)
@@ -199,12 +204,13 @@ def test_the_repr_of_a_handle_names_its_callback_until_it_is_cancelled(
 
 def test_a_callback_on_a_closed_loop_is_refused(loop: AbstractEventLoop) -> None:
     loop.close()
-    for give in (
+    calls: list[Callable[[], object]] = [
         lambda: loop.call_soon(print),
         lambda: loop.call_later(1, print),
         lambda: loop.call_at(1, print),
         lambda: loop.call_soon_threadsafe(print),
-    ):
+    ]
+    for give in calls:
         with pytest.raises(RuntimeError, match="Event loop is closed"):
             give()
 
@@ -212,7 +218,7 @@ def test_a_callback_on_a_closed_loop_is_refused(loop: AbstractEventLoop) -> None
 def test_what_was_not_run_when_the_loop_closes_is_dropped(
     loop: AbstractEventLoop,
 ) -> None:
-    ran: list[object] = []
+    ran: list[Thing] = []
     argument = Thing()
     gone = weakref.ref(argument)
     loop.call_soon(ran.append, argument)

@@ -4,6 +4,8 @@ import asyncio
 import gc
 import socket
 from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from functools import partial
 
 import pytest
 from loops import LoopFactory, Run
@@ -52,14 +54,14 @@ def test_a_loop_can_be_closed_while_bytes_wait_to_be_sent(
     loop_factory: LoopFactory,
 ) -> None:
     loop = loop_factory()
-    ours, theirs = socket.socketpair()
 
-    async def main() -> None:
+    async def main() -> socket.socket:
+        ours, theirs = socket.socketpair()
         transport, protocol = await loop.create_connection(Recorder, sock=ours)
         fill(transport, protocol)
+        return theirs
 
-    loop.run_until_complete(main())
-    del ours
+    theirs = loop.run_until_complete(main())
     loop.close()
     gc.collect()
     theirs.settimeout(5)
@@ -95,26 +97,27 @@ def test_a_transport_outlives_its_loop_and_can_be_told_to_close(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     """asyncio raises here; nothing worse may happen."""
-    ours, theirs = socket.socketpair()
 
-    async def main() -> asyncio.Transport:
+    async def main() -> tuple[asyncio.Transport, socket.socket]:
+        ours, theirs = socket.socketpair()
         transport, _ = await loop.create_connection(Recorder, sock=ours)
-        return transport
+        return transport, theirs
 
-    transport = run(main())
+    transport, theirs = run(main())
     loop.close()
-    for call in (
-        lambda: transport.write(b"x"),
+    calls: list[Callable[[], None]] = [
+        partial(transport.write, b"x"),
         transport.pause_reading,
         transport.resume_reading,
         transport.close,
         transport.abort,
-    ):
+    ]
+    for call in calls:
         try:
             call()
         except (RuntimeError, AttributeError, OSError):
             pass
-    del transport, ours
+    del transport, calls, call
     gc.collect()
     theirs.close()
 

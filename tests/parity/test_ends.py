@@ -1,4 +1,4 @@
-"""How connections end: half-close, close, abort, reset, and what the protocol is told."""
+"""How connections end: half-close, close, abort, reset, and what is told of it."""
 
 import asyncio
 import errno

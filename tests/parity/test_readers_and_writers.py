@@ -1,4 +1,4 @@
-"""add_reader and add_writer: level-triggered, one callback of each kind a descriptor."""
+"""add_reader and add_writer: level-triggered, one callback of each kind per fd."""
 
 import asyncio
 import os
@@ -15,6 +15,11 @@ from .protocols import Recorder
 from .test_flow_control import fill
 
 Pair = tuple[socket.socket, socket.socket]
+
+
+def note(noticed: "asyncio.Future[None]") -> None:
+    if not noticed.done():
+        noticed.set_result(None)
 
 
 @pytest.fixture
@@ -171,7 +176,7 @@ def test_reader_and_writer_of_one_descriptor_are_independent(
 
         again = loop.create_future()
         loop.add_reader(ours, lambda: None)
-        loop.add_writer(ours, lambda: again.done() or again.set_result(None))
+        loop.add_writer(ours, note, again)
         assert loop.remove_reader(ours)
         await again
         assert loop.remove_writer(ours)
@@ -316,7 +321,7 @@ def test_a_descriptor_number_that_is_used_again_starts_afresh(
             assert ours.fileno() == number
             await a_round_trip_elsewhere()
             noticed = loop.create_future()
-            loop.add_reader(ours, lambda f=noticed: f.done() or f.set_result(None))  # type: ignore[misc]
+            loop.add_reader(ours, note, noticed)
             await a_round_trip_elsewhere()
             assert not noticed.done()
             theirs.send(b"x")
@@ -358,7 +363,7 @@ def test_the_peers_end_makes_a_descriptor_readable(
     async def main() -> None:
         ours, theirs = socket.socketpair()
         noticed = loop.create_future()
-        loop.add_reader(ours, lambda: noticed.done() or noticed.set_result(None))
+        loop.add_reader(ours, note, noticed)
         theirs.close()
         await noticed
         loop.remove_reader(ours)
@@ -378,7 +383,7 @@ def test_a_broken_pipe_calls_its_writer(loop: AbstractEventLoop, run: Run) -> No
         except BlockingIOError:
             pass
         noticed = loop.create_future()
-        loop.add_writer(write_end, lambda: noticed.done() or noticed.set_result(None))
+        loop.add_writer(write_end, note, noticed)
         await a_round_trip_elsewhere()
         assert not noticed.done()
         os.close(read_end)

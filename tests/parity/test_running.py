@@ -219,9 +219,7 @@ def test_a_loop_dropped_without_close_warns(loop_factory: LoopFactory) -> None:
 def test_the_loop_has_attributes_of_its_own(loop: AbstractEventLoop) -> None:
     """Tools replace methods of a loop; so it has a ``__dict__``."""
     ran: list[str] = []
-    loop.call_soon_threadsafe = (  # type: ignore[method-assign]
-        lambda *_: ran.append("mine")  # type: ignore[assignment]
-    )
+    loop.call_soon_threadsafe = lambda *_: ran.append("mine")  # type: ignore[assignment, method-assign]
     loop.call_soon_threadsafe(print)
     del loop.call_soon_threadsafe
     assert ran == ["mine"]

@@ -9,6 +9,7 @@ import sys
 from asyncio import AbstractEventLoop, trsock
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from loops import Run
@@ -340,12 +341,12 @@ def test_contradicting_arguments_are_refused(
 ) -> None:
     async def main() -> None:
         with socket.socket() as sock:
-            given = {
+            given: dict[str, Any] = {
                 name: sock if value == "a socket" else value
                 for name, value in options.items()
             }
             with pytest.raises(ValueError):
-                await loop.create_server(Recorder, **given)  # type: ignore[call-overload]
+                await loop.create_server(Recorder, **given)
 
     run(main())
 

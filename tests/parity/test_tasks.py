@@ -135,10 +135,13 @@ def test_a_task_group_cancels_the_others(loop: AbstractEventLoop, run: Run) -> N
         async def waits() -> None:
             await waiting
 
-        with pytest.raises(ExceptionGroup):
+        async def together() -> None:
             async with asyncio.TaskGroup() as group:
                 group.create_task(waits())
                 group.create_task(fails())
+
+        with pytest.raises(ExceptionGroup):
+            await together()
         assert waiting.cancelled()
 
     run(main())

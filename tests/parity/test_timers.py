@@ -8,7 +8,7 @@ from asyncio import AbstractEventLoop
 import pytest
 from loops import Run
 
-from .test_call_soon import Thing, one_turn
+from .test_call_soon import Thing, cancel_the_first_of, one_turn
 
 
 def test_a_timer_fires_when_it_is_due_and_not_before(
@@ -125,7 +125,7 @@ def test_a_timer_can_cancel_another_one_that_is_due_in_the_same_turn(
     ran: list[str] = []
     handles: list[asyncio.TimerHandle] = []
     now = loop.time()
-    loop.call_at(now, lambda: handles[0].cancel())
+    loop.call_at(now, cancel_the_first_of, handles)
     handles.append(loop.call_at(now, ran.append, "late"))
 
     one_turn(loop)

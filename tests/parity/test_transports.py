@@ -260,16 +260,18 @@ def test_a_protocol_exchanged_while_paused_gets_what_had_waited(
 def test_a_transport_the_loop_was_closed_under_warns_and_closes_its_socket(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    ours, theirs = socket.socketpair()
-
-    async def main() -> None:
+    async def main() -> socket.socket:
+        ours, theirs = socket.socketpair()
         await loop.create_connection(asyncio.Protocol, sock=ours)
+        return theirs
 
-    run(main())
-    with pytest.warns(ResourceWarning, match="unclosed transport"):
+    def close_and_drop() -> None:
         loop.close()
-        del ours
         gc.collect()
+
+    theirs = run(main())
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        close_and_drop()
     theirs.settimeout(5)
     assert theirs.recv(1) == b""
     theirs.close()
