@@ -38,7 +38,7 @@ async def uvicorn_serving(
     )
     server = uvicorn.Server(config)
     # The test process keeps its own handling of signals.
-    server.capture_signals = lambda: _nothing()  # type: ignore[method-assign, assignment, return-value]
+    server.capture_signals = lambda: _Nothing()  # type: ignore[method-assign, assignment, return-value]
     # asyncio switches Nagle's algorithm off only where the protocol is named.
     sock = socket.socket(proto=socket.IPPROTO_TCP)
     sock.bind(("127.0.0.1", 0))
@@ -54,7 +54,7 @@ async def uvicorn_serving(
         sock.close()
 
 
-class _nothing:
+class _Nothing:
     def __enter__(self) -> None: ...
 
     def __exit__(self, *_: object) -> None: ...
@@ -138,7 +138,9 @@ def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None
         requests = [
             b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n" % number for number in range(20)
         ]
-        requests[-1] = requests[-1].replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+        requests[-1] = requests[-1].replace(
+            b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n"
+        )
         sock.sendall(b"".join(requests))
         answers = bytearray()
         while more := sock.recv(65536):
@@ -246,7 +248,7 @@ def test_the_uvicorn_command_serves_and_ends_on_sigterm(
     # The command is given a listening socket: no port has to be guessed.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         listener.set_inheritable(True)
-        address = listener.getsockname()
+        address: tuple[str, int] = listener.getsockname()
         process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "uvicorn", "app:app"),
