@@ -167,6 +167,25 @@ class NativeLoop(asyncio.SelectorEventLoop):
         app_transport: asyncio.Transport = tls._app_transport
         return app_transport
 
+    async def _sendfile_native(
+        self, transp: StreamTransport, file: Any, offset: int, count: int | None
+    ) -> int:
+        """sendfile(2) past the transport, which reads and writes nothing meanwhile."""
+        sock = transp.get_extra_info("socket")._sock
+        was_reading = transp.is_reading()
+        transp.pause_reading()
+        await transp._make_empty_waiter()
+        # The descriptor is watched for room as if it were nobody's.
+        stream = self.streams_by_fd.pop(sock.fileno())
+        try:
+            return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+        finally:
+            transp._reset_empty_waiter()
+            if not stream.closed:
+                self.streams_by_fd[stream.fd] = stream
+            if was_reading:
+                transp.resume_reading()
+
     # -- servers --------------------------------------------------------------
 
     def _start_serving(
@@ -195,15 +214,16 @@ class NativeLoop(asyncio.SelectorEventLoop):
     ) -> tuple[ProtocolFactory, asyncio.Server] | None:
         """The plain server of this loop that listens on a local address, if there is one."""
         for listener in list(self.listeners.values()):
-            if listener.sslcontext is None and _listens_on(listener.sock, sockname):
+            if listener.sslcontext is None and _listens_on(listener, sockname):
                 return listener.protocol_factory, listener.server
         return None
 
     # -- moving ---------------------------------------------------------------
 
     def streams(self) -> list[Stream]:
-        """Every connection that the loop serves now; from any thread."""
-        return list(self.streams_by_fd.values())
+        """Every connection of the loop's servers; from any thread."""
+        streams = list(self.streams_by_fd.values())
+        return [stream for stream in streams if stream.is_served]
 
     def adopt(
         self,
@@ -259,7 +279,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
             for listener in list(self.listeners.values()):
                 listener.pause()
             self.listeners.clear()
-            streams = self.streams()
+            streams = list(self.streams_by_fd.values())
             for stream in streams:
                 stream.silence()
             self.close_inbox()
@@ -271,10 +291,10 @@ class NativeLoop(asyncio.SelectorEventLoop):
         super().close()
 
 
-def _listens_on(listening: socket.socket, sockname: Any) -> bool:
-    own = listening.getsockname()
+def _listens_on(listener: Any, sockname: Any) -> bool:
+    own = listener.sockname
     if own == sockname:
         return True
-    if listening.family not in (socket.AF_INET, socket.AF_INET6) or not sockname:
+    if listener.family not in (socket.AF_INET, socket.AF_INET6) or not sockname:
         return False
-    return own[0] in ("0.0.0.0", "::") and own[1] == sockname[1]
+    return own[0] in ("0.0.0.0", "::") and bool(own[1] == sockname[1])

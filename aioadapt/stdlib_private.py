@@ -5,7 +5,15 @@ every Python it runs on, so that a new Python fails there and not in a user's
 program.
 """
 
-from asyncio import base_events, constants, format_helpers, futures, sslproto, trsock
+from asyncio import (
+    base_events,
+    constants,
+    format_helpers,
+    futures,
+    sslproto,
+    transports,
+    trsock,
+)
 from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
@@ -22,8 +30,11 @@ set_result_unless_cancelled: Callable[[Any, Any], None] = (
     futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 )
 
-#: How ``loop.sendfile`` is to treat our transports.
-SENDFILE_MODE: Any = constants._SendfileMode.FALLBACK
+#: What ``loop.sendfile`` without sendfile(2) asks a transport to be.
+FlowControlMixin = transports._FlowControlMixin  # type: ignore[attr-defined]
+
+#: ``loop.sendfile`` may try sendfile(2) on our transports.
+SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE  # type: ignore[attr-defined]
 
 #: Writes after the connection is lost that pass in silence.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES

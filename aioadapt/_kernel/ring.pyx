@@ -286,7 +286,7 @@ cdef class Ring:
         when everything collected so far has been run.
         """
         cdef Completion completion
-        cdef int i, cancelled = 0, others = 0
+        cdef int i, _, cancelled = 0, others = 0
         self.submit_now()
         self.collect(0)
         for i in range(self.last_completion):
@@ -299,7 +299,7 @@ cdef class Ring:
                 self.others[others] = completion
                 others += 1
         memcpy(self.batch + cancelled, self.others, others * sizeof(Completion))
-        for i in range(cancelled):
+        for _ in range(cancelled):
             self.dispatch_next()
         return 0
 

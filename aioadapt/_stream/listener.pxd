@@ -14,7 +14,8 @@ cdef class Listener:
         readonly object server
         readonly object sslcontext
         readonly bint is_accepting
-        int family, type, proto
+        readonly object sockname     # as it was when serving began
+        readonly int family, type, proto
         int backlog
         object timeouts              # TLS handshake and shutdown, in seconds
         object context               # in which connections are made

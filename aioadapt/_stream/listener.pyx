@@ -60,6 +60,7 @@ cdef class Listener:
         self.sock = sock
         self.fd = sock.fileno()
         self.family, self.type, self.proto = sock.family, sock.type, sock.proto
+        self.sockname = sock.getsockname()
         self.protocol_factory = protocol_factory
         self.server = server
         self.sslcontext = sslcontext

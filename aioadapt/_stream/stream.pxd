@@ -66,6 +66,7 @@ cdef class Stream(Leaver):
         bint is_leaving              # the turn asks us at its end
         bint is_resting              # quiet: reading has stopped for one turn
         bint is_releasing            # the way is letting go, for a move
+        bint is_staying              # the wish was withdrawn while releasing
         bint is_abandoned            # the loop is closed
         unsigned long long rest_turn
         readonly unsigned long long id

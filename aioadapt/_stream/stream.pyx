@@ -64,6 +64,7 @@ from asyncio import BufferedProtocol
 from aioadapt.stdlib_private import (
     SERVER_NAMES_CLIENTS,
     SILENT_LOST_WRITES,
+    SSLProtocol,
     TransportSocket,
     report_slow_read,
     set_result_unless_cancelled,
@@ -498,6 +499,7 @@ cdef class Stream(Leaver):
 
     cdef int kernel_let_go(self) except -1:
         """From the way: the kernel holds nothing of ours any more."""
+        cdef bint was_staying = self.is_staying
         if self.is_abandoned:
             return 0
         if self.life == ENDING:
@@ -506,8 +508,12 @@ cdef class Stream(Leaver):
                 new_handle(self.turn, self._call_connection_lost, (), self.context))
         elif self.is_releasing:
             self.is_releasing = False
-            if self.leaver is None or self.held_end < 0 or (self.held_end and not self.held):
+            if self.is_staying or self.held_end < 0 or (self.held_end and not self.held):
+                self.is_staying = False
+                leaver = self.leaver
                 self.back_to_serving()
+                if leaver is not None and not was_staying:
+                    leaver.stirred()
             else:
                 self.finish_release()
         return 0
@@ -538,6 +544,7 @@ cdef class Stream(Leaver):
         self.protocol = None
         self.transport = None
         self.ending_exc = None
+        self.tag = None              # a mover's, which knows us
         return 0
 
     cdef int close_descriptor(self) except -1:
@@ -638,6 +645,11 @@ cdef class Stream(Leaver):
         return self.life >= ENDING
 
     @property
+    def is_served(self):
+        """By a server of the loop's, not a connection to somewhere else."""
+        return self.server is not None
+
+    @property
     def opaque(self):
         return self.exchange is None or self.exchange.opaque
 
@@ -653,7 +665,7 @@ cdef class Stream(Leaver):
         if self.life != OPEN:
             return "closed" if self.life >= ENDING else LIFE_WORDS[<int> self.life]
         if self.exchange is None:
-            return "not watched"
+            return "TLS" if isinstance(self.protocol, SSLProtocol) else "not watched"
         if not self.exchange.is_quiet():
             return self.exchange.why
         if self.eof_seen or self.eof_asked:
@@ -693,7 +705,9 @@ cdef class Stream(Leaver):
     def stay(self):
         """Withdraw the wish; the handler is not called any more."""
         self.leaver = None
-        if self.is_resting and not self.is_releasing:
+        if self.is_releasing:
+            self.is_staying = True       # seen when the kernel has let go
+        elif self.is_resting:
             self.back_to_serving()
 
     cdef int ask_at_end_of_turn(self) except -1:

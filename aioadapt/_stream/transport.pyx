@@ -16,9 +16,8 @@ from aioadapt._turn.handle cimport new_handle
 
 import socket
 import warnings
-from asyncio import Transport
 
-from aioadapt.stdlib_private import SENDFILE_MODE
+from aioadapt.stdlib_private import SENDFILE_MODE, FlowControlMixin
 
 cdef extern from *:
     """
@@ -32,7 +31,7 @@ cdef extern from *:
     Py_ssize_t slot_offset "aioadapt_slot_offset"(object descriptor)
 
 
-class StreamTransport(Transport):
+class StreamTransport(FlowControlMixin):
     """A connected TCP or Unix socket; see asyncio's "Transports" for every method."""
 
     __slots__ = ("_stream", "__dict__", "__weakref__")
@@ -125,6 +124,10 @@ class StreamTransport(Transport):
 
     def set_write_buffer_limits(self, high=None, low=None):
         stream_of(self).set_limits(high, low)
+
+    @property
+    def _protocol_paused(self):
+        return stream_of(self).protocol_paused
 
     # loop.sendfile's way of waiting until nothing is left to send.
     def _make_empty_waiter(self):

@@ -115,6 +115,16 @@ cdef class TimerHandle(Handle):
                 self.loop._timer_handle_cancelled(self)
 
     # asyncio's timers are ordered by the moment they are due.
+    def __hash__(self):
+        return hash(self.due_s)
+
+    def __eq__(self, other):
+        if not isinstance(other, TimerHandle):
+            return NotImplemented
+        return self is other or (
+            self.due_s == other._when and self.callback == other._callback
+            and self.args == other._args and self.is_cancelled == other._cancelled)
+
     def __lt__(self, other):
         return self.due_s < other.when() if isinstance(other, TimerHandle) else NotImplemented
 
