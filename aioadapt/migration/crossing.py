@@ -189,6 +189,8 @@ class Crossing:
     def ship(self, move: Move) -> None:
         """It has been released: its Carry goes to the target."""
         del self._wishes[move]
+        # Nobody serves it until the target's thread has run.
+        self.source.loop.let_run(self.target.loop)
         if self._crate is not None and self._crate.add(move):
             return
         self._crate = Crate(self, move)

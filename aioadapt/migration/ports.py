@@ -122,6 +122,11 @@ class ServingLoop(asyncio.AbstractEventLoop):
         """Refuse what is undelivered and whatever comes."""
         raise NotImplementedError
 
+    def let_run(self, other: "ServingLoop") -> None:
+        """On the loop's thread: when this turn ends, stand back until *other*
+        has opened its letters."""
+        raise NotImplementedError
+
     def adopt(
         self, released: Released, protocol_factory: ProtocolFactory, server: Any
     ) -> Stream:
