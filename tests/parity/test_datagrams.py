@@ -22,7 +22,6 @@ class Datagrams(Changing, asyncio.DatagramProtocol):
         self.is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.DatagramTransport)
         self.transport = transport
 
     def datagram_received(self, data: bytes, address: object) -> None:
