@@ -16,6 +16,7 @@ cdef class Ring:
         int next_completion, last_completion
         list backlog                  # (op, is_cancel) for which there was no place
         readonly int in_kernel        # operations begun whose last completion is not here
+        readonly int cancelling       # of those, asked to end early
         readonly int dying_cancels
         readonly unsigned long long cancels, overflows, enters, submitted
 

@@ -64,7 +64,6 @@ cdef class Stream(Leaver):
         Exchange exchange
         readonly object leaver       # told what becomes of the wish to leave
         bint is_leaving              # the turn asks us at its end
-        bint is_resting              # quiet: reading has stopped for one turn
         bint is_releasing            # the way is letting go, for a move
         bint is_staying              # the wish was withdrawn while releasing
         bint is_abandoned            # the loop is closed

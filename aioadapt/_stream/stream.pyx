@@ -684,7 +684,7 @@ cdef class Stream(Leaver):
 
     # -- leaving --------------------------------------------------------------
 
-    def leave(self, handler):
+    def leave(self, handler, *, at_once=False):
         """Leave this loop as soon as the connection is quiet.
 
         *handler* is asked, on the loop's thread, ``may_leave()`` when the
@@ -699,7 +699,9 @@ cdef class Stream(Leaver):
         if self.leaver is not None and self.leaver is not handler:
             raise RuntimeError(f"{self!r} is leaving already")
         self.leaver = handler
-        if not self.is_leaving and self.leave_if_quiet() != NO_LONGER_LEAVING:
+        if self.is_leaving:
+            return
+        if not at_once or self.leave_if_quiet() != NO_LONGER_LEAVING:
             self.ask_at_end_of_turn()
 
     def stay(self):
@@ -715,6 +717,9 @@ cdef class Stream(Leaver):
             self.is_leaving = True
             self.turn.leavers.append(self)
         return 0
+
+    cdef bint could_leave(self) noexcept:
+        return not self.is_resting and self.leaver is not None and self.is_quiet()
 
     cdef Leaving leave_if_quiet(self) except LEAVING_RAISED:
         cdef Leaving state = self.try_to_leave()

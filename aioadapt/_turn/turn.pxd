@@ -20,6 +20,10 @@ cdef enum Leaving:
 
 
 cdef class Leaver(EndOfTurn):
+    cdef:
+        bint is_resting              # quiet: reading has stopped for one turn
+
+    cdef bint could_leave(self) noexcept
     cdef Leaving leave_if_quiet(self) except LEAVING_RAISED
 
 
@@ -66,7 +70,10 @@ cdef class Turn:
     cdef int run_ready(self) except -1
     cdef int end_turn(self) except -1
     cdef int run_ending(self) except -1
-    cdef int run_leavers(self) except -1
+    cdef int let_go_of_the_quiet(self) except -1
+    cdef int run_leavers(self, bint only_resting) except -1
+    cdef bint leavers_could_leave(self) noexcept
+    cdef bint leavers_rest(self) noexcept
     cdef int take_calls(self) except -1
     cdef int open_letters(self) except -1
     cdef int let_other_run(self) except -1

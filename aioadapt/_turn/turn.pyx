@@ -17,6 +17,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.math cimport isnan
+from posix.unistd cimport usleep
 
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
@@ -33,8 +34,10 @@ from aioadapt.stdlib_private import report_slow
 cdef enum:
     EVENTS_A_TURN = 1024     # a guess; what is left is collected in the next turn
     # While connections are waiting to move, another thread waits for this one
-    # to finish its turn: 32 small requests are about a millisecond.
-    EVENTS_A_SHORT_TURN = 32
+    # to finish its turn: 16 small requests are about a millisecond.
+    EVENTS_A_SHORT_TURN = 16
+    # Long enough for a thread that waits for the GIL to wake and take it.
+    YIELD_US = 20
     STAND_BACK_US = 1000     # a guess: longer than nearly every callback
 
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
@@ -60,6 +63,10 @@ cdef class EndOfTurn:
 
 cdef class Leaver(EndOfTurn):
     """A stream that is to move: asked at the end of every turn until it is over."""
+
+    cdef bint could_leave(self) noexcept:
+        """Is it quiet, and not resting yet?"""
+        raise NotImplementedError
 
     cdef Leaving leave_if_quiet(self) except LEAVING_RAISED:
         raise NotImplementedError
@@ -274,20 +281,47 @@ cdef class Turn:
             self.run_ending()
         self.is_resting = False
         if self.leavers:
-            self.run_leavers()
-            if self.is_resting:
-                # A whole turn, but for waiting and new events: the guests'
-                # own tasks come to rest, without another thread between.
-                self.settle_cancels()
-                self.run_ready()
-                if self.ending:
-                    self.run_ending()
-                self.number += 1
-                self.is_resting = False
-                self.run_leavers()
+            self.let_go_of_the_quiet()
         if self.running_next is not None:
             self.let_other_run()
         return 0
+
+    cdef int let_go_of_the_quiet(self) except -1:
+        """Stop reading, rest for a turn, release: in one go where that can be.
+
+        The rest is a turn without waiting and without new events: the guests'
+        own tasks come to rest.  Under the GIL another thread may be waiting
+        for this one to be interrupted.  It runs before anything stops, so
+        that it need not run in between.
+        """
+        if self.leavers_could_leave():
+            with nogil:
+                usleep(YIELD_US)
+            self.run_leavers(False)
+        if not self.leavers_rest():
+            return 0
+        self.settle_cancels()
+        self.run_ready()
+        if self.ending:
+            self.run_ending()
+        self.number += 1
+        self.run_leavers(True)
+        self.is_resting = self.leavers_rest()
+        return 0
+
+    cdef bint leavers_could_leave(self) noexcept:
+        cdef Leaver leaver
+        for leaver in self.leavers:
+            if leaver.could_leave():
+                return True
+        return False
+
+    cdef bint leavers_rest(self) noexcept:
+        cdef Leaver leaver
+        for leaver in self.leavers:
+            if leaver.is_resting:
+                return True
+        return False
 
     cdef int let_other_run(self) except -1:
         cdef Inbox inbox = self.running_next
@@ -313,9 +347,8 @@ cdef class Turn:
             raise
         return 0
 
-    cdef int run_leavers(self) except -1:
+    cdef int run_leavers(self, bint only_resting) except -1:
         cdef Leaver leaver
-        cdef Leaving state
         cdef Py_ssize_t i = 0
         cdef list leavers = self.leavers
         self.leavers = []
@@ -323,10 +356,9 @@ cdef class Turn:
             while i < len(leavers):
                 leaver = <Leaver> leavers[i]
                 i += 1
-                state = leaver.leave_if_quiet()
-                if state == RESTING:
-                    self.is_resting = True
-                if state != NO_LONGER_LEAVING:
+                if only_resting and not leaver.is_resting:
+                    self.leavers.append(leaver)
+                elif leaver.leave_if_quiet() != NO_LONGER_LEAVING:
                     self.leavers.append(leaver)
         except BaseException:
             self.leavers.extend(leavers[i:])

@@ -122,10 +122,9 @@ class Crossing:
             self._done()
         self.settled(refused)
         for move in wished:
-            move.stream.leave(move)
+            move.stream.leave(move, at_once=not self._patient)
         if wished and not self._patient:
-            # Its turn ends before the loop comes to its inbox again: what has
-            # not stopped by then is busy.
+            # What was quiet has stopped by now; the others are busy.
             self.source.loop.post(NoPatience(self))
 
     def _objection(self, move: Move, quiet_for_s: float) -> str:
@@ -163,14 +162,15 @@ class Crossing:
 
     def fill_room(self) -> None:
         """Those held back may go, if they are quiet still."""
-        for _ in range(len(self._held_back)):
+        for _ in range(self._at_once):
             with self.lock:
-                if self._between_loops >= self._at_once:
+                if not self._held_back or self._between_loops >= self._at_once:
                     return
                 move = self._held_back.popleft()
                 move.held_back = False
             if not (move.settled or move.between_loops):
-                # If it is busy by now it asks at its next quiet moment.
+                # Asked when this turn ends; if it is busy then, at its next
+                # quiet moment.
                 move.stream.leave(move)
 
     def stirred(self, move: Move) -> None:

@@ -78,11 +78,11 @@ class Stream(Protocol):
     @property
     def closed(self) -> bool: ...
 
-    def leave(self, handler: LeaveHandler) -> None:
+    def leave(self, handler: LeaveHandler, *, at_once: bool = False) -> None:
         """On the loop's thread: go as soon as you are quiet.
 
-        One that is quiet now asks the handler before this returns, and one that
-        has ended tells it so.  Called again with the same handler, it looks
+        It is asked ``may_leave`` when a turn ends and it is quiet; *at_once*,
+        before this returns.  Called again with the same handler, it looks
         again.
         """
 

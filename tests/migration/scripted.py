@@ -73,7 +73,7 @@ class ScriptedStream:
     def quiet(self) -> bool:
         return not self.busy_with
 
-    def leave(self, handler: LeaveHandler) -> None:
+    def leave(self, handler: LeaveHandler, *, at_once: bool = False) -> None:
         assert self.handler in (None, handler), "one handler at a time"
         self.times_asked += 1
         if self.becomes_busy_when_asked:
