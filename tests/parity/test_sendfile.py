@@ -43,8 +43,11 @@ def test_a_file_or_a_part_of_it_is_sent_between_two_writes(
             sending = asyncio.ensure_future(
                 loop.sendfile(protocol.transport, file, offset, count)
             )
-            assert await peer.recv_exactly(4 + len(wanted)) == b"head" + wanted
-            assert await sending == len(wanted)
+            got, sent = await asyncio.gather(
+                peer.recv_exactly(4 + len(wanted)), sending
+            )
+            assert got == b"head" + wanted
+            assert sent == len(wanted)
             assert file.tell() == offset + len(wanted)
             protocol.transport.write(b"tail")
             assert await peer.recv_exactly(4) == b"tail"
@@ -101,7 +104,10 @@ def test_a_peer_that_leaves_while_a_file_is_sent_is_an_error(
         async with connected(Recorder) as (protocol, peer):
             file.truncate(100 * 1024 * 1024)
             sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
-            await peer.recv_exactly(100_000)
+            await asyncio.wait(
+                [sending, asyncio.ensure_future(peer.recv_exactly(100_000))],
+                return_when=asyncio.FIRST_COMPLETED,
+            )
             peer.reset()
             with pytest.raises(ConnectionError):
                 await sending
