@@ -1,0 +1,59 @@
+"""Rings and pollers worked by hand, and sockets to try them on."""
+
+import socket
+from collections.abc import Iterator
+
+import aioadapt
+import pytest
+from aioadapt._kernel.by_hand import HandPoller, HandRing
+
+Pair = tuple[socket.socket, socket.socket]
+SUPPORT = aioadapt.uring_support()
+
+COMPLETES_WITHIN_S = 10.0
+
+
+def drain(ring: HandRing) -> None:
+    """Run completions until the kernel holds nothing, cancels included."""
+    while ring.in_kernel or ring.dying_cancels:
+        assert ring.wait(COMPLETES_WITHIN_S), f"{ring!r} waits for ever"
+        ring.dispatch()
+
+
+@pytest.fixture
+def ring(nothing_is_left: None) -> Iterator[HandRing]:
+    """Afterwards the kernel must hold nothing."""
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    ring = HandRing()
+    yield ring
+    ring.dispatch()
+    while ring.dying_cancels:
+        ring.wait(COMPLETES_WITHIN_S)
+        ring.dispatch()
+    assert ring.in_kernel == 0, "an operation was left in the kernel"
+    ring.close()
+
+
+@pytest.fixture
+def poller(nothing_is_left: None) -> Iterator[HandPoller]:
+    """Afterwards it must watch nothing."""
+    poller = HandPoller()
+    yield poller
+    assert poller.watched == 0, "a watch was left registered"
+    poller.close()
+
+
+@pytest.fixture(params=["tcp", "unix"])
+def pair(request: pytest.FixtureRequest, nothing_is_left: None) -> Iterator[Pair]:
+    """Two ends of a connection: the ring's, and the peer's."""
+    if request.param == "unix":
+        ours, peer = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = socket.create_connection(listener.getsockname())
+            peer, _ = listener.accept()
+    ours.settimeout(COMPLETES_WITHIN_S)
+    peer.settimeout(COMPLETES_WITHIN_S)
+    with ours, peer:
+        yield ours, peer

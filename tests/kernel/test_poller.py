@@ -1,0 +1,300 @@
+"""Reports are collected first and run after; what was forgotten since is skipped."""
+
+import gc
+import os
+import signal
+import socket
+import weakref
+
+import pytest
+from aioadapt._kernel.by_hand import READABLE, WRITABLE, HandPoller, HandWatch
+
+from .conftest import COMPLETES_WITHIN_S, Pair
+
+
+def collected_both(
+    poller: HandPoller, pair: Pair
+) -> tuple[HandWatch, HandWatch]:
+    """Two watches whose reports have been collected and not been run yet."""
+    ours, peer = pair
+    watches = HandWatch(ours.fileno()), HandWatch(peer.fileno())
+    ours.send(b"x")
+    peer.send(b"x")
+    for watch in watches:
+        poller.watch(watch, READABLE)
+    assert poller.wait(COMPLETES_WITHIN_S) == 2
+    return watches
+
+
+def test_a_watch_that_an_earlier_report_forgot_is_skipped(
+    poller: HandPoller, pair: Pair
+) -> None:
+    watches = collected_both(poller, pair)
+
+    def forget_both(*_: object) -> None:
+        for watch in watches:
+            poller.forget(watch)
+
+    for watch in watches:
+        watch.on_ready = forget_both
+    poller.dispatch()
+
+    assert sum(len(watch.reports) for watch in watches) == 1
+
+
+def test_a_watch_whose_descriptor_an_earlier_report_closed_is_skipped(
+    poller: HandPoller, pair: Pair
+) -> None:
+    watches = collected_both(poller, pair)
+
+    def close_both(*_: object) -> None:
+        for watch, sock in zip(watches, pair, strict=True):
+            poller.forget(watch)
+            sock.close()
+
+    for watch in watches:
+        watch.on_ready = close_both
+    poller.dispatch()
+
+    assert sum(len(watch.reports) for watch in watches) == 1
+
+
+def test_a_report_never_reaches_the_one_who_got_the_number_next(
+    poller: HandPoller, pair: Pair
+) -> None:
+    """The first report closes the second's descriptor, and the next file that
+    is opened gets its number and is watched: it has nothing to read."""
+    ours, peer = pair
+    watches = collected_both(poller, pair)
+    replaced: list[tuple[HandWatch, list[int]]] = []
+
+    def replace(which: HandWatch, _: int) -> None:
+        other = watches[0] if which is watches[1] else watches[1]
+        poller.forget(other)
+        (ours if other.fd == ours.fileno() else peer).detach()
+        reading, writing = os.pipe()
+        os.dup2(reading, other.fd)
+        new = HandWatch(other.fd)
+        poller.watch(new, READABLE)
+        replaced.append((new, [reading, writing, other.fd]))
+
+    for watch in watches:
+        watch.on_ready = replace
+    poller.dispatch()
+
+    ((new, fds),) = replaced
+    assert new.reports == []
+    assert sum(len(watch.reports) for watch in watches) == 1
+    for watch in (new, *watches):
+        poller.forget(watch)
+    for fd in fds:
+        os.close(fd)
+
+
+def test_a_watch_that_wants_something_else_by_now_is_not_told(
+    poller: HandPoller, pair: Pair
+) -> None:
+    watches = collected_both(poller, pair)
+
+    def lose_interest(*_: object) -> None:
+        for watch in watches:
+            poller.watch(watch, WRITABLE)
+
+    for watch in watches:
+        watch.on_ready = lose_interest
+    poller.dispatch()
+
+    assert sum(len(watch.reports) for watch in watches) == 1
+    for watch in watches:
+        poller.forget(watch)
+
+
+def test_what_is_left_unread_is_reported_again(poller: HandPoller, pair: Pair) -> None:
+    ours, peer = pair
+    watch = HandWatch(ours.fileno())
+    poller.watch(watch, READABLE)
+    peer.send(b"xyz")
+
+    for _ in range(3):
+        assert poller.wait(COMPLETES_WITHIN_S) == 1
+        poller.dispatch()
+    ours.recv(3)
+
+    assert poller.wait(0) == 0
+    assert watch.reports == [READABLE] * 3
+    poller.forget(watch)
+
+
+def test_no_interest_is_to_be_forgotten(poller: HandPoller, pair: Pair) -> None:
+    ours, peer = pair
+    watch = HandWatch(ours.fileno())
+    poller.watch(watch, READABLE)
+    poller.watch(watch, 0)
+    assert poller.watched == 0
+
+    peer.close()
+
+    assert poller.wait(0) == 0, "even a hang-up is nobody's business then"
+
+
+def test_forgetting_twice_is_harmless(poller: HandPoller, pair: Pair) -> None:
+    watch = HandWatch(pair[0].fileno())
+    poller.watch(watch, READABLE)
+    poller.forget(watch)
+    poller.forget(watch)
+
+    assert poller.watched == 0
+
+
+def test_a_registration_keeps_its_watch_alive(poller: HandPoller, pair: Pair) -> None:
+    watch: HandWatch | None = HandWatch(pair[0].fileno())
+    assert watch is not None
+    alive = weakref.ref(watch)
+    poller.watch(watch, READABLE)
+    pair[1].send(b"x")
+    watch = None
+    gc.collect()
+    poller.wait(COMPLETES_WITHIN_S)
+    poller.dispatch()
+
+    watch = alive()
+    assert watch is not None
+    assert watch.reports == [READABLE]
+    poller.forget(watch)
+    watch = None
+    assert alive() is None
+
+
+def test_a_collected_report_keeps_a_forgotten_watch_alive(
+    poller: HandPoller, pair: Pair
+) -> None:
+    watch: HandWatch | None = HandWatch(pair[0].fileno())
+    assert watch is not None
+    alive = weakref.ref(watch)
+    poller.watch(watch, READABLE)
+    pair[1].send(b"x")
+    poller.wait(COMPLETES_WITHIN_S)
+    poller.forget(watch)
+    watch = None
+    assert alive() is not None
+
+    poller.dispatch()
+
+    assert alive() is None
+
+
+def test_forgetting_after_closing_is_too_late_where_there_is_a_duplicate(
+    poller: HandPoller, pair: Pair
+) -> None:
+    """The registration belongs to what both numbers stand for: epoll goes on
+    reporting, and the old number cannot be used to stop it.  So a descriptor is
+    forgotten first and closed after."""
+    ours, peer = pair
+    duplicate = os.dup(ours.fileno())
+    watch = HandWatch(ours.fileno())
+    poller.watch(watch, READABLE)
+
+    ours.close()
+    peer.send(b"x")
+
+    assert poller.wait(COMPLETES_WITHIN_S) == 1, "it is still watched"
+    poller.dispatch()
+    os.dup2(duplicate, watch.fd)
+    poller.forget(watch)
+    os.close(watch.fd)
+    os.close(duplicate)
+
+
+def test_forgetting_before_closing_leaves_a_duplicate_in_peace(
+    poller: HandPoller, pair: Pair
+) -> None:
+    ours, peer = pair
+    duplicate = os.dup(ours.fileno())
+    watch = HandWatch(ours.fileno())
+    poller.watch(watch, READABLE)
+
+    poller.forget(watch)
+    ours.close()
+    peer.send(b"x")
+
+    assert poller.wait(0) == 0
+    assert os.read(duplicate, 10) == b"x"
+    os.close(duplicate)
+
+
+def test_closed_behind_its_back_a_watch_can_still_be_forgotten(
+    poller: HandPoller, pair: Pair
+) -> None:
+    watch = HandWatch(pair[0].fileno())
+    poller.watch(watch, READABLE)
+    pair[0].close()
+
+    poller.forget(watch)
+
+    assert poller.watched == 0
+
+
+def test_what_cannot_be_watched_is_refused(poller: HandPoller) -> None:
+    with open(__file__) as regular:
+        with pytest.raises(PermissionError):
+            poller.watch(HandWatch(regular.fileno()), READABLE)
+        number = regular.fileno()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        poller.watch(HandWatch(number), READABLE)
+
+    assert poller.watched == 0
+
+
+def test_what_a_report_raises_leaves_the_rest_to_be_run(
+    poller: HandPoller, pair: Pair
+) -> None:
+    watches = collected_both(poller, pair)
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for watch in watches:
+        watch.on_ready = interrupt
+    for _ in watches:
+        with pytest.raises(KeyboardInterrupt):
+            poller.dispatch()
+    assert poller.dispatch_next() is False
+
+    assert [len(watch.reports) for watch in watches] == [1, 1]
+    for watch in watches:
+        poller.forget(watch)
+
+
+def test_an_interrupted_wait_runs_the_signals_handler_and_is_an_empty_one(
+    poller: HandPoller,
+) -> None:
+    calls: list[int] = []
+    before = signal.signal(signal.SIGALRM, lambda number, _: calls.append(number))
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.01)
+        while not calls:
+            assert poller.wait(None) == 0
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+    assert calls == [signal.SIGALRM]
+
+
+def test_more_than_one_turns_room_is_reported_turn_by_turn(poller: HandPoller) -> None:
+    pairs = [socket.socketpair() for _ in range(20)]
+    watches = []
+    for ours, peer in pairs:
+        peer.send(b"x")
+        watches.append(HandWatch(ours.fileno()))
+        poller.watch(watches[-1], READABLE)
+
+    for _ in range(3):
+        assert poller.wait(COMPLETES_WITHIN_S, at_most=8) == 8
+        poller.dispatch()
+
+    assert {len(watch.reports) for watch in watches} <= {1, 2}, "nobody starves"
+    for watch, (ours, peer) in zip(watches, pairs, strict=True):
+        poller.forget(watch)
+        ours.close()
+        peer.close()

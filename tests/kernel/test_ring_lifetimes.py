@@ -1,0 +1,192 @@
+"""Nothing is freed, and nothing is let go of, while the kernel has it."""
+
+import errno
+import gc
+import os
+import weakref
+
+import pytest
+from aioadapt._kernel.by_hand import (
+    Completion,
+    HandOp,
+    HandRing,
+    PollOnce,
+    RecvInto,
+    RecvMultishot,
+)
+
+from .conftest import COMPLETES_WITHIN_S, Pair, drain
+
+
+def recv_into(ring: HandRing, fd: int) -> HandOp:
+    return RecvInto(fd, 64)
+
+
+def recv_multishot(ring: HandRing, fd: int) -> HandOp:
+    return RecvMultishot(fd, ring)
+
+
+def poll_once(ring: HandRing, fd: int) -> HandOp:
+    return PollOnce(fd)
+
+
+@pytest.mark.parametrize("make", [recv_into, recv_multishot, poll_once])
+def test_an_operation_lives_until_its_last_completion_and_no_longer(
+    ring: HandRing, pair: Pair, make: object
+) -> None:
+    assert callable(make)
+    op = make(ring, pair[0].fileno())
+    alive = weakref.ref(op)
+    ring.begin(op)
+    ring.enter()
+    del op
+    gc.collect()
+    assert alive() is not None, "the kernel may still write into it"
+
+    op = alive()
+    ring.cancel(op)
+    del op
+    gc.collect()
+    assert alive() is not None, "a cancel changes nothing about that"
+
+    drain(ring)
+    gc.collect()
+    assert alive() is None
+
+
+def test_an_operation_outlives_its_cancel(ring: HandRing, pair: Pair) -> None:
+    """The cancel's own completion names the operation too: until both have
+    been run no other object may get its address."""
+    ours, peer = pair
+    op = RecvInto(ours.fileno(), 64)
+    alive = weakref.ref(op)
+    peer.send(b"x")
+    ring.begin(op)
+    ring.enter(COMPLETES_WITHIN_S)
+    ring.cancel(op)
+    del op
+
+    assert ring.collect() == 1
+    ring.dispatch()
+    assert alive() is not None
+    assert (ring.in_kernel, ring.dying_cancels) == (0, 1)
+
+    drain(ring)
+    assert alive() is None
+
+
+def test_only_the_completion_without_more_ends_a_multishot_recv(
+    ring: HandRing, pair: Pair
+) -> None:
+    ours, peer = pair
+    op = RecvMultishot(ours.fileno(), ring)
+    ring.begin(op)
+    for words in (b"one", b"two", b"three"):
+        peer.send(words)
+        assert ring.wait(COMPLETES_WITHIN_S) == 1
+        ring.dispatch()
+        assert op.completions[-1] == Completion(len(words), last=False, data=words)
+        assert (ring.in_kernel, op.is_idle) == (1, False)
+
+    ring.cancel(op)
+    drain(ring)
+
+    assert op.completions[-1] == Completion(-errno.ECANCELED, last=True)
+    assert op.is_idle
+
+
+def test_the_end_of_a_connection_is_a_multishot_recvs_last_completion(
+    ring: HandRing, pair: Pair
+) -> None:
+    """Over TCP.  A Unix socket's end is missed by some kernels (liburing
+    issue 1549), and single recvs are used there."""
+    ours, peer = pair
+    op: HandOp
+    if ours.family.name == "AF_UNIX":
+        op = RecvInto(ours.fileno(), 64)
+    else:
+        op = RecvMultishot(ours.fileno(), ring)
+    ring.begin(op)
+    peer.close()
+
+    drain(ring)
+
+    assert op.completions == [Completion(0, last=True)]
+
+
+def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
+    ring: HandRing, pair: Pair
+) -> None:
+    """The armed recv takes the next bytes off the socket that both share.
+    Whoever lets go of a connection must wait for the last completion."""
+    ours, peer = pair
+    duplicate = os.dup(ours.fileno())
+    op = RecvInto(ours.fileno(), 64)
+    ring.begin(op)
+    ring.enter()
+
+    ours.close()
+    assert ring.wait(0) == 0, "close() ended it"
+    peer.send(b"whose are these?")
+    drain(ring)
+
+    assert op.received == b"whose are these?"
+    with pytest.raises(BlockingIOError):
+        os.set_blocking(duplicate, False)
+        os.read(duplicate, 64)
+    os.close(duplicate)
+
+
+def test_closing_the_only_descriptor_ends_nothing_either(
+    ring: HandRing, pair: Pair
+) -> None:
+    """The operation holds the socket open: the peer sees no end until it ends."""
+    ours, peer = pair
+    op = RecvInto(ours.fileno(), 64)
+    ring.begin(op)
+    ring.enter()
+    ours.close()
+
+    peer.send(b"still here")
+    drain(ring)
+
+    assert op.received == b"still here"
+
+
+def test_a_ring_with_an_operation_in_the_kernel_cannot_be_closed(
+    ring: HandRing, pair: Pair
+) -> None:
+    op = PollOnce(pair[0].fileno())
+    ring.begin(op)
+
+    with pytest.raises(RuntimeError, match="1 operations in the kernel"):
+        ring.close()
+
+    ring.cancel(op)
+    drain(ring)
+
+
+def test_what_a_callback_raises_leaves_the_rest_of_the_batch_to_be_run(
+    ring: HandRing, pair: Pair
+) -> None:
+    """KeyboardInterrupt leaves a loop, and the loop may be run again."""
+    ours, peer = pair
+    first, second = PollOnce(ours.fileno()), PollOnce(peer.fileno())
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    first.on_completed = interrupt
+    ours.send(b"x")
+    peer.send(b"x")
+    ring.begin(first)
+    ring.begin(second)
+    ring.enter(COMPLETES_WITHIN_S)
+
+    assert ring.collect() == 2
+    with pytest.raises(KeyboardInterrupt):
+        ring.dispatch()
+    assert (first.is_idle, second.is_idle) == (True, False)
+    assert ring.dispatch() == 1
+
+    assert second.is_idle
