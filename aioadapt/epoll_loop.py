@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ._stream.listener import ReadinessListener
-from ._stream.readiness import ReadinessTurn
+from ._stream.readiness import ReadinessTurn, ReadinessWay
 from .native_loop import NativeLoop
 
 
@@ -14,5 +14,6 @@ class EpollEventLoop(ReadinessTurn, NativeLoop):
     a loop factory: ``asyncio.Runner(loop_factory=aioadapt.EpollEventLoop)``.
     """
 
+    _way_type = ReadinessWay
     _listener_type = ReadinessListener
     engine = "epoll"

@@ -66,7 +66,8 @@ class FdCallbacksView(selectors.BaseSelector):
 class NativeLoop(asyncio.SelectorEventLoop):
     """The part that EpollEventLoop and UringEventLoop share; a Turn comes before it."""
 
-    #: What serves a listening socket, and how ``LoopStats`` calls the engine.
+    #: How bytes move, what serves a listening socket, and how ``LoopStats`` calls the engine.
+    _way_type: Any
     _listener_type: Any
     engine: str
 
@@ -122,6 +123,9 @@ class NativeLoop(asyncio.SelectorEventLoop):
         super().add_signal_handler(sig, callback, *args)
 
     # -- connections ----------------------------------------------------------
+
+    def _new_way(self) -> Any:
+        return self._way_type(self)
 
     def _new_transport(self, stream: Stream) -> StreamTransport:
         return StreamTransport(stream)

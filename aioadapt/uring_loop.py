@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ._stream.completion import CompletionTurn
+from ._stream.completion import CompletionWay
+from ._stream.completion_turn import CompletionTurn
 from ._stream.listener import CompletionListener
 from .native_loop import NativeLoop
 
@@ -18,5 +19,6 @@ class UringEventLoop(CompletionTurn, NativeLoop):
             message says which of them and what to do.
     """
 
+    _way_type = CompletionWay
     _listener_type = CompletionListener
     engine = "uring"

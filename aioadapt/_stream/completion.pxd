@@ -1,28 +1,10 @@
 from aioadapt._kernel.linux cimport iovec, msghdr
 from aioadapt._kernel.op cimport Op
-from aioadapt._kernel.ring cimport Ring
+from aioadapt._stream.completion_turn cimport CompletionTurn
+from aioadapt._stream.endpoint cimport Way
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL
-from aioadapt._stream.stream cimport Way
-from aioadapt._turn.turn cimport EndOfTurn, FdCallbacks, Turn
-
-
-cdef class CompletionTurn(Turn):
-    cdef:
-        Ring ring                    # owned; None until the loop first runs
-        WakeupOp wakeup_op
-        list unbegun                 # operations asked for before there was a ring
-        int writers                  # streams that had something to send in the last turn
-        int writers_now
-        unsigned long long cancels_before, overflows_before
-
-    cdef int begin(self, Op op) except -1
-    cdef int cancel(self, Op op) except -1
-    cdef int submit(self) except -1
-    cdef int make_ring(self) except -1
-
-
-cdef class WakeupOp(Op):
-    cdef CompletionTurn turn
+from aioadapt._stream.stream cimport Stream
+from aioadapt._turn.turn cimport EndOfTurn
 
 
 cdef class RecvOp(Op):
@@ -43,6 +25,7 @@ cdef class SendOp(Op):
 cdef class CompletionWay(Way):
     cdef:
         CompletionTurn turn
+        Stream stream                # None when there is nobody to report to
         RecvOp recv                  # None until it first reads
         SendOp send_op
         bint wants_to_read
@@ -58,14 +41,3 @@ cdef class CompletionWay(Way):
 
 cdef class Rearm(EndOfTurn):
     cdef CompletionWay way
-
-
-cdef class PollOp(Op):
-    cdef:
-        CompletionTurn turn
-        FdCallbacks callbacks
-        bint is_writer
-
-
-cdef class RearmPoll(EndOfTurn):
-    cdef PollOp op

@@ -1,4 +1,4 @@
-"""The four moves over a Ring, and the turn of a loop on io_uring.
+"""The four moves over a Ring.
 
 Start reading is a multishot recv that goes on until it is cancelled; stop
 reading is that cancel, and what the kernel had already taken is reported all
@@ -11,16 +11,13 @@ again through ``wants_to_read`` and ``is_letting_go``: what is wanted is
 written down, and every last completion looks at it.
 """
 
-
-from libc.errno cimport EAGAIN, EINTR, ENOBUFS, EPERM, errno
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.string cimport memset
 
 from aioadapt._kernel.liburing cimport (
     IORING_CQE_BUFFER_SHIFT,
     IORING_CQE_F_BUFFER,
     IOSQE_BUFFER_SELECT,
-    io_uring_prep_poll_add,
-    io_uring_prep_poll_multishot,
     io_uring_prep_recv,
     io_uring_prep_recv_multishot,
     io_uring_prep_send,
@@ -32,225 +29,21 @@ from aioadapt._kernel.linux cimport (
     ECANCELED,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
-    POLLIN,
-    POLLOUT,
     iovec,
     msghdr,
     sendmsg,
 )
 from aioadapt._kernel.linux cimport send as send_to_socket
 from aioadapt._kernel.op cimport OP_IDLE, Op
-from aioadapt._kernel.ring cimport Ring
+from aioadapt._stream.endpoint cimport Endpoint, Way
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
-from aioadapt._stream.stream cimport Way
-from aioadapt._turn.turn cimport EndOfTurn, FdCallbacks, Turn
-
-import os
-import stat
-import threading
-
-from aioadapt.errors import WrongThreadError
+from aioadapt._stream.stream cimport Stream
+from aioadapt._turn.turn cimport EndOfTurn
 
 cdef enum:
     # From so many writers a turn on, their sends go to the kernel together.
     # Below, a direct send costs the same and leaves no completion to collect.
     RING_SENDS_FROM_WRITERS = 8
-
-
-cdef class CompletionTurn(Turn):
-
-    def __cinit__(self, *args, **kwargs):
-        self.unbegun = []
-        self.wakeup_op = WakeupOp.__new__(WakeupOp)
-        self.wakeup_op.fd = self.inbox.wakeup.fd
-        self.wakeup_op.turn = self
-
-    cdef int make_ring(self) except -1:
-        self.ring = Ring()
-        self.ring.enable()
-        self.begin(self.wakeup_op)
-        unbegun, self.unbegun = self.unbegun, []
-        for op in unbegun:
-            self.ring.begin(<Op> op)
-        return 0
-
-    cdef int engine_starts(self) except -1:
-        """A ring belongs to the thread that runs it: make it, or make it again."""
-        if self.ring is None:
-            return self.make_ring()
-        if self.ring.thread_id == threading.get_native_id():
-            return 0
-        if self.ring.in_kernel - (self.wakeup_op.state != OP_IDLE) > 0 \
-                or self.ring.has_completions():
-            raise WrongThreadError(
-                f"{self!r} ran on the thread {self.ring.thread_id}, where its io_uring still "
-                f"holds {self.ring.in_kernel} operations for open connections, listeners or "
-                "readers. Run it there, or close them before it is run on another thread")
-        self.cancels_before += self.ring.cancels
-        self.overflows_before += self.ring.overflows
-        self.ring.leave_to_kernel(self.wakeup_op)
-        self.wakeup_op = WakeupOp.__new__(WakeupOp)
-        self.wakeup_op.fd = self.inbox.wakeup.fd
-        self.wakeup_op.turn = self
-        self.ring = None
-        return self.make_ring()
-
-    cdef int engine_pauses(self) except -1:
-        # A cancel that was asked for in the last turn must not wait for the
-        # loop to run again.
-        return self.submit()
-
-    cdef int collect(self, long long timeout_ns, int at_most) except -1:
-        self.writers, self.writers_now = self.writers_now, 0
-        return self.ring.wait(timeout_ns, at_most)
-
-    cdef bint dispatch_next(self) except -1:
-        return self.ring.dispatch_next()
-
-    cdef int settle_cancels(self) except -1:
-        return self.ring.settle_cancels()
-
-    cdef bint has_collected(self) noexcept:
-        return self.ring.has_completions()
-
-    cdef int begin(self, Op op) except -1:
-        if self.ring is None:
-            self.unbegun.append(op)
-            return 0
-        return self.ring.begin(op)
-
-    cdef int cancel(self, Op op) except -1:
-        if self.ring is None:
-            if op in self.unbegun:
-                self.unbegun.remove(op)
-                op.completed(-ECANCELED, 0, True)
-            return 0
-        return self.ring.cancel(op)
-
-    cdef int submit(self) except -1:
-        if self.ring is not None and self.ring.thread_id == threading.get_native_id():
-            self.ring.submit_now()
-        return 0
-
-    def _submit(self):
-        self.submit()
-
-    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
-        callbacks.by_engine = self._poll_for(
-            callbacks, callbacks.by_engine, callbacks.reader, False)
-        callbacks.by_engine_too = self._poll_for(
-            callbacks, callbacks.by_engine_too, callbacks.writer, True)
-        return 0
-
-    def _poll_for(self, FdCallbacks callbacks, PollOp op, handle, bint is_writer):
-        """One poll operation for each direction; a new one each time it is wanted anew."""
-        if handle is None:
-            if op is not None:
-                op.callbacks = None
-                self.cancel(op)
-            return None
-        if op is not None:
-            return op
-        check_can_be_polled(callbacks.fd)
-        op = PollOp.__new__(PollOp)
-        op.fd = callbacks.fd
-        op.turn = self
-        op.callbacks = callbacks
-        op.is_writer = is_writer
-        self.begin(op)
-        return op
-
-    def _new_way(self):
-        cdef CompletionWay way = CompletionWay.__new__(CompletionWay)
-        way.turn = self
-        return way
-
-    def _engine_counts(self):
-        cdef Ring ring = self.ring
-        if ring is None:
-            return {"waits": 0, "in_kernel": 0}
-        return {
-            "waits": ring.enters,
-            "in_kernel": ring.in_kernel - (self.wakeup_op.state != OP_IDLE),
-            "cancels": self.cancels_before + ring.cancels,
-            "cq_overflows": self.overflows_before + ring.overflows,
-        }
-
-    def _close_engine(self):
-        """Cancel what the kernel holds, wait until it holds nothing, let the ring go."""
-        cdef Ring ring = self.ring
-        self.unbegun.clear()
-        if ring is None:
-            return
-        if ring.thread_id != threading.get_native_id() and not thread_is_alive(ring.thread_id):
-            # A thread that ends cancels all it has submitted before it is gone.
-            ring.leave_to_kernel(self.wakeup_op)
-        else:
-            ring.cancel(self.wakeup_op)
-            while ring.in_kernel or ring.dying_cancels or ring.has_completions():
-                if not ring.has_completions():
-                    ring.wait(-1, 0)
-                while ring.dispatch_next():
-                    pass
-            ring.close()
-        self.ring = None
-
-    def _abandon_engine(self):
-        if self.ring is not None:
-            self.ring.abandon()
-
-
-cdef bint thread_is_alive(int thread_id):
-    return os.path.exists(f"/proc/self/task/{thread_id}")
-
-
-cdef int check_can_be_polled(int fd) except -1:
-    """epoll refuses what is always ready; io_uring does not, so we do."""
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        raise PermissionError(EPERM, os.strerror(EPERM))
-    return 0
-
-
-cdef class WakeupOp(Op):
-    """Edges of the eventfd, until the loop closes."""
-
-    cdef void prepare(self, io_uring_sqe *sqe) noexcept:
-        io_uring_prep_poll_multishot(sqe, self.fd, POLLIN)
-
-    cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        if last and result != -ECANCELED:
-            self.turn.begin(self)
-        return 0
-
-
-cdef class PollOp(Op):
-    """One direction of add_reader or add_writer: one shot, begun again after it ran."""
-
-    cdef void prepare(self, io_uring_sqe *sqe) noexcept:
-        io_uring_prep_poll_add(sqe, self.fd, POLLOUT if self.is_writer else POLLIN)
-
-    cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        cdef RearmPoll rearm
-        if self.callbacks is None or result == -ECANCELED:
-            return 0
-        if self.is_writer:
-            self.callbacks.writable(self.turn)
-        else:
-            self.callbacks.readable(self.turn)
-        # Level-triggered: look again once the callbacks of this turn have run.
-        rearm = RearmPoll.__new__(RearmPoll)
-        rearm.op = self
-        self.turn.ending.append(rearm)
-        return 0
-
-
-cdef class RearmPoll(EndOfTurn):
-
-    cdef int turn_ends(self) except -1:
-        if self.op.callbacks is not None and self.op.state == OP_IDLE:
-            self.op.turn.begin(self.op)
-        return 0
 
 
 cdef class RecvOp(Op):
@@ -292,6 +85,13 @@ cdef class Rearm(EndOfTurn):
 
 
 cdef class CompletionWay(Way):
+
+    def __cinit__(self, turn):
+        self.turn = turn
+
+    cdef int serve(self, Endpoint stream) except -1:
+        self.stream = <Stream> stream
+        return 0
 
     # -- reading --------------------------------------------------------------
 

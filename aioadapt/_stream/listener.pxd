@@ -1,6 +1,6 @@
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._stream.completion cimport CompletionTurn
+from aioadapt._stream.completion_turn cimport CompletionTurn
 from aioadapt._stream.readiness cimport ReadinessTurn
 from aioadapt._turn.turn cimport Turn
 

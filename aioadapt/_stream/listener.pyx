@@ -40,7 +40,7 @@ from aioadapt._kernel.linux cimport (
 )
 from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._stream.completion cimport CompletionTurn
+from aioadapt._stream.completion_turn cimport CompletionTurn
 from aioadapt._stream.readiness cimport ReadinessTurn
 from aioadapt._stream.stream cimport Released, Stream, new_stream
 from aioadapt._turn.turn cimport Turn

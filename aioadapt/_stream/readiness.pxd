@@ -1,9 +1,11 @@
 from aioadapt._kernel.poller cimport Poller, Watch
-from aioadapt._stream.stream cimport Way
-from aioadapt._turn.turn cimport FdCallbacks, Turn
+from aioadapt._stream.endpoint cimport Way
+from aioadapt._stream.stream cimport Stream
+from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
+from aioadapt._turn.turn cimport Turn
 
 
-cdef class ReadinessTurn(Turn):
+cdef class ReadinessTurn(FdTurn):
     cdef:
         Poller poller                # owned
         Watch wakeup_watch
@@ -17,6 +19,7 @@ cdef class StreamWatch(Watch):
 cdef class ReadinessWay(Way):
     cdef:
         ReadinessTurn turn
+        Stream stream                # None when there is nobody to report to
         StreamWatch watch
         bint is_blocked              # the socket takes no more for now
 

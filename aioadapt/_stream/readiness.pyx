@@ -26,8 +26,10 @@ from aioadapt._kernel.linux cimport (
 from aioadapt._kernel.linux cimport send as send_to_socket
 from aioadapt._kernel.poller cimport Poller, Watch
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
-from aioadapt._stream.stream cimport Way
-from aioadapt._turn.turn cimport FdCallbacks, Turn
+from aioadapt._stream.endpoint cimport Endpoint, Way
+from aioadapt._stream.stream cimport Stream
+from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
+from aioadapt._turn.turn cimport Turn
 
 from libc.string cimport memset
 
@@ -38,7 +40,7 @@ cdef enum:
     READ_BYTES = 65536
 
 
-cdef class ReadinessTurn(Turn):
+cdef class ReadinessTurn(FdTurn):
 
     def __cinit__(self, *args, **kwargs):
         self.poller = Poller()
@@ -80,11 +82,6 @@ cdef class ReadinessTurn(Turn):
         if callbacks.writer is not None:
             interest |= EPOLLOUT
         return self.poller.watch(watch, interest)
-
-    def _new_way(self):
-        cdef ReadinessWay way = ReadinessWay.__new__(ReadinessWay)
-        way.turn = self
-        return way
 
     def _engine_counts(self):
         return {"waits": self.poller.waits}
@@ -138,6 +135,13 @@ cdef class StreamWatch(Watch):
 
 
 cdef class ReadinessWay(Way):
+
+    def __cinit__(self, turn):
+        self.turn = turn
+
+    cdef int serve(self, Endpoint stream) except -1:
+        self.stream = <Stream> stream
+        return 0
 
     cdef int start_reading(self) except -1:
         return self.update_interest()

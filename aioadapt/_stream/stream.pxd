@@ -1,7 +1,5 @@
-from aioadapt._http1.exchange cimport Exchange
-from aioadapt._stream.life cimport Life
-from aioadapt._stream.outgoing cimport Outgoing
-from aioadapt._turn.turn cimport LEAVING_RAISED, Leaver, Leaving, Turn
+from aioadapt._stream.inbound cimport Inbound
+from aioadapt._turn.turn cimport LEAVING_RAISED, Leaving
 
 
 cdef class Released:
@@ -14,105 +12,9 @@ cdef class Released:
         readonly double last_byte_at
 
 
-cdef class Way:
-    """How the bytes of one stream move: the four moves, and nothing else."""
-    cdef:
-        Stream stream                # knows us too; end_of_way breaks the cycle
-
-    cdef int start_reading(self) except -1
-    cdef int stop_reading(self) except -1
-    cdef int send(self, bint at_once) except -1
-    cdef int let_go(self) except -1
-    cdef bint is_sending(self) noexcept
-
-
-cdef class Stream(Leaver):
-    cdef:
-        Turn turn                    # the loop
-        readonly object transport    # what the protocol sees; kept until it ends
-        object protocol
-        object context               # in which the protocol's methods run
-        object server                # asyncio's Server, or None
-        dict extra                   # more answers for get_extra_info, or None
-        object sock                  # the socket object that owns fd, once there is one
-        readonly int fd              # owned until GIVEN_AWAY; -1 then
-        readonly int family, type, proto
-        Way way
-        Life life
-        bint is_reading              # the way has been told to read
-        bint is_paused               # pause_reading
-        bint is_buffered             # the protocol brings its own buffer
-        bint eof_seen                # the peer will send no more
-        bint eof_asked, eof_sent     # write_eof
-        bint protocol_paused         # pause_writing was called
-        Outgoing out
-        Py_ssize_t high_bytes, low_bytes
-        int lost_writes              # writes since the connection was lost
-        object ending_exc
-        object empty_waiter          # a future that wants to know when all is sent
-
-        # Bytes that were read, or taken back from the kernel, and that the
-        # protocol has not seen; and what came after them: 0 nothing, 1 end
-        # of file, or a negative errno.
-        list held
-        int held_end
-
-        object peername_known, sockname_known
-
-        # Moving.  Only streams of plain servers on a loop that watches have
-        # an exchange.
-        Exchange exchange
-        readonly object leaver       # told what becomes of the wish to leave
-        bint is_leaving              # the turn asks us at its end
-        bint is_releasing            # the way is letting go, for a move
-        bint is_staying              # the wish was withdrawn while releasing
-        bint is_abandoned            # the loop is closed
-        unsigned long long rest_turn
-        readonly unsigned long long id
-        long long requests_before    # answered on other loops
-        long long last_byte_ns
-        public object tag            # whatever a mover wants to carry along
-
-    # For the ways.
-    cdef int received(self, const char *data, Py_ssize_t n) except -1
-    cdef int received_end(self, int end) except -1
-    cdef int sent(self, Py_ssize_t n) except -1
-    cdef int send_failed(self, int error) except -1
-    cdef int kernel_let_go(self) except -1
-    cdef bint takes_buffer(self) noexcept
-    cdef object next_buffer(self)
-    cdef int buffer_filled(self, Py_ssize_t n) except -1
-    # For the transport.
-    cdef int write(self, object data) except -1
-    cdef int write_eof(self) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
-    cdef int close(self) except -1
-    cdef int abort(self, object exc) except -1
-    cdef int fatal(self, object exc, str message) except -1
-    cdef int set_protocol(self, object protocol) except -1
-    cdef int set_limits(self, object high, object low) except -1
-    cdef object get_socket(self)
-    cdef object get_extra(self, object name, object default)
-    # Its own.
-    cdef int update_reading(self) except -1
-    cdef int deliver(self, const char *data, Py_ssize_t n) except -1
-    cdef int hand_over(self, const char *data, Py_ssize_t n) except -1
-    cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1
-    cdef int deliver_end(self, int end) except -1
-    cdef int hold(self, const char *data, Py_ssize_t n) except -1
-    cdef int deliver_held_soon(self) except -1
-    cdef object call_protocol(self, str name, object argument)
-    cdef int call_flow_control(self, str name) except -1
-    cdef int pause_protocol_if_full(self) except -1
-    cdef int all_sent(self) except -1
-    cdef int shut_down_writing(self) except -1
-    cdef int end(self, object exc) except -1
-    cdef int forget(self) except -1
-    cdef int close_descriptor(self) except -1
+cdef class Stream(Inbound):
     cdef bint is_quiet(self) noexcept
     cdef object finish_release(self)
-    cdef int ask_at_end_of_turn(self) except -1
     cdef Leaving try_to_leave(self) except LEAVING_RAISED
     cdef int back_to_serving(self) except -1
 

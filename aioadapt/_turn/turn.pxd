@@ -21,6 +21,7 @@ cdef enum Leaving:
 
 cdef class Leaver(EndOfTurn):
     cdef:
+        bint is_leaving              # the turn asks it at its end
         bint is_resting              # quiet: reading has stopped for one turn
 
     cdef bint could_leave(self) noexcept
@@ -54,7 +55,6 @@ cdef class Turn:
         unsigned long long number    # of this turn
         readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
         readonly dict listeners      # descriptor -> Listener
-        readonly dict fd_callbacks   # descriptor -> FdCallbacks
 
     # The engine's part.
     cdef int engine_starts(self) except -1
@@ -63,7 +63,6 @@ cdef class Turn:
     cdef bint dispatch_next(self) except -1
     cdef int settle_cancels(self) except -1
     cdef bint has_collected(self) noexcept
-    cdef int interest_changed(self, FdCallbacks callbacks) except -1
 
     cdef int push_ready(self, object handle) except -1
     cdef int run_turn(self) except -1
@@ -80,20 +79,6 @@ cdef class Turn:
     cdef int push_due_timers(self, double now_s) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int at_end_of_turn(self, EndOfTurn what) except -1
+    cdef int will_leave(self, Leaver leaver) except -1
     cdef int check_not_forked(self) except -1
     cdef int check_open(self) except -1
-    cdef int check_call(self, object callback, str method) except -1
-    cdef object new_timer(self, double when, object callback, tuple args, object context)
-    cdef FdCallbacks callbacks_for(self, object fileobj)
-
-
-cdef class FdCallbacks:
-    cdef:
-        readonly int fd              # borrowed
-        readonly object reader       # handle or None
-        readonly object writer
-        object by_engine             # what the engine keeps for it
-        object by_engine_too
-
-    cdef int readable(self, Turn turn) except -1
-    cdef int writable(self, Turn turn) except -1

@@ -12,23 +12,20 @@ loop, so everything that is not named here is asyncio's own code.  The state
 that asyncio's code reads and writes has asyncio's names.
 """
 
-from cpython.contextvars cimport PyContext_CopyCurrent
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.math cimport isnan
 from posix.unistd cimport usleep
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
+from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.inbox cimport Inbox
 from aioadapt._turn.timers cimport Timers
 
 import os
-from asyncio import events
 from time import get_clock_info
 
-from aioadapt.errors import ForkedLoopError, LoopStoppedError
+from aioadapt.errors import ForkedLoopError
 from aioadapt.stdlib_private import report_slow
 
 cdef enum:
@@ -72,21 +69,8 @@ cdef class Leaver(EndOfTurn):
         raise NotImplementedError
 
 
-cdef class FdCallbacks:
-    """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
-
-    cdef int readable(self, Turn turn) except -1:
-        if self.reader is not None:
-            turn.push_ready(self.reader)
-        return 0
-
-    cdef int writable(self, Turn turn) except -1:
-        if self.writer is not None:
-            turn.push_ready(self.writer)
-        return 0
-
-
 cdef class Turn:
+    """See the file's beginning."""
 
     def __cinit__(self, *args, **kwargs):
         self.timers = Timers()
@@ -95,7 +79,6 @@ cdef class Turn:
         self.leavers = []
         self.streams_by_fd = {}
         self.listeners = {}
-        self.fd_callbacks = {}
         self.fork_generation = forks
         self.ready_room = 256
         self.ready = <PyObject **> PyMem_Malloc(self.ready_room * sizeof(PyObject *))
@@ -108,8 +91,6 @@ cdef class Turn:
             Py_DECREF(<object> self.ready[self.first_ready])
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
         PyMem_Free(self.ready)
-
-    # -- the engine's part ----------------------------------------------------
 
     cdef int engine_starts(self) except -1:
         """The loop is about to run on this thread."""
@@ -132,12 +113,6 @@ cdef class Turn:
 
     cdef bint has_collected(self) noexcept:
         return False
-
-    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
-        """A reader or writer came, went or was replaced."""
-        raise NotImplementedError
-
-    # -- the turn -------------------------------------------------------------
 
     def _run_once(self):
         """Run turns until ``stop``: asyncio's run_forever asks again after that."""
@@ -371,6 +346,12 @@ cdef class Turn:
             self.ending.append(what)
         return 0
 
+    cdef int will_leave(self, Leaver leaver) except -1:
+        if not leaver.is_leaving:
+            leaver.is_leaving = True
+            self.leavers.append(leaver)
+        return 0
+
     def let_run(self, Turn other):
         """When this turn ends, stand back until *other* has opened its letters.
 
@@ -380,97 +361,9 @@ cdef class Turn:
         if other is not self:
             self.running_next = other.inbox
 
-    # -- asyncio's scheduling calls -------------------------------------------
-
-    def call_soon(self, callback, *args, context=None):
-        """Run *callback* in the next turn; see asyncio's documentation."""
-        cdef Handle handle
-        if self._closed:
-            self.check_open()
-        if self._debug:
-            self._check_thread()
-            self.check_call(callback, "call_soon")
-            foreign = events.Handle(callback, args, self, context)
-            self.push_ready(foreign)
-            return foreign
-        handle = new_handle(self, callback, args, context)
-        self.push_ready(handle)
-        return handle
-
-    def call_soon_threadsafe(self, callback, *args, context=None):
-        """Like ``call_soon``, from any thread or signal handler."""
-        self.check_open()
-        if self._debug:
-            self.check_call(callback, "call_soon_threadsafe")
-            handle = events.Handle(callback, args, self, context)
-        else:
-            handle = new_handle(self, callback, args, context)
-        if not self.inbox.put_call(handle):
-            raise RuntimeError("Event loop is closed")
-        return handle
-
-    def call_later(self, delay, callback, *args, context=None):
-        """Run *callback* in *delay* seconds; see asyncio's documentation."""
-        if delay is None:
-            raise TypeError("delay must not be None")
-        self.check_open()
-        if self._debug:
-            self._check_thread()
-            self.check_call(callback, "call_at")
-        return self.new_timer(now_ns() * 1e-9 + delay, callback, args, context)
-
-    def call_at(self, when, callback, *args, context=None):
-        """Run *callback* when ``loop.time()`` is *when*; see asyncio's documentation."""
-        if when is None:
-            raise TypeError("when cannot be None")
-        self.check_open()
-        if self._debug:
-            self._check_thread()
-            self.check_call(callback, "call_at")
-        return self.new_timer(when, callback, args, context)
-
-    cdef object new_timer(self, double when, object callback, tuple args, object context):
-        cdef TimerHandle timer
-        if isnan(when):
-            raise ValueError("a timer cannot be due at NaN")
-        if self._debug:
-            foreign = events.TimerHandle(when, callback, args, self, context)
-            self.timers.add(when, foreign)
-            return foreign
-        timer = TimerHandle.__new__(TimerHandle)
-        timer.loop = self
-        timer.callback = callback
-        timer.args = args
-        timer.context = PyContext_CopyCurrent() if context is None else context
-        timer.due_s = when
-        self.timers.add(when, timer)
-        return timer
-
-    def _timer_handle_cancelled(self, handle):
-        cdef Py_ssize_t place
-        if type(handle) is TimerHandle:
-            place = (<TimerHandle> handle).place
-            if place >= 0:
-                self.timers.remove(place)
-
-    def time(self):
-        """Seconds on the monotonic clock."""
-        return now_ns() * 1e-9
-
-    def _add_callback(self, handle):
-        if not handle._cancelled:
-            self.push_ready(handle)
-
-    def _write_to_self(self):
-        self.inbox.wake_up()
-
     cdef int check_open(self) except -1:
         if self._closed:
             raise RuntimeError("Event loop is closed")
-        return 0
-
-    cdef int check_call(self, object callback, str method) except -1:
-        self._check_callback(callback, method)
         return 0
 
     def _is_forked_copy(self):
@@ -484,125 +377,8 @@ cdef class Turn:
                 "with the 'spawn' method")
         return 0
 
-    # -- letters --------------------------------------------------------------
-
-    def post(self, message):
-        """Have ``message.deliver()`` called on the loop's thread; from any thread.
-
-        If the loop closes before that, ``message.refuse()`` is called instead.
-
-        Raises:
-            LoopStoppedError: the loop takes no more; neither will be called.
-        """
-        if not self.inbox.put_letter(message):
-            raise LoopStoppedError(f"{self!r} takes no more messages: it has stopped")
-
-    def close_inbox(self):
-        """Take no more calls from other threads and refuse what is waiting."""
-        for message in self.inbox.close():
-            message.refuse()
-
-    # -- readers and writers --------------------------------------------------
-
-    cdef FdCallbacks callbacks_for(self, object fileobj):
-        cdef FdCallbacks callbacks
-        fd = descriptor_of(fileobj)
-        callbacks = self.fd_callbacks.get(fd)
-        if callbacks is None:
-            callbacks = FdCallbacks.__new__(FdCallbacks)
-            callbacks.fd = fd
-        return callbacks
-
-    def _add_reader(self, fd, callback, *args):
-        cdef FdCallbacks callbacks
-        self.check_open()
-        callbacks = self.callbacks_for(fd)
-        handle = self._new_fd_handle(callback, args)
-        before, callbacks.reader = callbacks.reader, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            callbacks.reader = before
-            raise
-        self.fd_callbacks[callbacks.fd] = callbacks
-        if before is not None:
-            before.cancel()
-        return handle
-
-    def _add_writer(self, fd, callback, *args):
-        cdef FdCallbacks callbacks
-        self.check_open()
-        callbacks = self.callbacks_for(fd)
-        handle = self._new_fd_handle(callback, args)
-        before, callbacks.writer = callbacks.writer, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            callbacks.writer = before
-            raise
-        self.fd_callbacks[callbacks.fd] = callbacks
-        if before is not None:
-            before.cancel()
-        return handle
-
-    def _remove_reader(self, fd):
-        cdef FdCallbacks callbacks
-        if self._closed:
-            return False
-        callbacks = self.fd_callbacks.get(descriptor_of(fd))
-        if callbacks is None or callbacks.reader is None:
-            return False
-        handle, callbacks.reader = callbacks.reader, None
-        self._interest_lost(callbacks)
-        handle.cancel()
-        return True
-
-    def _remove_writer(self, fd):
-        cdef FdCallbacks callbacks
-        if self._closed:
-            return False
-        callbacks = self.fd_callbacks.get(descriptor_of(fd))
-        if callbacks is None or callbacks.writer is None:
-            return False
-        handle, callbacks.writer = callbacks.writer, None
-        self._interest_lost(callbacks)
-        handle.cancel()
-        return True
-
-    def _interest_lost(self, FdCallbacks callbacks):
-        if callbacks.reader is None and callbacks.writer is None:
-            del self.fd_callbacks[callbacks.fd]
-        self.interest_changed(callbacks)
-
-    def _new_fd_handle(self, callback, args):
-        if self._debug:
-            return events.Handle(callback, args, self, None)
-        return new_handle(self, callback, args, None)
-
-    def _ensure_fd_no_transport(self, fd):
-        fileno = fd
-        if not isinstance(fileno, int):
-            try:
-                fileno = int(fileno.fileno())
-            except (AttributeError, TypeError, ValueError):
-                raise ValueError(f"Invalid file object: {fd!r}") from None
-        stream = self.streams_by_fd.get(fileno)
-        transport = None if stream is None else stream.transport
-        if transport is None:
-            # asyncio's datagram transports keep themselves here.
-            transport = self._transports.get(fileno)
-        if transport is not None and not transport.is_closing():
-            raise RuntimeError(
-                f"File descriptor {fd!r} is used by transport {transport!r}")
-
-    # -- the end --------------------------------------------------------------
-
     def _drop_everything(self):
-        """Forget readers, writers, ready callbacks and timers; the loop is closing."""
-        cdef FdCallbacks callbacks
-        for callbacks in list(self.fd_callbacks.values()):
-            callbacks.reader = callbacks.writer = None
-            self._interest_lost(callbacks)
+        """Forget ready callbacks and timers; the loop is closing."""
         self.timers.clear()
         while self.ready_count:
             item = <object> self.ready[self.first_ready]
@@ -635,17 +411,3 @@ cdef class Turn:
             "enobufs": c.enobufs,
             "connections": len(self.streams_by_fd),
         }
-
-
-cdef int descriptor_of(object fileobj) except -1:
-    """asyncio's own rule, and its errors, for what may be watched."""
-    if isinstance(fileobj, int):
-        fd = fileobj
-    else:
-        try:
-            fd = int(fileobj.fileno())
-        except (AttributeError, TypeError, ValueError):
-            raise ValueError(f"Invalid file object: {fileobj!r}") from None
-    if fd < 0:
-        raise ValueError(f"Invalid file descriptor: {fd}")
-    return fd

@@ -292,7 +292,7 @@ def test_a_stream_that_reports_out_of_order_is_told_by_name(scene: Scene) -> Non
 def test_a_move_that_cannot_begin_tells_both_sides(scene: Scene) -> None:
     stream, connection, _ = scene.a.connected()
 
-    def leave(handler: object) -> None:
+    def leave(handler: object, *, at_once: bool = False) -> None:
         raise RuntimeError("not on this thread")
 
     stream.leave = leave  # type: ignore[method-assign]

@@ -1,0 +1,34 @@
+from aioadapt._kernel.op cimport Op
+from aioadapt._kernel.ring cimport Ring
+from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
+from aioadapt._turn.turn cimport EndOfTurn
+
+
+cdef class CompletionTurn(FdTurn):
+    cdef:
+        Ring ring                    # owned; None until the loop first runs
+        WakeupOp wakeup_op
+        list unbegun                 # operations asked for before there was a ring
+        int writers                  # streams that had something to send in the last turn
+        int writers_now
+        unsigned long long cancels_before, overflows_before
+
+    cdef int begin(self, Op op) except -1
+    cdef int cancel(self, Op op) except -1
+    cdef int submit(self) except -1
+    cdef int make_ring(self) except -1
+
+
+cdef class WakeupOp(Op):
+    cdef CompletionTurn turn
+
+
+cdef class PollOp(Op):
+    cdef:
+        CompletionTurn turn
+        FdCallbacks callbacks
+        bint is_writer
+
+
+cdef class RearmPoll(EndOfTurn):
+    cdef PollOp op

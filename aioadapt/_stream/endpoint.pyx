@@ -1,0 +1,292 @@
+"""A descriptor, the protocol it belongs to, and their life together.
+
+    OPENING --> OPEN --> CLOSING --> ENDING --> ENDED
+                  |                    ^
+                  |'---- (abort) ------'
+                  '--> GIVEN_AWAY
+
+Opening is: tell the protocol, then read.  Closing is: stop reading, send what
+was written, have the kernel let go, call connection_lost, close the
+descriptor.  The descriptor is closed only when no operation of the kernel's
+names it.
+
+This is the lowest of the four layers of a Stream (stream.pyx), and it holds
+the state of all of them.
+"""
+
+from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
+from posix.unistd cimport close as close_fd
+
+from aioadapt._kernel.addresses cimport own_address, peer_address
+from aioadapt._stream.life cimport (
+    CLOSING,
+    ENDED,
+    ENDING,
+    GIVEN_AWAY,
+    Life,
+    OPEN,
+    OPENING,
+)
+from aioadapt._turn.handle cimport new_handle, report_failure
+from aioadapt._turn.turn cimport Leaver
+
+import logging
+import socket
+from asyncio import BufferedProtocol
+
+from aioadapt.stdlib_private import (
+    SERVER_NAMES_CLIENTS,
+    TransportSocket,
+    set_result_unless_cancelled,
+)
+
+cdef extern from "Python.h":
+    object PyObject_CallMethodOneArg(object self, object name, object argument)
+
+cdef object logger = logging.getLogger("asyncio")
+cdef tuple LIFE_WORDS = (
+    "opening", "open", "closing", "ending", "closed", "moved to another loop")
+
+
+cdef object life_in_words(Life life):
+    return LIFE_WORDS[<int> life]
+
+
+cdef class Way:
+    """How the bytes of one stream move: the four moves, and nothing else."""
+
+    cdef int serve(self, Endpoint stream) except -1:
+        """Report to this stream from now on; to nobody, if it is None."""
+        raise NotImplementedError
+
+    cdef int start_reading(self) except -1:
+        """Report what arrives, from now on."""
+        raise NotImplementedError
+
+    cdef int stop_reading(self) except -1:
+        """Take no more; what has been taken already is still reported."""
+        raise NotImplementedError
+
+    cdef int send(self, bint at_once) except -1:
+        """See to it that ``stream.out`` leaves; *at_once*: as much as fits now."""
+        raise NotImplementedError
+
+    cdef int let_go(self) except -1:
+        """Have the kernel hold nothing of the stream's; then ``kernel_let_go``."""
+        raise NotImplementedError
+
+    cdef bint is_sending(self) noexcept:
+        """May the kernel still be reading bytes that were written?"""
+        return False
+
+
+cdef class Endpoint(Leaver):
+    """See the file's beginning."""
+
+    def open(self, waiter=None):
+        """Connect the protocol, then start reading, then tell the waiter."""
+        if self.life == OPENING:
+            self.life = OPEN
+        PyContext_Enter(self.context)
+        try:
+            self.protocol.connection_made(self.transport)
+        except BaseException as exc:
+            PyContext_Exit(self.context)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            made = self.protocol.connection_made
+            report_failure(
+                new_handle(self.turn, made, (self.transport,), self.context),
+                made, (self.transport,), exc)
+        else:
+            PyContext_Exit(self.context)
+        self.update_reading()
+        if waiter is not None:
+            set_result_unless_cancelled(waiter, None)
+
+    cdef int update_reading(self) except -1:
+        """The one place that decides whether the way reads."""
+        cdef bint wanted = (
+            self.life == OPEN and not self.is_paused and not self.is_resting
+            and not self.eof_seen and not self.held and self.held_end == 0)
+        if wanted != self.is_reading:
+            self.is_reading = wanted
+            if wanted:
+                self.way.start_reading()
+            else:
+                self.way.stop_reading()
+        return 0
+
+    cdef object call_protocol(self, str name, object argument):
+        """Call one of its methods in the stream's context; what it raises is raised."""
+        PyContext_Enter(self.context)
+        try:
+            if argument is None:
+                return getattr(self.protocol, name)()
+            return PyObject_CallMethodOneArg(self.protocol, name, argument)
+        finally:
+            PyContext_Exit(self.context)
+
+    cdef int set_protocol(self, object protocol) except -1:
+        self.protocol = protocol
+        self.is_buffered = isinstance(protocol, BufferedProtocol)
+        return 0
+
+    # -- ending ---------------------------------------------------------------
+
+    cdef int close(self) except -1:
+        if self.life >= CLOSING:
+            return 0
+        self.life = CLOSING
+        self.update_reading()
+        if self.out.size == 0:
+            self.end(None)
+        return 0
+
+    cdef int abort(self, object exc) except -1:
+        if self.life < ENDING:
+            self.end(exc)
+        return 0
+
+    cdef int fatal(self, object exc, str message) except -1:
+        if isinstance(exc, OSError):
+            if self.turn._debug:
+                logger.debug("%r: %s", self.transport, message,
+                             exc_info=(type(exc), exc, exc.__traceback__))
+        else:
+            self.turn.call_exception_handler({
+                "message": message,
+                "exception": exc,
+                "transport": self.transport,
+                "protocol": self.protocol,
+            })
+        return self.abort(exc)
+
+    cdef int end(self, object exc) except -1:
+        """Nothing passes any more; connection_lost follows when the kernel has let go."""
+        self.life = ENDING
+        self.is_reading = False
+        self.ending_exc = exc
+        self.out.clear()
+        self.held = None
+        self.held_end = 0
+        if self.empty_waiter is not None:
+            set_result_unless_cancelled(self.empty_waiter, None)
+        if not self.is_releasing:      # else the way is about it already
+            self.way.let_go()
+        return 0
+
+    cdef int kernel_let_go(self) except -1:
+        """From the way: the kernel holds nothing of ours any more."""
+        if self.life == ENDING and not self.is_abandoned:
+            self.is_releasing = False
+            self.turn.push_ready(
+                new_handle(self.turn, self._call_connection_lost, (), self.context))
+        return 0
+
+    def _call_connection_lost(self):
+        exc = self.ending_exc
+        leaver, self.leaver = self.leaver, None
+        self.life = ENDED
+        try:
+            self.protocol.connection_lost(exc)
+        finally:
+            self.forget()
+            self.close_descriptor()
+            if leaver is not None:
+                leaver.closed()
+
+    cdef int forget(self) except -1:
+        """The loop, the server and the protocol have nothing more to do with us."""
+        if self.turn.streams_by_fd.get(self.fd) is self:
+            del self.turn.streams_by_fd[self.fd]
+        server, self.server = self.server, None
+        if server is not None:
+            if SERVER_NAMES_CLIENTS:
+                server._detach(self.transport)
+            else:
+                server._detach()
+        self.way.serve(None)
+        self.protocol = None
+        self.transport = None
+        self.ending_exc = None
+        self.tag = None              # a mover's, which knows us
+        return 0
+
+    cdef int close_descriptor(self) except -1:
+        sock, self.sock = self.sock, None
+        if sock is not None:
+            sock.close()
+        elif self.fd >= 0:
+            close_fd(self.fd)
+        return 0
+
+    def silence(self):
+        """The loop is closing: tell the protocol nothing more, have the kernel let go."""
+        self.is_abandoned = True
+        self.leaver = None
+        self.is_reading = False
+        if not self.is_releasing:
+            self.way.let_go()
+        self.way.serve(None)
+
+    def abandon(self):
+        """The loop is closed: who still has the transport owns the descriptor now."""
+        if self.turn.streams_by_fd.get(self.fd) is self:
+            del self.turn.streams_by_fd[self.fd]
+        if self.life < ENDING:
+            self.life = ENDING
+        self.transport = None
+
+    def collected(self):
+        """The transport of an abandoned stream is gone; true if it was still open."""
+        if self.life == ENDED or self.life == GIVEN_AWAY:
+            return False
+        self.life = ENDED
+        self.close_descriptor()
+        server, self.server = self.server, None
+        if server is not None and not SERVER_NAMES_CLIENTS:
+            server._detach()
+        return True
+
+    # -- the socket -----------------------------------------------------------
+
+    cdef object get_socket(self):
+        """The socket object, made when somebody first asks for it."""
+        if self.sock is None:
+            if self.fd >= 0 and self.life < ENDED:
+                self.sock = socket.socket(
+                    self.family, self.type, self.proto, fileno=self.fd)
+                self.sock.setblocking(False)
+            else:
+                # Too late: one that is closed, as asyncio's would be by now.
+                sock = socket.socket(self.family, self.type)
+                sock.close()
+                return sock
+        return self.sock
+
+    cdef object get_extra(self, object name, object default):
+        if self.extra is not None and name in self.extra:
+            return self.extra[name]
+        if name == "peername":
+            return self.peername
+        if name == "sockname":
+            return self.sockname
+        if name == "socket":
+            if self.extra is None:
+                self.extra = {}
+            self.extra["socket"] = answer = TransportSocket(self.get_socket())
+            return answer
+        return default
+
+    @property
+    def peername(self):
+        if self.peername_known is None and self.fd >= 0:
+            self.peername_known = peer_address(self.fd)
+        return self.peername_known
+
+    @property
+    def sockname(self):
+        if self.sockname_known is None and self.fd >= 0:
+            self.sockname_known = own_address(self.fd)
+        return self.sockname_known

@@ -1,0 +1,17 @@
+from aioadapt._stream.outbound cimport Outbound
+
+
+cdef class Inbound(Outbound):
+    cdef int received(self, const char *data, Py_ssize_t n) except -1
+    cdef int received_end(self, int end) except -1
+    cdef bint takes_buffer(self) noexcept
+    cdef object next_buffer(self)
+    cdef int buffer_filled(self, Py_ssize_t n) except -1
+    cdef int pause_reading(self) except -1
+    cdef int resume_reading(self) except -1
+    cdef int hold(self, const char *data, Py_ssize_t n) except -1
+    cdef int deliver(self, const char *data, Py_ssize_t n) except -1
+    cdef int hand_over(self, const char *data, Py_ssize_t n) except -1
+    cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1
+    cdef int deliver_end(self, int end) except -1
+    cdef int deliver_held_soon(self) except -1

@@ -1,0 +1,198 @@
+"""Bytes that arrive: giving them to the protocol, or keeping them until it reads on.
+
+Pausing means: deliver nothing and take no more.  What the kernel had taken
+already when it was told to stop is *held* and delivered, in order, when
+reading goes on; or it is carried along when the connection moves.
+"""
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport (
+    PyBytes_AS_STRING,
+    PyBytes_FromStringAndSize,
+    PyBytes_GET_SIZE,
+)
+from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
+from libc.string cimport memcpy
+
+from aioadapt._kernel.linux cimport now_ns
+from aioadapt._stream.life cimport CLOSING, OPEN
+from aioadapt._stream.outbound cimport Outbound
+from aioadapt._turn.handle cimport new_handle
+
+import logging
+import os
+
+from aioadapt.stdlib_private import report_slow_read
+
+cdef extern from "Python.h":
+    object PyObject_CallMethodOneArg(object self, object name, object argument)
+
+cdef object logger = logging.getLogger("asyncio")
+
+
+cdef class Inbound(Outbound):
+    """See the file's beginning."""
+
+    cdef int received(self, const char *data, Py_ssize_t n) except -1:
+        self.turn.counted.bytes_in += n
+        self.turn.counted.receives += 1
+        if self.is_reading:
+            return self.deliver(data, n)
+        return self.hold(data, n)
+
+    cdef int received_end(self, int end) except -1:
+        """End of file (1) or a negative errno; nothing comes after it."""
+        if self.is_reading:
+            return self.deliver_end(end)
+        if self.life == OPEN:
+            self.held_end = end
+        return 0
+
+    cdef int hold(self, const char *data, Py_ssize_t n) except -1:
+        # A closing stream reads no more: its bytes are nobody's.
+        if self.life == OPEN:
+            if self.held is None:
+                self.held = []
+            self.held.append(PyBytes_FromStringAndSize(data, n))
+        return 0
+
+    cdef int deliver(self, const char *data, Py_ssize_t n) except -1:
+        cdef long long started
+        self.last_byte_ns = self.turn.awake_since_ns
+        if self.turn._debug:
+            started = now_ns()
+            self.hand_over(data, n)
+            report_slow_read(self.turn, self.transport, (now_ns() - started) * 1e-9)
+            return 0
+        return self.hand_over(data, n)
+
+    cdef int hand_over(self, const char *data, Py_ssize_t n) except -1:
+        cdef object chunk
+        if self.is_buffered:
+            return self.deliver_to_buffers(data, n)
+        if self.exchange is not None:
+            self.exchange.saw_inbound(data, n)
+        chunk = PyBytes_FromStringAndSize(data, n)
+        PyContext_Enter(self.context)
+        try:
+            PyObject_CallMethodOneArg(self.protocol, "data_received", chunk)
+        except BaseException as exc:
+            PyContext_Exit(self.context)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
+        else:
+            PyContext_Exit(self.context)
+        return 0
+
+    cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1:
+        """Copy into the protocol's buffers, as many as it takes."""
+        cdef Py_buffer view
+        cdef Py_ssize_t part
+        while n > 0:
+            if not self.is_reading:
+                return self.hold(data, n)
+            if not self.is_buffered:
+                return self.hand_over(data, n)     # the protocol was replaced
+            buffer = self.next_buffer()
+            if buffer is None:
+                return 0
+            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            try:
+                part = min(n, view.len)
+                memcpy(view.buf, data, part)
+                if self.exchange is not None:
+                    self.exchange.saw_inbound(data, part)
+            finally:
+                PyBuffer_Release(&view)
+            self.buffer_filled(part)
+            data += part
+            n -= part
+        return 0
+
+    cdef bint takes_buffer(self) noexcept:
+        """May a way receive straight into the protocol's own buffer?"""
+        return self.is_buffered and self.exchange is None
+
+    cdef object next_buffer(self):
+        """None: the protocol failed to give one, and the connection is ending."""
+        try:
+            buffer = self.call_protocol("get_buffer", -1)
+            if not len(buffer):
+                raise RuntimeError("get_buffer() returned an empty buffer")
+            return buffer
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
+            return None
+
+    cdef int buffer_filled(self, Py_ssize_t n) except -1:
+        self.last_byte_ns = self.turn.awake_since_ns
+        try:
+            self.call_protocol("buffer_updated", n)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
+        return 0
+
+    cdef int deliver_end(self, int end) except -1:
+        if end < 0:
+            return self.fatal(
+                OSError(-end, os.strerror(-end)), "Fatal read error on socket transport")
+        self.eof_seen = True
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r received EOF", self.transport)
+        try:
+            keep_open = self.call_protocol("eof_received", None)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal error: protocol.eof_received() call failed.")
+        if not keep_open:
+            self.close()
+        return 0
+
+    cdef int deliver_held_soon(self) except -1:
+        if self.held or self.held_end != 0:
+            self.turn.push_ready(
+                new_handle(self.turn, self._deliver_held, (), None))
+        return 0
+
+    def _deliver_held(self):
+        cdef bytes chunk
+        cdef int end
+        while self.held and self.life == OPEN and not self.is_paused and not self.is_resting:
+            chunk = self.held.pop(0)
+            # Delivering is what reading is; the way need not hear of it.
+            self.is_reading = True
+            try:
+                self.deliver(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
+            finally:
+                self.is_reading = False
+        if not self.held and self.held_end != 0 and self.life == OPEN \
+                and not self.is_paused and not self.is_resting:
+            end, self.held_end = self.held_end, 0
+            self.deliver_end(end)
+        self.update_reading()
+
+    cdef int pause_reading(self) except -1:
+        if self.life >= CLOSING or self.is_paused:
+            return 0
+        self.is_paused = True
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r pauses reading", self.transport)
+        return 0
+
+    cdef int resume_reading(self) except -1:
+        if self.life >= CLOSING or not self.is_paused:
+            return 0
+        self.is_paused = False
+        self.deliver_held_soon()
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r resumes reading", self.transport)
+        return 0

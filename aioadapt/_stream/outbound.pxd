@@ -1,0 +1,13 @@
+from aioadapt._stream.endpoint cimport Endpoint
+
+
+cdef class Outbound(Endpoint):
+    cdef int write(self, object data) except -1
+    cdef int write_eof(self) except -1
+    cdef int sent(self, Py_ssize_t n) except -1
+    cdef int send_failed(self, int error) except -1
+    cdef int set_limits(self, object high, object low) except -1
+    cdef int pause_protocol_if_full(self) except -1
+    cdef int call_flow_control(self, str name) except -1
+    cdef int all_sent(self) except -1
+    cdef int shut_down_writing(self) except -1

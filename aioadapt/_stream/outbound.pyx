@@ -1,0 +1,142 @@
+"""Bytes that leave: gathering them, and backpressure.
+
+What a protocol writes in one turn leaves when the turn ends, in one call;
+past the high-water mark it leaves at once, so that a big writer is not
+buffered twice, and what the socket does not take then pauses the protocol.
+"""
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+
+from aioadapt._kernel.linux cimport SHUT_WR, shutdown
+from aioadapt._stream.endpoint cimport Endpoint
+from aioadapt._stream.life cimport CLOSING, ENDING, GIVEN_AWAY, OPEN
+
+import logging
+import os
+
+from aioadapt.stdlib_private import SILENT_LOST_WRITES, set_result_unless_cancelled
+
+cdef object logger = logging.getLogger("asyncio")
+
+cdef enum:
+    HIGH_WATER_BYTES = 65536     # asyncio's
+
+
+cdef class Outbound(Endpoint):
+    """See the file's beginning."""
+
+    cdef int write(self, object data) except -1:
+        if not PyBytes_CheckExact(data):
+            if not isinstance(data, (bytes, bytearray, memoryview)):
+                raise TypeError("data argument must be a bytes-like object, "
+                                f"not {type(data).__name__!r}")
+            # A copy: the caller may change its buffer before the turn ends.
+            data = bytes(data)
+        if self.eof_asked:
+            raise RuntimeError("Cannot call write() after write_eof()")
+        if self.empty_waiter is not None:
+            raise RuntimeError("unable to write; sendfile is in progress")
+        if self.life == GIVEN_AWAY:
+            raise RuntimeError(
+                f"cannot write to {self.transport!r}: its connection was moved to another "
+                "loop, which has made a new protocol for it")
+        if PyBytes_GET_SIZE(data) == 0:
+            return 0
+        if self.life >= CLOSING:
+            if self.lost_writes >= SILENT_LOST_WRITES:
+                logger.warning("socket.send() raised exception.")
+            self.lost_writes += 1
+            return 0
+        if self.exchange is not None:
+            self.exchange.saw_outbound(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        self.out.add(data)
+        if self.out.size > self.high_bytes:
+            if not self.protocol_paused:
+                self.way.send(True)
+                self.pause_protocol_if_full()
+        if not self.is_queued:
+            self.is_queued = True
+            self.turn.ending.append(self)
+            if self.leaver is not None:
+                self.turn.will_leave(self)
+        return 0
+
+    cdef int turn_ends(self) except -1:
+        if self.out.size and self.life <= CLOSING:
+            self.way.send(False)
+        return 0
+
+    cdef int sent(self, Py_ssize_t n) except -1:
+        """The kernel has taken n bytes of what was to be sent."""
+        self.turn.counted.bytes_out += n
+        self.last_byte_ns = self.turn.awake_since_ns
+        if self.life >= ENDING:
+            return 0
+        self.out.sent(n)
+        if self.protocol_paused and self.out.size <= self.low_bytes:
+            self.protocol_paused = False
+            self.call_flow_control("resume_writing")
+        if self.out.size == 0:
+            self.all_sent()
+        return 0
+
+    cdef int all_sent(self) except -1:
+        if self.empty_waiter is not None:
+            set_result_unless_cancelled(self.empty_waiter, None)
+        if self.life == CLOSING:
+            self.end(None)
+        elif self.eof_asked and self.life == OPEN:
+            self.shut_down_writing()
+        return 0
+
+    cdef int send_failed(self, int error) except -1:
+        if self.life >= ENDING:
+            return 0
+        return self.fatal(
+            OSError(error, os.strerror(error)), "Fatal write error on socket transport")
+
+    cdef int pause_protocol_if_full(self) except -1:
+        if self.out.size > self.high_bytes and not self.protocol_paused \
+                and self.life < ENDING:
+            self.protocol_paused = True
+            self.call_flow_control("pause_writing")
+        return 0
+
+    cdef int call_flow_control(self, str name) except -1:
+        try:
+            getattr(self.protocol, name)()
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.turn.call_exception_handler({
+                "message": f"protocol.{name}() failed",
+                "exception": exc,
+                "transport": self.transport,
+                "protocol": self.protocol,
+            })
+        return 0
+
+    cdef int set_limits(self, object high, object low) except -1:
+        if high is None:
+            high = HIGH_WATER_BYTES if low is None else 4 * low
+        if low is None:
+            low = high // 4
+        if not high >= low >= 0:
+            raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
+        self.high_bytes, self.low_bytes = high, low
+        return self.pause_protocol_if_full()
+
+    cdef int write_eof(self) except -1:
+        if self.life >= CLOSING or self.eof_asked:
+            return 0
+        self.eof_asked = True
+        if self.out.size == 0:
+            self.shut_down_writing()
+        return 0
+
+    cdef int shut_down_writing(self) except -1:
+        if not self.eof_sent:
+            self.eof_sent = True
+            # An error here is the connection's end, which reading will find.
+            shutdown(self.fd, SHUT_WR)
+        return 0

@@ -1,0 +1,22 @@
+from aioadapt._turn.scheduling cimport SchedulingTurn
+from aioadapt._turn.turn cimport Turn
+
+
+cdef class FdCallbacks:
+    cdef:
+        readonly int fd              # borrowed
+        readonly object reader       # handle or None
+        readonly object writer
+        object by_engine             # what the engine keeps for it
+        object by_engine_too
+
+    cdef int readable(self, Turn turn) except -1
+    cdef int writable(self, Turn turn) except -1
+
+
+cdef class FdTurn(SchedulingTurn):
+    cdef:
+        readonly dict fd_callbacks   # descriptor -> FdCallbacks
+
+    cdef int interest_changed(self, FdCallbacks callbacks) except -1
+    cdef FdCallbacks callbacks_for(self, object fileobj)

@@ -1,0 +1,149 @@
+"""add_reader and add_writer, and their removal: one entry for each descriptor.
+
+asyncio's own pipes, datagrams, subprocesses, signals and ``sock_*`` methods
+wait through these.  How a descriptor is watched is the engine's business.
+"""
+
+from aioadapt._turn.handle cimport new_handle
+from aioadapt._turn.scheduling cimport SchedulingTurn
+from aioadapt._turn.turn cimport Turn
+
+from asyncio import events
+
+
+cdef class FdCallbacks:
+    """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
+
+    cdef int readable(self, Turn turn) except -1:
+        if self.reader is not None:
+            turn.push_ready(self.reader)
+        return 0
+
+    cdef int writable(self, Turn turn) except -1:
+        if self.writer is not None:
+            turn.push_ready(self.writer)
+        return 0
+
+
+cdef class FdTurn(SchedulingTurn):
+    """See the file's beginning."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.fd_callbacks = {}
+
+    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
+        """A reader or writer came, went or was replaced."""
+        raise NotImplementedError
+
+    cdef FdCallbacks callbacks_for(self, object fileobj):
+        cdef FdCallbacks callbacks
+        fd = descriptor_of(fileobj)
+        callbacks = self.fd_callbacks.get(fd)
+        if callbacks is None:
+            callbacks = FdCallbacks.__new__(FdCallbacks)
+            callbacks.fd = fd
+        return callbacks
+
+    def _add_reader(self, fd, callback, *args):
+        cdef FdCallbacks callbacks
+        self.check_open()
+        callbacks = self.callbacks_for(fd)
+        handle = self._new_fd_handle(callback, args)
+        before, callbacks.reader = callbacks.reader, handle
+        try:
+            self.interest_changed(callbacks)
+        except BaseException:
+            callbacks.reader = before
+            raise
+        self.fd_callbacks[callbacks.fd] = callbacks
+        if before is not None:
+            before.cancel()
+        return handle
+
+    def _add_writer(self, fd, callback, *args):
+        cdef FdCallbacks callbacks
+        self.check_open()
+        callbacks = self.callbacks_for(fd)
+        handle = self._new_fd_handle(callback, args)
+        before, callbacks.writer = callbacks.writer, handle
+        try:
+            self.interest_changed(callbacks)
+        except BaseException:
+            callbacks.writer = before
+            raise
+        self.fd_callbacks[callbacks.fd] = callbacks
+        if before is not None:
+            before.cancel()
+        return handle
+
+    def _remove_reader(self, fd):
+        cdef FdCallbacks callbacks
+        if self._closed:
+            return False
+        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        if callbacks is None or callbacks.reader is None:
+            return False
+        handle, callbacks.reader = callbacks.reader, None
+        self._interest_lost(callbacks)
+        handle.cancel()
+        return True
+
+    def _remove_writer(self, fd):
+        cdef FdCallbacks callbacks
+        if self._closed:
+            return False
+        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        if callbacks is None or callbacks.writer is None:
+            return False
+        handle, callbacks.writer = callbacks.writer, None
+        self._interest_lost(callbacks)
+        handle.cancel()
+        return True
+
+    def _interest_lost(self, FdCallbacks callbacks):
+        if callbacks.reader is None and callbacks.writer is None:
+            del self.fd_callbacks[callbacks.fd]
+        self.interest_changed(callbacks)
+
+    def _new_fd_handle(self, callback, args):
+        if self._debug:
+            return events.Handle(callback, args, self, None)
+        return new_handle(self, callback, args, None)
+
+    def _ensure_fd_no_transport(self, fd):
+        fileno = fd
+        if not isinstance(fileno, int):
+            try:
+                fileno = int(fileno.fileno())
+            except (AttributeError, TypeError, ValueError):
+                raise ValueError(f"Invalid file object: {fd!r}") from None
+        stream = self.streams_by_fd.get(fileno)
+        transport = None if stream is None else stream.transport
+        if transport is None:
+            # asyncio's datagram transports keep themselves here.
+            transport = self._transports.get(fileno)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(
+                f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    def _drop_everything(self):
+        """Forget readers, writers, ready callbacks and timers; the loop is closing."""
+        cdef FdCallbacks callbacks
+        for callbacks in list(self.fd_callbacks.values()):
+            callbacks.reader = callbacks.writer = None
+            self._interest_lost(callbacks)
+        SchedulingTurn._drop_everything(self)
+
+
+cdef int descriptor_of(object fileobj) except -1:
+    """asyncio's own rule, and its errors, for what may be watched."""
+    if isinstance(fileobj, int):
+        fd = fileobj
+    else:
+        try:
+            fd = int(fileobj.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd

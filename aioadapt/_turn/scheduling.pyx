@@ -1,0 +1,121 @@
+"""asyncio's scheduling calls: soon, later, and from another thread.
+
+In debug mode the handles are asyncio's own, and so is all that they report.
+"""
+
+from cpython.contextvars cimport PyContext_CopyCurrent
+from libc.math cimport isnan
+
+from aioadapt._kernel.linux cimport now_ns
+from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
+from aioadapt._turn.turn cimport Turn
+
+from asyncio import events
+
+from aioadapt.errors import LoopStoppedError
+
+
+cdef class SchedulingTurn(Turn):
+    """See the file's beginning."""
+
+    def call_soon(self, callback, *args, context=None):
+        """Run *callback* in the next turn; see asyncio's documentation."""
+        cdef Handle handle
+        if self._closed:
+            self.check_open()
+        if self._debug:
+            self._check_thread()
+            self.check_call(callback, "call_soon")
+            foreign = events.Handle(callback, args, self, context)
+            self.push_ready(foreign)
+            return foreign
+        handle = new_handle(self, callback, args, context)
+        self.push_ready(handle)
+        return handle
+
+    def call_soon_threadsafe(self, callback, *args, context=None):
+        """Like ``call_soon``, from any thread or signal handler."""
+        self.check_open()
+        if self._debug:
+            self.check_call(callback, "call_soon_threadsafe")
+            handle = events.Handle(callback, args, self, context)
+        else:
+            handle = new_handle(self, callback, args, context)
+        if not self.inbox.put_call(handle):
+            raise RuntimeError("Event loop is closed")
+        return handle
+
+    def call_later(self, delay, callback, *args, context=None):
+        """Run *callback* in *delay* seconds; see asyncio's documentation."""
+        if delay is None:
+            raise TypeError("delay must not be None")
+        self.check_open()
+        if self._debug:
+            self._check_thread()
+            self.check_call(callback, "call_at")
+        return self.new_timer(now_ns() * 1e-9 + delay, callback, args, context)
+
+    def call_at(self, when, callback, *args, context=None):
+        """Run *callback* when ``loop.time()`` is *when*; see asyncio's documentation."""
+        if when is None:
+            raise TypeError("when cannot be None")
+        self.check_open()
+        if self._debug:
+            self._check_thread()
+            self.check_call(callback, "call_at")
+        return self.new_timer(when, callback, args, context)
+
+    cdef object new_timer(self, double when, object callback, tuple args, object context):
+        cdef TimerHandle timer
+        if isnan(when):
+            raise ValueError("a timer cannot be due at NaN")
+        if self._debug:
+            foreign = events.TimerHandle(when, callback, args, self, context)
+            self.timers.add(when, foreign)
+            return foreign
+        timer = TimerHandle.__new__(TimerHandle)
+        timer.loop = self
+        timer.callback = callback
+        timer.args = args
+        timer.context = PyContext_CopyCurrent() if context is None else context
+        timer.due_s = when
+        self.timers.add(when, timer)
+        return timer
+
+    def _timer_handle_cancelled(self, handle):
+        cdef Py_ssize_t place
+        if type(handle) is TimerHandle:
+            place = (<TimerHandle> handle).place
+            if place >= 0:
+                self.timers.remove(place)
+
+    def time(self):
+        """Seconds on the monotonic clock."""
+        return now_ns() * 1e-9
+
+    def _add_callback(self, handle):
+        if not handle._cancelled:
+            self.push_ready(handle)
+
+    def _write_to_self(self):
+        self.inbox.wake_up()
+
+    cdef int check_call(self, object callback, str method) except -1:
+        self._check_callback(callback, method)
+        return 0
+
+    def post(self, message):
+        """Have ``message.deliver()`` called on the loop's thread; from any thread.
+
+        If the loop closes before that, ``message.refuse()`` is called instead.
+
+        Raises:
+            LoopStoppedError: the loop takes no more; neither will be called.
+        """
+        if not self.inbox.put_letter(message):
+            raise LoopStoppedError(f"{self!r} takes no more messages: it has stopped")
+
+    def close_inbox(self):
+        """Take no more calls from other threads and refuse what is waiting."""
+        for message in self.inbox.close():
+            message.refuse()
