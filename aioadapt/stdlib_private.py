@@ -31,10 +31,10 @@ set_result_unless_cancelled: Callable[[Any, Any], None] = (
 )
 
 #: What ``loop.sendfile`` without sendfile(2) asks a transport to be.
-FlowControlMixin = transports._FlowControlMixin  # type: ignore[attr-defined]
+FlowControlMixin = transports._FlowControlMixin
 
 #: ``loop.sendfile`` may try sendfile(2) on our transports.
-SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE  # type: ignore[attr-defined]
+SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE
 
 #: Writes after the connection is lost that pass in silence.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES

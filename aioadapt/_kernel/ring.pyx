@@ -298,8 +298,8 @@ cdef class Ring:
         6.13), the oldest first, so it may take several to get at ours.
         """
         cdef Completion completion
-        cdef int i, cancelled = 0, others = 0
-        for i in range(ENTERS_TO_SETTLE):
+        cdef int i, _, cancelled = 0, others = 0
+        for _ in range(ENTERS_TO_SETTLE):
             self.submit_now()
             self.collect(0)
             if self.cancelling == 0:

@@ -7,6 +7,14 @@ from typing import Any
 from aioadapt._stream.stream import Released, Stream
 
 class Listener:
+    @property
+    def sockname(self) -> Any: ...
+    @property
+    def family(self) -> int: ...
+    @property
+    def type(self) -> int: ...
+    @property
+    def proto(self) -> int: ...
     def __init__(
         self,
         loop: Any,

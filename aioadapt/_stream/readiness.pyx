@@ -29,7 +29,6 @@ from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.endpoint cimport Endpoint, Way
 from aioadapt._stream.stream cimport Stream
 from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
-from aioadapt._turn.turn cimport Turn
 
 from libc.string cimport memset
 

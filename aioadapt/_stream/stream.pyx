@@ -21,7 +21,7 @@ have the kernel let go and hand the descriptor to whoever asked.
 from cpython.contextvars cimport PyContext_CopyCurrent
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._stream.endpoint cimport Way, life_in_words
+from aioadapt._stream.endpoint cimport life_in_words
 from aioadapt._stream.inbound cimport Inbound
 from aioadapt._stream.life cimport ENDING, GIVEN_AWAY, OPEN
 from aioadapt._stream.outgoing cimport Outgoing

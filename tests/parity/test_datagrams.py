@@ -4,6 +4,7 @@ import asyncio
 import socket
 from asyncio import AbstractEventLoop
 from pathlib import Path
+from typing import cast
 
 import pytest
 from loops import Run
@@ -22,7 +23,8 @@ class Datagrams(Changing, asyncio.DatagramProtocol):
         self.is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+        # asyncio's own is no DatagramTransport before 3.12.
+        self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, address: object) -> None:
         self.received.append((data, address))
