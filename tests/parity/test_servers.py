@@ -2,19 +2,17 @@
 
 import asyncio
 import errno
-import os
 import resource
 import socket
 import sys
 from asyncio import AbstractEventLoop, trsock
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 from loops import Run
 
-from .peers import Peer, connected, serving
+from .peers import Peer, serving
 from .protocols import Echo, Recorder
 from .test_tcp_echo import everybody_has_left
 
@@ -108,13 +106,6 @@ def test_the_port_is_free_when_the_loop_is_closed_under_the_server(
 
 def test_connections_live_on_when_their_server_closes(run: Run) -> None:
     async def main() -> None:
-        async with connected(Echo) as (protocol, peer):
-            protocol_server = protocol.transport
-            peer.send(b"before")
-            assert await peer.recv_exactly(6) == b"before"
-            assert not protocol_server.is_closing()
-
-    async def closes_first() -> None:
         loop = asyncio.get_running_loop()
         protocols: list[Echo] = []
 
@@ -135,7 +126,6 @@ def test_connections_live_on_when_their_server_closes(run: Run) -> None:
         await server.wait_closed()
 
     run(main())
-    run(closes_first())
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="asyncio does so since 3.12")
@@ -347,97 +337,6 @@ def test_contradicting_arguments_are_refused(
             }
             with pytest.raises(ValueError):
                 await loop.create_server(Recorder, **given)
-
-    run(main())
-
-
-def test_a_server_listens_on_several_addresses(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        server = await loop.create_server(Echo, ["127.0.0.1", "127.0.0.2"], 0)
-        assert len(server.sockets) == 2
-        for sock in server.sockets:
-            peer = Peer(socket.create_connection(sock.getsockname()))
-            peer.send(b"x")
-            assert await peer.recv_exactly(1) == b"x"
-            peer.close()
-        await everybody_has_left(server)
-        server.close()
-        await server.wait_closed()
-
-    run(main())
-
-
-def test_ipv6(loop: AbstractEventLoop, run: Run) -> None:
-    try:
-        with socket.socket(socket.AF_INET6) as probe:
-            probe.bind(("::1", 0))
-    except OSError:
-        pytest.skip("no IPv6 loopback here")
-
-    async def main() -> None:
-        protocols: list[Echo] = []
-
-        def factory() -> Echo:
-            protocols.append(Echo())
-            return protocols[-1]
-
-        server = await loop.create_server(factory, "::1", 0)
-        address = server.sockets[0].getsockname()
-        transport, client = await loop.create_connection(Recorder, *address[:2])
-        assert transport.get_extra_info("peername") == address
-        assert len(transport.get_extra_info("sockname")) == 4
-        transport.write(b"six")
-        assert await client.got(3) == b"six"
-        assert protocols[0].transport.get_extra_info(
-            "peername"
-        ) == transport.get_extra_info("sockname")
-        transport.close()
-        await client.lost()
-        await protocols[0].lost()
-        server.close()
-        await server.wait_closed()
-
-    run(main())
-
-
-def test_a_unix_server_takes_over_a_path_that_nobody_serves_any_more(
-    loop: AbstractEventLoop, run: Run, tmp_path: Path
-) -> None:
-    path = str(tmp_path / "socket")
-
-    async def main() -> None:
-        for _ in range(2):
-            server = await loop.create_unix_server(Echo, path)
-            transport, client = await loop.create_unix_connection(Recorder, path)
-            transport.write(b"x")
-            assert await client.got(1) == b"x"
-            transport.close()
-            await client.lost()
-            await everybody_has_left(server)
-            server.close()
-            await server.wait_closed()
-            # 3.13 removes the path, earlier ones leave it.
-            assert sys.version_info < (3, 13) or not os.path.exists(path)
-
-    run(main())
-
-
-def test_abstract_unix_sockets(loop: AbstractEventLoop, run: Run) -> None:
-    path = f"\0aioadapt-{os.getpid()}"
-
-    async def main() -> None:
-        server = await loop.create_unix_server(Echo, path)
-        transport, client = await loop.create_unix_connection(Recorder, path)
-        assert transport.get_extra_info("peername") == path.encode()
-        transport.write(b"x")
-        assert await client.got(1) == b"x"
-        transport.close()
-        await client.lost()
-        await everybody_has_left(server)
-        server.close()
-        await server.wait_closed()
 
     run(main())
 
