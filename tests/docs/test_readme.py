@@ -116,9 +116,7 @@ def test_the_table_of_the_demos_json_is_whole() -> None:
     assert sorted(listed) == sorted(facts)
 
 
-@pytest.mark.parametrize(
-    "text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"]
-)
+@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
 def test_every_path_exists(text: str) -> None:
     linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
     named = re.findall(
