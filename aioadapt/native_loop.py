@@ -212,7 +212,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
         listener = self.listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.pause()
-        sock.close()
+        super()._stop_serving(sock)  # closes it; since 3.13 unlinks a Unix path
 
     def serving_on(
         self, sockname: Any
@@ -254,7 +254,15 @@ class NativeLoop(asyncio.SelectorEventLoop):
         """Have the kernel know of every read that was armed in this turn."""
         self._submit()
 
-    # -- counting and ending --------------------------------------------------
+    # -- running, counting and ending ---------------------------------------------
+
+    def run_forever(self) -> None:
+        """See asyncio's documentation."""
+        # 3.13.0 cleans up after a run that it has refused, and so forgets the
+        # one that goes on.
+        self._check_closed()
+        self._check_running()
+        super().run_forever()
 
     def stats(self) -> LoopStats:
         """What was counted so far; from any thread."""

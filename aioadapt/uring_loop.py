@@ -6,6 +6,7 @@ from ._stream.completion import CompletionWay
 from ._stream.completion_turn import CompletionTurn
 from ._stream.listener import CompletionListener
 from .native_loop import NativeLoop
+from .support import uring_refusal
 
 
 class UringEventLoop(CompletionTurn, NativeLoop):
@@ -22,3 +23,10 @@ class UringEventLoop(CompletionTurn, NativeLoop):
     _way_type = CompletionWay
     _listener_type = CompletionListener
     engine = "uring"
+
+    def __init__(self) -> None:
+        refusal = uring_refusal()
+        if refusal is not None:
+            self._closed = True  # nothing to warn of when it is collected
+            raise refusal.error()
+        super().__init__()

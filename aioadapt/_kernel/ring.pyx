@@ -71,11 +71,12 @@ from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 import os
 import threading
 
-from aioadapt.errors import UringUnavailableError, WrongThreadError
+from aioadapt._kernel.refusal import explain, look_around
+from aioadapt.errors import WrongThreadError
 
 cdef enum:
     ENTRIES = 256            # submissions; a full queue is submitted and goes on
-    ENTRIES_AT_LEAST = 32    # after halving for want of memory
+    ENTRIES_AT_LEAST = 8     # after halving for want of memory; as the probe has it
     COMPLETIONS = 4096       # as Netty 4.2; a burst past it overflows, is kept and counted
     ENTERS_TO_SETTLE = 64    # x 20 pieces of work: more than a busy turn leaves waiting
     IS_CANCEL = 1            # an op's address is even; a cancel's user_data is odd
@@ -113,7 +114,7 @@ cdef class Ring:
             while True:
                 memset(&params, 0, sizeof(params))
                 params.flags = flags
-                params.cq_entries = COMPLETIONS
+                params.cq_entries = entries * (COMPLETIONS // ENTRIES)
                 result = io_uring_queue_init_params(entries, &self.ring, &params)
                 if result != -ENOMEM or entries <= ENTRIES_AT_LEAST:
                     break
@@ -121,17 +122,24 @@ cdef class Ring:
             if result != -EINVAL:
                 break
         if result < 0:
-            raise UringUnavailableError(
-                -result,
-                f"cannot set up an io_uring of {entries} entries: {os.strerror(-result)}")
+            step = f"set up an io_uring of {entries} entries"
+            raise explain(-result, step, look_around()).error()
         self.is_open = True
         self.setup_flags = flags
         io_uring_ring_dontfork(&self.ring)
-        self.buffers = ReceiveBuffers.register(&self.ring)
+        try:
+            self.buffers = ReceiveBuffers.register(&self.ring)
+        except OSError as error:
+            step = "lend receive buffers to an io_uring"
+            raise explain(error.errno, step, look_around()).error() from error
 
     def __dealloc__(self):
         # Reached with operations in the kernel only when the owner forgot to
-        # close: each holds a reference to itself, so they outlive the ring.
+        # close: each holds a reference to itself, so they outlive the ring,
+        # and so must the buffers that the kernel may still write into.
+        if self.is_open and self.in_kernel and self.buffers is not None:
+            Py_INCREF(self.buffers)
+            self.buffers.registered = False
         if self.is_open:
             io_uring_queue_exit(&self.ring)
         PyMem_Free(self.batch)
