@@ -22,7 +22,7 @@ from collections.abc import Callable, Coroutine
 from types import TracebackType
 from typing import Any, Generic, Self, TypeVar, cast
 
-from .engine import new_event_loop
+from .engine import engine_name, new_event_loop
 from .errors import LoopStoppedError, WrongThreadError
 from .migration.connection import Connection, connection_of
 from .migration.ports import ServingLoop
@@ -55,12 +55,14 @@ class LoopThread:
         name: for messages and for the thread; made up if not given.
     """
 
-    def __init__(self, engine: str = "auto", *, name: str | None = None) -> None:
-        self.name: str = name or f"{engine}-{next(_numbers)}"
+    def __init__(
+        self, engine: str | None = None, *, name: str | None = None
+    ) -> None:
+        self._engine = engine_name(engine)
+        self.name: str = name or f"{self._engine}-{next(_numbers)}"
         # For the moves that are under way: called on the loop's thread when
         # it stops, before its tasks and its streams go.
         self.farewells: set[Callable[[], None]] = set()
-        self._engine = engine
         self._state = State.NEW
         self._loop: ServingLoop | None = None
         self._died_of: BaseException | None = None

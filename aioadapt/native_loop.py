@@ -89,6 +89,8 @@ class NativeLoop(asyncio.SelectorEventLoop):
     _close_inbox_for_good: Callable[[], None]
     _abandon_engine: Callable[[], None]
     _drop_everything: Callable[[], None]
+    _check_closed: Callable[[], None]
+    _check_running: Callable[[], None]
     _is_forked_copy: Callable[[], bool]
     _submit: Callable[[], None]
 
@@ -182,6 +184,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
         await transp._make_empty_waiter()
         # The descriptor is watched for room as if it were nobody's.
         stream = self.streams_by_fd.pop(sock.fileno())
+        stream.lose_sight()
         try:
             return await self.sock_sendfile(sock, file, offset, count, fallback=False)
         finally:
@@ -212,7 +215,8 @@ class NativeLoop(asyncio.SelectorEventLoop):
         listener = self.listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.pause()
-        super()._stop_serving(sock)  # closes it; since 3.13 unlinks a Unix path
+        # It closes the socket; since 3.13 it unlinks a Unix path too.
+        super()._stop_serving(sock)  # type: ignore[misc]
 
     def serving_on(
         self, sockname: Any

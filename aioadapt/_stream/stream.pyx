@@ -81,6 +81,11 @@ cdef class Stream(Inbound):
         """By a server of the loop's, not a connection to somewhere else."""
         return self.server is not None
 
+    def lose_sight(self):
+        """Bytes are about to pass that the watcher does not see."""
+        if self.exchange is not None:
+            self.exchange.give_up("sendfile(2) sends past the transport")
+
     @property
     def opaque(self):
         return self.exchange is None or self.exchange.opaque
