@@ -15,9 +15,10 @@ writes to the eventfd.  The others need not, so a thousand calls cost one
 system call.
 """
 
-from cpython.mem cimport PyMem_RawFree, PyMem_RawRealloc
+from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
+from libc.string cimport memcpy, memmove
 from posix.unistd cimport usleep
 
 from aioadapt._kernel.wakeup cimport Wakeup
@@ -84,6 +85,41 @@ cdef class Inbox:
             self.asleep = False
             self.wakeup.signal()
         pthread_mutex_unlock(&self.mutex)
+        return True
+
+    cdef bint put_back_letters(self, list messages) except -1:
+        """Letters that were taken and not opened; they go before what came since.
+
+        False: closed, and the messages are the caller's.
+        """
+        cdef Py_ssize_t i, n = len(messages)
+        cdef Queue *queue = &self.letters
+        cdef PyObject **front = <PyObject **> PyMem_RawMalloc((n + 1) * sizeof(PyObject *))
+        cdef PyObject **larger
+        if front == NULL:
+            raise MemoryError
+        for i in range(n):
+            front[i] = <PyObject *> messages[i]
+        pthread_mutex_lock(&self.mutex)
+        if self.closed:
+            pthread_mutex_unlock(&self.mutex)
+            PyMem_RawFree(front)
+            return False
+        larger = <PyObject **> PyMem_RawRealloc(
+            queue.items, (queue.count + n + 64) * sizeof(PyObject *))
+        if larger == NULL:
+            pthread_mutex_unlock(&self.mutex)
+            PyMem_RawFree(front)
+            raise MemoryError
+        memmove(larger + n, larger, queue.count * sizeof(PyObject *))
+        memcpy(larger, front, n * sizeof(PyObject *))
+        for i in range(n):
+            Py_INCREF(<object> front[i])
+        queue.items = larger
+        queue.room = queue.count + n + 64
+        queue.count += n
+        pthread_mutex_unlock(&self.mutex)
+        PyMem_RawFree(front)
         return True
 
     cdef bint has_letters(self) noexcept nogil:

@@ -75,6 +75,7 @@ cdef class Turn:
     cdef bint leavers_rest(self) noexcept
     cdef int take_calls(self) except -1
     cdef int open_letters(self) except -1
+    cdef int put_back(self, list messages) except -1
     cdef int let_other_run(self) except -1
     cdef int push_due_timers(self, double now_s) except -1
     cdef int run_foreign(self, object handle) except -1

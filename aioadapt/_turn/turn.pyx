@@ -181,9 +181,23 @@ cdef class Turn:
     cdef int open_letters(self) except -1:
         """Between two callbacks: somebody waits for this."""
         cdef list messages = self.inbox.take_letters()
+        cdef Py_ssize_t opened = 0
         if messages is not None:
+            try:
+                for message in messages:
+                    opened += 1
+                    new_handle(self, message.deliver, (), None).run()
+            except BaseException:
+                # A KeyboardInterrupt leaves the loop; the others wait for it
+                # to run again, or to close.
+                self.put_back(messages[opened:])
+                raise
+        return 0
+
+    cdef int put_back(self, list messages) except -1:
+        if not self.inbox.put_back_letters(messages):
             for message in messages:
-                new_handle(self, message.deliver, (), None).run()
+                message.refuse()
         return 0
 
     cdef int push_due_timers(self, double now_s) except -1:
