@@ -84,6 +84,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
     let_run: Callable[[Any], None]
     _count: Callable[[], dict[str, Any]]
     _engine_counts: Callable[[], dict[str, Any]]
+    _check_can_close: Callable[[], None]
     _close_engine: Callable[[], None]
     _close_inbox_for_good: Callable[[], None]
     _abandon_engine: Callable[[], None]
@@ -279,6 +280,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
             self._ssock = self._csock = None
             self._signal_handlers: dict[int, Any] = {}
         else:
+            self._check_can_close()
             self._close_self_pipe()
             for listener in list(self.listeners.values()):
                 listener.pause()

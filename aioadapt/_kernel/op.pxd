@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from aioadapt._kernel.liburing cimport io_uring_sqe
 
 
@@ -12,6 +14,10 @@ cdef class Op:
         OpState state
         unsigned char cancels_missed   # cancels of this run that found nothing
         int fd                         # borrowed, for a cancel by descriptor
+        # The list of what its ring has begun and not finished; borrowed, for
+        # each of them keeps itself alive.
+        PyObject *older
+        PyObject *newer
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept
     cdef int completed(self, int result, unsigned flags, bint last) except -1

@@ -1,3 +1,5 @@
+from cpython.object cimport PyObject
+
 from aioadapt._kernel.liburing cimport Completion, io_uring
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
@@ -15,6 +17,7 @@ cdef class Ring:
         Completion *others            # owned; room to sort a batch in
         int next_completion, last_completion
         list backlog                  # (op, is_cancel) for which there was no place
+        PyObject *newest              # borrowed; the list of operations that are not idle
         readonly int in_kernel        # operations begun whose last completion is not here
         readonly int cancelling       # of those, asked to end early
         readonly int dying_cancels
@@ -34,5 +37,7 @@ cdef class Ring:
     cdef int check_entered(self, int result) except -1
     cdef int collect(self, int at_most) except -1
     cdef int cancel_answered(self, Op op, int result) except -1
-    cdef int leave_to_kernel(self, Op op) except -1
+    cdef void began(self, Op op) noexcept
+    cdef void finished(self, Op op) noexcept
+    cdef int leave_to_kernel(self) except -1
     cdef void abandon(self) noexcept

@@ -25,6 +25,7 @@ loop (KeyboardInterrupt) is run when the loop runs again.
 
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport (
     EAGAIN,
@@ -63,6 +64,7 @@ from aioadapt._kernel.liburing cimport (
     io_uring_sqe,
     overflowed,
 )
+from aioadapt._kernel.linux cimport ECANCELED
 from aioadapt._kernel.op cimport OP_CANCELLING, OP_IDLE, OP_IN_KERNEL, Op
 from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 
@@ -156,10 +158,27 @@ cdef class Ring:
         """Hand an idle operation to the kernel, at the next enter at the latest."""
         if op.state != OP_IDLE:
             raise RuntimeError(f"{op!r} cannot be begun: the kernel has it")
-        op.begin()
+        self.began(op)
         self.in_kernel += 1
         self.queue(op, False)
         return 0
+
+    cdef void began(self, Op op) noexcept:
+        op.begin()
+        op.older, op.newer = self.newest, NULL
+        if self.newest != NULL:
+            (<Op> self.newest).newer = <PyObject *> op
+        self.newest = <PyObject *> op
+
+    cdef void finished(self, Op op) noexcept:
+        if op.newer != NULL:
+            (<Op> op.newer).older = op.older
+        else:
+            self.newest = op.older
+        if op.older != NULL:
+            (<Op> op.older).newer = op.newer
+        op.older = op.newer = NULL
+        op.finish()
 
     cdef int cancel(self, Op op) except -1:
         """Ask for an early last completion."""
@@ -285,7 +304,7 @@ cdef class Ring:
         op = <Op> completion.op
         last = not (completion.flags & IORING_CQE_F_MORE)
         if last:
-            op.finish()
+            self.finished(op)
         return op.completed(completion.result, completion.flags, last)
 
     cdef int settle_cancels(self) except -1:
@@ -340,18 +359,22 @@ cdef class Ring:
         self.is_open = False
         io_uring_queue_exit(&self.ring)
 
-    cdef int leave_to_kernel(self, Op op) except -1:
-        """Close a ring whose thread is gone, or where only *op* is in flight.
+    cdef int leave_to_kernel(self) except -1:
+        """Close a ring that cannot be entered from here, and finish all that it had begun.
 
-        Its completion will never be collected; it writes into no memory of
-        ours, so all there is to give back is its reference.
+        Its thread has ended, or all that is in flight is a poll.  Only that
+        thread could have run an operation on: from here on the kernel cancels
+        them, in its own time, and writes into no memory of theirs.
         """
-        if op.state != OP_IDLE:
-            self.in_kernel -= 1
-            op.finish()
+        cdef Op op
         self.is_open = False
         io_uring_queue_exit(&self.ring)
         self.buffers.registered = False
+        self.in_kernel = self.cancelling = 0
+        while self.newest != NULL:
+            op = <Op> self.newest
+            self.finished(op)
+            op.completed(-ECANCELED, 0, True)
         return 0
 
     cdef void abandon(self) noexcept:

@@ -9,6 +9,7 @@ cdef class CompletionTurn(FdTurn):
         Ring ring                    # owned; None until the loop first runs
         WakeupOp wakeup_op
         list unbegun                 # operations asked for before there was a ring
+        bint is_stranded             # the ring's thread has ended: nothing can be submitted
         int writers                  # streams that had something to send in the last turn
         int writers_now
         unsigned long long cancels_before, overflows_before
@@ -17,6 +18,8 @@ cdef class CompletionTurn(FdTurn):
     cdef int cancel(self, Op op) except -1
     cdef int submit(self) except -1
     cdef int make_ring(self) except -1
+    cdef int in_kernel(self) noexcept
+    cdef bint holds_nothing(self) noexcept
 
 
 cdef class WakeupOp(Op):

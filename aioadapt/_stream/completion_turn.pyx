@@ -20,8 +20,13 @@ from aioadapt._turn.turn cimport EndOfTurn
 import os
 import stat
 import threading
+from time import monotonic, sleep
 
 from aioadapt.errors import WrongThreadError
+
+# A guess, long enough: it has only to free its stack.
+cdef double THREAD_ENDS_WITHIN_S = 1.0
+
 
 cdef class CompletionTurn(FdTurn):
 
@@ -46,20 +51,27 @@ cdef class CompletionTurn(FdTurn):
             return self.make_ring()
         if self.ring.thread_id == threading.get_native_id():
             return 0
-        if self.ring.in_kernel - (self.wakeup_op.state != OP_IDLE) > 0 \
-                or self.ring.has_completions():
+        if not self.holds_nothing():
             raise WrongThreadError(
                 f"{self!r} ran on the thread {self.ring.thread_id}, where its io_uring still "
-                f"holds {self.ring.in_kernel} operations for open connections, listeners or "
+                f"holds {self.in_kernel()} operations for open connections, listeners or "
                 "readers. Run it there, or close them before it is run on another thread")
         self.cancels_before += self.ring.cancels
         self.overflows_before += self.ring.overflows
-        self.ring.leave_to_kernel(self.wakeup_op)
+        self.ring.leave_to_kernel()
         self.wakeup_op = WakeupOp.__new__(WakeupOp)
         self.wakeup_op.fd = self.inbox.wakeup.fd
         self.wakeup_op.turn = self
         self.ring = None
         return self.make_ring()
+
+    cdef int in_kernel(self) noexcept:
+        """Not counting the poll that wakes the loop, which writes into no memory of ours."""
+        return self.ring.in_kernel - (self.wakeup_op.state != OP_IDLE)
+
+    cdef bint holds_nothing(self) noexcept:
+        return (self.in_kernel() <= 0
+                and self.ring.dying_cancels == 0 and not self.ring.has_completions())
 
     cdef int engine_pauses(self) except -1:
         # A cancel that was asked for in the last turn must not wait for the
@@ -80,12 +92,14 @@ cdef class CompletionTurn(FdTurn):
         return self.ring.has_completions()
 
     cdef int begin(self, Op op) except -1:
-        if self.ring is None:
+        if self.ring is None or self.is_stranded:
             self.unbegun.append(op)
             return 0
         return self.ring.begin(op)
 
     cdef int cancel(self, Op op) except -1:
+        if self.is_stranded:
+            return 0             # closing the ring cancels all there is
         if self.ring is None:
             if op in self.unbegun:
                 self.unbegun.remove(op)
@@ -132,21 +146,34 @@ cdef class CompletionTurn(FdTurn):
             return {"waits": 0, "in_kernel": 0}
         return {
             "waits": ring.enters,
-            "in_kernel": ring.in_kernel - (self.wakeup_op.state != OP_IDLE),
+            "in_kernel": self.in_kernel(),
             "cancels": self.cancels_before + ring.cancels,
             "cq_overflows": self.overflows_before + ring.overflows,
         }
 
+    def _check_can_close(self):
+        """Another thread's ring can be closed if it holds nothing, or the thread has ended."""
+        cdef Ring ring = self.ring
+        if ring is None or ring.thread_id == threading.get_native_id():
+            return
+        self.is_stranded = self.holds_nothing() or has_ended(ring.thread_id)
+        if not self.is_stranded:
+            raise WrongThreadError(
+                f"{self!r} ran on the thread {ring.thread_id}, where its io_uring still "
+                f"holds {self.in_kernel()} operations. Close it there, or when that thread "
+                "has ended")
+
     def _close_engine(self):
         """Cancel what the kernel holds, wait until it holds nothing, let the ring go."""
         cdef Ring ring = self.ring
-        self.unbegun.clear()
-        if ring is None:
-            return
-        if ring.thread_id != threading.get_native_id() and not thread_is_alive(ring.thread_id):
-            # A thread that ends cancels all it has submitted before it is gone.
-            ring.leave_to_kernel(self.wakeup_op)
-        else:
+        if ring is not None and self.is_stranded:
+            # What had completed lies on the ring, which anybody may read; it
+            # may hold descriptors that were accepted.
+            while ring.has_completions() or ring.collect(0):
+                while ring.dispatch_next():
+                    pass
+            ring.leave_to_kernel()
+        elif ring is not None:
             ring.cancel(self.wakeup_op)
             while ring.in_kernel or ring.dying_cancels or ring.has_completions():
                 if not ring.has_completions():
@@ -154,6 +181,7 @@ cdef class CompletionTurn(FdTurn):
                 while ring.dispatch_next():
                     pass
             ring.close()
+        self.unbegun.clear()
         self.ring = None
 
     def _abandon_engine(self):
@@ -161,8 +189,19 @@ cdef class CompletionTurn(FdTurn):
             self.ring.abandon()
 
 
-cdef bint thread_is_alive(int thread_id):
-    return os.path.exists(f"/proc/self/task/{thread_id}")
+cdef bint has_ended(int thread_id) except -1:
+    """Has the kernel done with a thread?
+
+    Before Python 3.13 a thread can be joined a moment before it has ended.
+    """
+    if thread_id in [thread.native_id for thread in threading.enumerate()]:
+        return False
+    give_up_at_s = monotonic() + THREAD_ENDS_WITHIN_S
+    while os.path.exists(f"/proc/self/task/{thread_id}"):
+        if monotonic() > give_up_at_s:
+            return False
+        sleep(0.0001)
+    return True
 
 
 cdef int check_can_be_polled(int fd) except -1:

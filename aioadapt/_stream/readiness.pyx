@@ -94,6 +94,9 @@ cdef class ReadinessTurn(FdTurn):
         # watch here would make the parent deaf.
         self.poller.close()
 
+    def _check_can_close(self):
+        pass                 # an epoll belongs to no thread
+
     def _close_engine(self):
         self.poller.forget(self.wakeup_watch)
         self.poller.close()

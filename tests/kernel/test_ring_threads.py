@@ -1,0 +1,212 @@
+"""A ring belongs to the thread that enabled it, and never to a forked child."""
+
+import asyncio
+import gc
+import socket
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from aioadapt import ForkedLoopError, UringEventLoop, WrongThreadError
+from aioadapt._kernel.by_hand import Completion, HandRing, PollOnce
+
+from .conftest import COMPLETES_WITHIN_S, SUPPORT, Pair, drain
+
+SINGLE_ISSUER = 1 << 12
+
+
+def on_another_thread(what: Callable[[], Any]) -> Any:
+    """Its result, or what it raised; the thread has been joined."""
+    outcome: list[Any] = []
+
+    def run() -> None:
+        try:
+            outcome.append(what())
+        except Exception as exc:
+            outcome.append(exc)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    return outcome[0]
+
+
+def test_a_ring_entered_from_another_thread_says_whose_it_is(
+    ring: HandRing, pair: Pair
+) -> None:
+    if not ring.setup_flags & SINGLE_ISSUER:
+        pytest.skip("this kernel binds no ring to a thread")
+    op = PollOnce(pair[0].fileno())
+    ring.begin(op)
+
+    outcome = on_another_thread(ring.enter)
+
+    assert isinstance(outcome, WrongThreadError)
+    assert f"bound to the thread {threading.get_native_id()}" in str(outcome)
+    pair[1].send(b"x")
+    drain(ring)
+    assert op.completions == [Completion(1, last=True)], "and goes on working here"
+
+
+# -- Loops.
+
+
+@pytest.fixture
+def loop(nothing_is_left: None) -> Iterator[UringEventLoop]:
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    loop = UringEventLoop()
+    yield loop
+    loop.close()
+    assert loop.stats().in_kernel == 0
+
+
+async def a_turn() -> int:
+    await asyncio.sleep(0)
+    return threading.get_native_id()
+
+
+def test_a_loop_runs_on_a_second_thread_when_nothing_is_in_flight(
+    loop: UringEventLoop,
+) -> None:
+    here = loop.run_until_complete(a_turn())
+    there = on_another_thread(lambda: loop.run_until_complete(a_turn()))
+    assert isinstance(there, int)
+    assert there != here
+
+    assert loop.run_until_complete(a_turn()) == here
+
+
+def test_counters_go_on_counting_on_the_second_thread(loop: UringEventLoop) -> None:
+    ours, peer = socket.socketpair()
+    ours.setblocking(False)
+    with ours, peer:
+
+        async def a_cancelled_wait() -> None:
+            loop.add_reader(ours, print)
+            await asyncio.sleep(0)
+            loop.remove_reader(ours)
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+
+        loop.run_until_complete(a_cancelled_wait())
+        first = loop.stats().cancels
+        assert first >= 1
+        on_another_thread(lambda: loop.run_until_complete(a_cancelled_wait()))
+        assert loop.stats().cancels == 2 * first
+
+
+def test_a_loop_with_a_listener_does_not_run_on_a_second_thread(
+    loop: UringEventLoop,
+) -> None:
+    """The error says why, and the loop is as it was before."""
+    server = loop.run_until_complete(
+        loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    )
+
+    outcome = on_another_thread(loop.run_forever)
+
+    assert isinstance(outcome, WrongThreadError)
+    assert "still holds 1 operations for open connections, listeners" in str(outcome)
+    assert not loop.is_running()
+    server.close()
+    loop.run_until_complete(server.wait_closed())
+    loop.run_until_complete(a_turn())
+
+
+def test_a_loop_whose_thread_has_just_been_joined_can_be_closed(
+    nothing_is_left: None,
+) -> None:
+    """Before Python 3.13 ``join`` returns while the kernel still has the thread."""
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    for _ in range(50):
+        loop = UringEventLoop()
+        thread = threading.Thread(target=loop.run_forever)
+        thread.start()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()
+
+
+def serve_on_a_thread(loop: UringEventLoop, connections: int) -> list[socket.socket]:
+    """Run the loop on a thread, with a server and its connections, until that ends."""
+    clients: list[socket.socket] = []
+
+    async def serve() -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0, backlog=512)
+        address = server.sockets[0].getsockname()
+        clients.extend(socket.create_connection(address) for _ in range(connections))
+        while len(loop.streams()) < connections:
+            await asyncio.sleep(0)
+
+    on_another_thread(lambda: loop.run_until_complete(serve()))
+    return clients
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_closing_a_loop_whose_thread_has_ended_frees_all_that_it_had_begun(
+    nothing_is_left: None,
+) -> None:
+    """More connections than the submission queue has entries: nothing can be
+    submitted any more, so nothing may need to be."""
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    loop = UringEventLoop()
+    clients = serve_on_a_thread(loop, 300)
+    alive = weakref.ref(loop)
+
+    loop.close()
+    del loop
+    gc.collect()
+
+    assert alive() is None
+    for client in clients:
+        client.settimeout(COMPLETES_WITHIN_S)
+        assert client.recv(1) == b""
+        client.close()
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_closing_the_loop_of_a_thread_that_lives_is_refused_and_breaks_nothing(
+    nothing_is_left: None,
+) -> None:
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    loop = UringEventLoop()
+    stopped, may_go_on = threading.Event(), threading.Event()
+    address: list[Any] = []
+
+    async def serve() -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        address.append(server.sockets[0].getsockname())
+
+    async def accept_one() -> int:
+        client = socket.create_connection(address[0])
+        while not loop.streams():
+            await asyncio.sleep(0)
+        client.close()
+        return len(loop.streams())
+
+    accepted: list[int] = []
+
+    def run() -> None:
+        loop.run_until_complete(serve())
+        stopped.set()
+        may_go_on.wait(COMPLETES_WITHIN_S)
+        accepted.append(loop.run_until_complete(accept_one()))
+        loop.close()
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    assert stopped.wait(COMPLETES_WITHIN_S)
+    with pytest.raises(WrongThreadError, match="Close it there"):
+        loop.close()
+    assert not loop.is_closed()
+    may_go_on.set()
+    thread.join()
+
+    assert accepted == [1]
+    assert loop.is_closed()
