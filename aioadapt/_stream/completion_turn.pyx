@@ -76,7 +76,7 @@ cdef class CompletionTurn(FdTurn):
     cdef int engine_pauses(self) except -1:
         # A cancel that was asked for in the last turn must not wait for the
         # loop to run again.
-        return self.submit()
+        return 0 if self._is_forked_copy() else self.submit()
 
     cdef int collect(self, long long timeout_ns, int at_most) except -1:
         self.writers, self.writers_now = self.writers_now, 0
@@ -92,12 +92,14 @@ cdef class CompletionTurn(FdTurn):
         return self.ring.has_completions()
 
     cdef int begin(self, Op op) except -1:
+        self.check_not_forked()
         if self.ring is None or self.is_stranded:
             self.unbegun.append(op)
             return 0
         return self.ring.begin(op)
 
     cdef int cancel(self, Op op) except -1:
+        self.check_not_forked()
         if self.is_stranded:
             return 0             # closing the ring cancels all there is
         if self.ring is None:
@@ -108,6 +110,7 @@ cdef class CompletionTurn(FdTurn):
         return self.ring.cancel(op)
 
     cdef int submit(self) except -1:
+        self.check_not_forked()
         if self.ring is not None and self.ring.thread_id == threading.get_native_id():
             self.ring.submit_now()
         return 0
@@ -116,6 +119,7 @@ cdef class CompletionTurn(FdTurn):
         self.submit()
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1:
+        self.check_not_forked()
         callbacks.by_engine = self._poll_for(
             callbacks, callbacks.by_engine, callbacks.reader, False)
         callbacks.by_engine_too = self._poll_for(

@@ -194,6 +194,7 @@ cdef class ReadinessListener(Listener):
 
     cdef int start(self) except -1:
         cdef AcceptWatch watch
+        self.turn.check_not_forked()
         if self.watch is None:
             watch = AcceptWatch.__new__(AcceptWatch)
             watch.fd = self.fd
@@ -202,6 +203,7 @@ cdef class ReadinessListener(Listener):
         return (<ReadinessTurn> self.turn).poller.watch(self.watch, EPOLLIN)
 
     cdef int stop(self) except -1:
+        self.turn.check_not_forked()
         return (<ReadinessTurn> self.turn).poller.forget(self.watch)
 
     cdef int accept_some(self) except -1:

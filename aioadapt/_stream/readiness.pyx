@@ -70,6 +70,7 @@ cdef class ReadinessTurn(FdTurn):
     cdef int interest_changed(self, FdCallbacks callbacks) except -1:
         cdef FdWatch watch
         cdef uint32_t interest = 0
+        self.check_not_forked()
         if callbacks.by_engine is None:
             watch = FdWatch.__new__(FdWatch)
             watch.fd = callbacks.fd
@@ -154,6 +155,7 @@ cdef class ReadinessWay(Way):
 
     cdef int update_interest(self) except -1:
         cdef uint32_t interest = 0
+        self.turn.check_not_forked()
         if self.stream.is_reading:
             interest |= EPOLLIN
         if self.is_blocked:
@@ -236,6 +238,7 @@ cdef class ReadinessWay(Way):
     cdef int let_go(self) except -1:
         self.is_blocked = False
         if self.watch is not None:
+            self.turn.check_not_forked()
             self.turn.poller.forget(self.watch)
             self.watch = None
         return self.stream.kernel_let_go()

@@ -1,0 +1,142 @@
+"""A forked child has the parent's descriptors and must not touch what they stand for.
+
+An epoll is shared with the child: what it unregisters, the parent no longer
+hears of.  A ring's memory is not in the child at all.
+"""
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import aioadapt
+import pytest
+from loops import Run, in_words
+
+pytestmark = pytest.mark.ours_only
+
+USED = 1
+REFUSED = 2
+RAISED = 3
+
+
+def in_a_child(what: Callable[[], Any]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        status = RAISED
+        try:
+            what()
+            status = USED
+        except aioadapt.ForkedLoopError:
+            status = REFUSED
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+class Got(asyncio.Protocol):
+    def __init__(self) -> None:
+        self.data: asyncio.Future[bytes]
+
+    def data_received(self, data: bytes) -> None:
+        self.data.set_result(data)
+
+
+MISUSES: dict[str, Callable[[Any, Any, socket.socket, Any], Any]] = {
+    "abort": lambda _, transport, *__: transport.abort(),
+    "close": lambda _, transport, *__: transport.close(),
+    "pause_reading": lambda _, transport, *__: transport.pause_reading(),
+    "remove_reader": lambda loop, _, watched, __: loop.remove_reader(watched),
+    "add_reader": lambda loop, _, watched, __: loop.add_reader(watched, print),
+    "add_writer": lambda loop, _, watched, __: loop.add_writer(watched, print),
+    "close a server": lambda _, __, ___, server: server.close(),
+}
+
+
+@pytest.mark.parametrize("misuse", MISUSES)
+def test_a_child_that_uses_what_is_the_parents_is_refused_and_the_parent_works_on(
+    loop: asyncio.AbstractEventLoop, run: Run, misuse: str
+) -> None:
+    connected, peer = socket.socketpair()
+    watched, watched_peer = socket.socketpair()
+    watched.setblocking(False)
+
+    async def main() -> None:
+        transport, protocol = await loop.create_connection(Got, sock=connected)
+        protocol.data = loop.create_future()
+        readable = loop.create_future()
+        loop.add_reader(watched, lambda: readable.done() or readable.set_result(None))
+        accepted = loop.create_future()
+        server = await loop.create_server(
+            lambda: accepted.set_result(None) or asyncio.Protocol(), "127.0.0.1", 0
+        )
+        for _ in range(3):
+            await asyncio.sleep(0)
+
+        status = in_a_child(lambda: MISUSES[misuse](loop, transport, watched, server))
+
+        assert status == REFUSED
+        peer.send(b"still heard")
+        watched_peer.send(b"x")
+        assert await protocol.data == b"still heard"
+        await readable
+        loop.remove_reader(watched)
+        with socket.create_connection(server.sockets[0].getsockname()):
+            await accepted
+        server.close()
+        for stream in loop.streams():  # type: ignore[attr-defined]
+            stream.transport.abort()
+        for _ in range(5):
+            await asyncio.sleep(0)
+
+    run(main())
+    for sock in (peer, watched, watched_peer):
+        sock.close()
+
+
+LEAVES_THROUGH_THE_INTERPRETER = """
+import asyncio, os, socket, sys
+import aioadapt
+
+class Got(asyncio.Protocol):
+    def data_received(self, data):
+        self.data.set_result(data)
+
+async def main():
+    loop = asyncio.get_running_loop()
+    connected, peer = socket.socketpair()
+    transport, protocol = await loop.create_connection(Got, sock=connected)
+    await asyncio.sleep(0)
+    pid = os.fork()
+    if pid == 0:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+        sys.exit(7)
+    for words in (b"while it leaves", b"after it left"):
+        protocol.data = loop.create_future()
+        peer.send(words)
+        assert await protocol.data == words
+        _, status = os.waitpid(pid, 0) if b"while" in words else (0, status)
+    assert os.waitstatus_to_exitcode(status) == 7, status
+    print("the parent works on")
+    transport.abort()
+
+asyncio.Runner(loop_factory=aioadapt.{name}).run(main())
+"""
+
+
+def test_a_child_forked_by_a_running_loop_can_leave_through_the_interpreter(
+    loop_kind: str,
+) -> None:
+    """sys.exit in the child finishes coroutines and runs every destructor."""
+    name = in_words(loop_kind).partition(":")[2]
+    code = LEAVES_THROUGH_THE_INTERPRETER.replace("{name}", name)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30
+    )
+
+    assert (done.returncode, done.stdout) == (0, "the parent works on\n"), done.stderr
