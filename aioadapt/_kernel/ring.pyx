@@ -378,7 +378,7 @@ cdef class Ring:
         self.is_open = False
         io_uring_queue_exit(&self.ring)
         self.buffers.registered = False
-        self.in_kernel = 0
+        self.in_kernel = self.cancelling = 0
         while self.newest != NULL:
             op = <Op> self.newest
             self.finished(op)

@@ -27,6 +27,7 @@ from aioadapt.errors import WrongThreadError
 # A guess, long enough: it has only to free its stack.
 cdef double THREAD_ENDS_WITHIN_S = 1.0
 
+
 cdef class CompletionTurn(FdTurn):
 
     def __cinit__(self, *args, **kwargs):
