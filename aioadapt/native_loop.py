@@ -18,7 +18,7 @@ from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
 from .stats import LoopStats
-from .stdlib_private import SSLProtocol
+from .stdlib_private import SSLProtocol, hold_socket, release_socket
 
 if TYPE_CHECKING:
     from ._stream.stream import Released, Stream
@@ -179,12 +179,13 @@ class NativeLoop(asyncio.SelectorEventLoop):
     ) -> int:
         """sendfile(2) past the transport, which reads and writes nothing meanwhile."""
         sock = transp.get_extra_info("socket")._sock
+        stream = transp._stream
         was_reading = transp.is_reading()
         transp.pause_reading()
         await transp._make_empty_waiter()
         # The descriptor is watched for room as if it were nobody's.
-        stream = self.streams_by_fd.pop(sock.fileno())
         stream.lose_sight()
+        self.streams_by_fd.pop(stream.fd, None)
         try:
             return await self.sock_sendfile(sock, file, offset, count, fallback=False)
         finally:
@@ -208,6 +209,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
         listener = self._listener_type(
             self, sock, protocol_factory, server, sslcontext, backlog, timeouts
         )
+        hold_socket(sock)
         self.listeners[sock.fileno()] = listener
         listener.resume()
 
@@ -215,6 +217,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
         listener = self.listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.pause()
+            release_socket(sock)
         # It closes the socket; since 3.13 it unlinks a Unix path too.
         super()._stop_serving(sock)  # type: ignore[misc]
 
@@ -296,6 +299,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
             self._close_self_pipe()
             for listener in list(self.listeners.values()):
                 listener.pause()
+                release_socket(listener.sock)
             self.listeners.clear()
             streams = list(self.streams_by_fd.values())
             for stream in streams:

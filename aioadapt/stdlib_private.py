@@ -47,6 +47,18 @@ ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 
+def hold_socket(sock: Any) -> None:
+    """Whoever closes *sock* from now on closes it only after ``release_socket``.
+
+    So its number cannot be given to another file while we use it.
+    """
+    sock._io_refs += 1
+
+
+def release_socket(sock: Any) -> None:
+    sock._decref_socketios()
+
+
 def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> str:
     """``f(1, 2) at file.py:3``, as asyncio's reports write it (3.13+: no arguments)."""
     return str(format_helpers._format_callback_source(callback, args))

@@ -24,6 +24,7 @@ cdef class Poller:
         epoll_event *events       # owned; what epoll_wait writes
         Report *reports           # owned; what dispatch has still to run
         int next_report, last_report
+        list strays                   # forgotten, but perhaps still reported
         readonly int watched      # registrations, each holding its Watch
         readonly unsigned long long waits
 

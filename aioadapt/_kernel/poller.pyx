@@ -59,6 +59,7 @@ cdef class Poller:
 
     def __cinit__(self):
         self.epoll_fd = -1
+        self.strays = []
         self.room = ROOM
         self.events = <epoll_event *> PyMem_Malloc(ROOM * sizeof(epoll_event))
         self.reports = <Report *> PyMem_Malloc(ROOM * sizeof(Report))
@@ -100,9 +101,12 @@ cdef class Poller:
         if watch.interest == 0:
             return 0
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, watch.fd, &unused) < 0:
-            # Closed behind our back: epoll dropped it then, unless there was
-            # a duplicate, which only its owner can close.
-            if errno != EBADF and errno != ENOENT:
+            if errno == EBADF or errno == ENOENT:
+                # Closed behind our back: epoll dropped it then, unless there
+                # is a duplicate, which only its owner can close.  Until that
+                # epoll goes on reporting our pointer.
+                self.strays.append(watch)
+            else:
                 failed = errno
         watch.interest = 0
         self.watched -= 1

@@ -14,8 +14,8 @@ at zero: until then the kernel may write into their memory.
 What a cancel is.  A wish.  Its own completion says at most that it came too
 late, or that it missed: "not found" may mean that the operation's last
 completion is just behind it, and on some kernels (liburing issue 1375) that
-the search missed it.  So a missed cancel is asked once more, then by
-descriptor.  Only the operation's own last completion counts.
+the search missed it.  So a missed cancel is asked again.  Only the
+operation's own last completion counts.
 
 Completions are collected first and run after.  A callback that cancels an
 operation whose completion lies later in the same batch meets an ordinary
@@ -43,7 +43,6 @@ from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.liburing cimport (
     Completion,
-    IORING_ASYNC_CANCEL_ALL,
     IORING_CQE_F_MORE,
     IORING_SETUP_CLAMP,
     IORING_SETUP_CQSIZE,
@@ -57,7 +56,6 @@ from aioadapt._kernel.liburing cimport (
     io_uring_get_sqe,
     io_uring_params,
     io_uring_prep_cancel64,
-    io_uring_prep_cancel_fd,
     io_uring_queue_exit,
     io_uring_queue_init_params,
     io_uring_ring_dontfork,
@@ -79,6 +77,7 @@ cdef enum:
     ENTRIES_AT_LEAST = 8     # after halving for want of memory; as the probe has it
     COMPLETIONS = 4096       # as Netty 4.2; a burst past it overflows, is kept and counted
     ENTERS_TO_SETTLE = 64    # x 20 pieces of work: more than a busy turn leaves waiting
+    CANCELS_AT_MOST = 8      # a guess; one has always been enough here
     IS_CANCEL = 1            # an op's address is even; a cancel's user_data is odd
 
 cdef tuple FLAG_SETS = (
@@ -192,9 +191,10 @@ cdef class Ring:
         """Ask for an early last completion."""
         if op.state == OP_IN_KERNEL:
             op.state = OP_CANCELLING
-            self.cancels += 1
-            self.cancelling += 1
-            self.queue(op, True)
+            if not op.last_is_collected:
+                self.cancels += 1
+                self.cancelling += 1
+                self.queue(op, True)
         return 0
 
     cdef int queue(self, Op op, bint is_cancel) except -1:
@@ -263,6 +263,10 @@ cdef class Ring:
             result = enter(&self.ring, timeout_ns)
         self.enters += 1
         self.check_entered(result)
+        if timeout_ns != 0:
+            # An interrupted call that has submitted something does not say
+            # that it was interrupted.
+            PyErr_CheckSignals()
         return self.collect(at_most)
 
     cdef int collect(self, int at_most) except -1:
@@ -286,6 +290,7 @@ cdef class Ring:
                     self.dying_cancels -= 1
                 else:
                     self.in_kernel -= 1
+                    (<Op> completion.op).last_is_collected = True
                     if (<Op> completion.op).state == OP_CANCELLING:
                         self.cancelling -= 1
         return self.last_completion - first
@@ -350,7 +355,7 @@ cdef class Ring:
     cdef int cancel_answered(self, Op op, int result) except -1:
         if op.state != OP_CANCELLING or (result != -ENOENT and result != -EALREADY):
             return 0
-        if op.cancels_missed < 3:
+        if op.cancels_missed < CANCELS_AT_MOST:
             op.cancels_missed += 1
             self.queue(op, True)
         return 0
@@ -398,8 +403,5 @@ cdef inline void prepare(io_uring_sqe *sqe, Op op, bint is_cancel) noexcept:
         op.prepare(sqe)
         sqe.user_data = <size_t> <void *> op
     else:
-        if op.cancels_missed < 2 or op.fd < 0:
-            io_uring_prep_cancel64(sqe, <size_t> <void *> op, 0)
-        else:
-            io_uring_prep_cancel_fd(sqe, op.fd, IORING_ASYNC_CANCEL_ALL)
+        io_uring_prep_cancel64(sqe, <size_t> <void *> op, 0)
         sqe.user_data = <size_t> <void *> op | IS_CANCEL

@@ -23,7 +23,7 @@ cdef class CompletionTurn(FdTurn):
 
 
 cdef class WakeupOp(Op):
-    cdef CompletionTurn turn
+    pass
 
 
 cdef class PollOp(Op):

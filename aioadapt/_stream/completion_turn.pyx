@@ -34,7 +34,6 @@ cdef class CompletionTurn(FdTurn):
         self.unbegun = []
         self.wakeup_op = WakeupOp.__new__(WakeupOp)
         self.wakeup_op.fd = self.inbox.wakeup.fd
-        self.wakeup_op.turn = self
 
     cdef int make_ring(self) except -1:
         self.ring = Ring()
@@ -61,7 +60,6 @@ cdef class CompletionTurn(FdTurn):
         self.ring.leave_to_kernel()
         self.wakeup_op = WakeupOp.__new__(WakeupOp)
         self.wakeup_op.fd = self.inbox.wakeup.fd
-        self.wakeup_op.turn = self
         self.ring = None
         return self.make_ring()
 
@@ -80,6 +78,8 @@ cdef class CompletionTurn(FdTurn):
 
     cdef int collect(self, long long timeout_ns, int at_most) except -1:
         self.writers, self.writers_now = self.writers_now, 0
+        if self.wakeup_op.state == OP_IDLE:
+            self.ring.begin(self.wakeup_op)      # it ends where the queue overflows
         return self.ring.wait(timeout_ns, at_most)
 
     cdef bint dispatch_next(self) except -1:
@@ -217,15 +217,15 @@ cdef int check_can_be_polled(int fd) except -1:
 
 
 cdef class WakeupOp(Op):
-    """Edges of the eventfd, until the loop closes."""
+    """Edges of the eventfd, until the loop closes.
+
+    It knows no loop: the kernel keeps it alive, and would keep a loop that
+    was never closed.
+    """
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
         io_uring_prep_poll_multishot(sqe, self.fd, POLLIN)
 
-    cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        if last and result != -ECANCELED:
-            self.turn.begin(self)
-        return 0
 
 
 cdef class PollOp(Op):

@@ -37,6 +37,8 @@ from asyncio import BufferedProtocol
 from aioadapt.stdlib_private import (
     SERVER_NAMES_CLIENTS,
     TransportSocket,
+    hold_socket,
+    release_socket,
     set_result_unless_cancelled,
 )
 
@@ -85,14 +87,18 @@ cdef class Endpoint(Leaver):
 
     def open(self, waiter=None):
         """Connect the protocol, then start reading, then tell the waiter."""
+        cdef bint entered = False
         if self.life == OPENING:
             self.life = OPEN
-        PyContext_Enter(self.context)
         try:
+            PyContext_Enter(self.context)
+            entered = True
             self.protocol.connection_made(self.transport)
         except BaseException as exc:
-            PyContext_Exit(self.context)
+            if entered:
+                PyContext_Exit(self.context)
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                self.update_reading()
                 raise
             made = self.protocol.connection_made
             report_failure(
@@ -128,6 +134,9 @@ cdef class Endpoint(Leaver):
             PyContext_Exit(self.context)
 
     cdef int set_protocol(self, object protocol) except -1:
+        if self.exchange is not None and self.protocol is not None:
+            # STARTTLS, a WebSocket: what passes from here on is not HTTP/1.
+            self.exchange.give_up("the protocol was replaced")
         self.protocol = protocol
         self.is_buffered = isinstance(protocol, BufferedProtocol)
         return 0
@@ -170,8 +179,9 @@ cdef class Endpoint(Leaver):
         self.out.clear()
         self.held = None
         self.held_end = 0
-        if self.empty_waiter is not None:
-            set_result_unless_cancelled(self.empty_waiter, None)
+        if self.empty_waiter is not None and not self.empty_waiter.done():
+            self.empty_waiter.set_exception(
+                ConnectionError("Connection is closed by peer"))
         if not self.is_releasing:      # else the way is about it already
             self.way.let_go()
         return 0
@@ -215,10 +225,15 @@ cdef class Endpoint(Leaver):
 
     cdef int close_descriptor(self) except -1:
         sock, self.sock = self.sock, None
+        # Still answered for afterwards, when the number may be another's.
+        if self.sockname_known is None and self.fd >= 0:
+            self.sockname_known = own_address(self.fd)
         if sock is not None:
+            release_socket(sock)
             sock.close()
         elif self.fd >= 0:
             close_fd(self.fd)
+        self.fd = -1
         return 0
 
     def silence(self):
@@ -226,6 +241,8 @@ cdef class Endpoint(Leaver):
         self.is_abandoned = True
         self.leaver = None
         self.is_reading = False
+        if self.life < ENDING:
+            self.life = ENDING
         if not self.is_releasing:
             self.way.let_go()
         self.way.serve(None)
@@ -234,8 +251,6 @@ cdef class Endpoint(Leaver):
         """The loop is closed: who still has the transport owns the descriptor now."""
         if self.turn.streams_by_fd.get(self.fd) is self:
             del self.turn.streams_by_fd[self.fd]
-        if self.life < ENDING:
-            self.life = ENDING
         self.transport = None
 
     def collected(self):
@@ -258,6 +273,7 @@ cdef class Endpoint(Leaver):
                 self.sock = socket.socket(
                     self.family, self.type, self.proto, fileno=self.fd)
                 self.sock.setblocking(False)
+                hold_socket(self.sock)
             else:
                 # Too late: one that is closed, as asyncio's would be by now.
                 sock = socket.socket(self.family, self.type)

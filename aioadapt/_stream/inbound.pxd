@@ -10,6 +10,9 @@ cdef class Inbound(Outbound):
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
     cdef int hold(self, const char *data, Py_ssize_t n) except -1
+    cdef int hold_rest(self, const char *data, Py_ssize_t n) except -1
+    cdef int deliver_held(self) except -1
+    cdef bint may_deliver(self) noexcept
     cdef int deliver(self, const char *data, Py_ssize_t n) except -1
     cdef int hand_over(self, const char *data, Py_ssize_t n) except -1
     cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1

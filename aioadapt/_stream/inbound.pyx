@@ -56,6 +56,14 @@ cdef class Inbound(Outbound):
             self.held.append(PyBytes_FromStringAndSize(data, n))
         return 0
 
+    cdef int hold_rest(self, const char *data, Py_ssize_t n) except -1:
+        """The protocol paused in the middle of it: it comes before all that is held."""
+        if self.life == OPEN:
+            if self.held is None:
+                self.held = []
+            self.held.insert(0, PyBytes_FromStringAndSize(data, n))
+        return 0
+
     cdef int deliver(self, const char *data, Py_ssize_t n) except -1:
         cdef long long started
         self.last_byte_ns = self.turn.awake_since_ns
@@ -68,16 +76,19 @@ cdef class Inbound(Outbound):
 
     cdef int hand_over(self, const char *data, Py_ssize_t n) except -1:
         cdef object chunk
+        cdef bint entered = False
         if self.is_buffered:
             return self.deliver_to_buffers(data, n)
         if self.exchange is not None:
             self.exchange.saw_inbound(data, n)
         chunk = PyBytes_FromStringAndSize(data, n)
-        PyContext_Enter(self.context)
         try:
+            PyContext_Enter(self.context)
+            entered = True
             PyObject_CallMethodOneArg(self.protocol, "data_received", chunk)
         except BaseException as exc:
-            PyContext_Exit(self.context)
+            if entered:
+                PyContext_Exit(self.context)
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
             self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
@@ -91,13 +102,16 @@ cdef class Inbound(Outbound):
         cdef Py_ssize_t part
         while n > 0:
             if not self.is_reading:
-                return self.hold(data, n)
+                return self.hold_rest(data, n)
             if not self.is_buffered:
                 return self.hand_over(data, n)     # the protocol was replaced
             buffer = self.next_buffer()
             if buffer is None:
                 return 0
-            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            try:
+                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            except BufferError as exc:
+                return self.fatal(exc, "Fatal read error on socket transport")
             try:
                 part = min(n, view.len)
                 memcpy(view.buf, data, part)
@@ -162,9 +176,18 @@ cdef class Inbound(Outbound):
         return 0
 
     def _deliver_held(self):
+        try:
+            self.deliver_held()
+        except BaseException:
+            # A KeyboardInterrupt leaves the loop; the rest is still held.
+            self.deliver_held_soon()
+            raise
+        self.update_reading()
+
+    cdef int deliver_held(self) except -1:
         cdef bytes chunk
         cdef int end
-        while self.held and self.life == OPEN and not self.is_paused and not self.is_resting:
+        while self.held and self.may_deliver():
             chunk = self.held.pop(0)
             # Delivering is what reading is; the way need not hear of it.
             self.is_reading = True
@@ -172,11 +195,13 @@ cdef class Inbound(Outbound):
                 self.deliver(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
             finally:
                 self.is_reading = False
-        if not self.held and self.held_end != 0 and self.life == OPEN \
-                and not self.is_paused and not self.is_resting:
+        if not self.held and self.held_end != 0 and self.may_deliver():
             end, self.held_end = self.held_end, 0
             self.deliver_end(end)
-        self.update_reading()
+        return 0
+
+    cdef bint may_deliver(self) noexcept:
+        return self.life == OPEN and not self.is_paused and not self.is_resting
 
     cdef int pause_reading(self) except -1:
         if self.life >= CLOSING or self.is_paused:

@@ -43,6 +43,7 @@ from aioadapt._kernel.poller cimport Watch
 from aioadapt._stream.completion_turn cimport CompletionTurn
 from aioadapt._stream.readiness cimport ReadinessTurn
 from aioadapt._stream.stream cimport Released, Stream, new_stream
+from aioadapt._turn.handle cimport new_handle
 from aioadapt._turn.turn cimport Turn
 
 import contextvars
@@ -67,7 +68,7 @@ cdef class Listener:
         self.backlog = backlog
         self.timeouts = timeouts
         self.context = contextvars.copy_context()
-        if self.family != socket.AF_UNIX:
+        if self.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def __repr__(self):
@@ -85,6 +86,10 @@ cdef class Listener:
         if self.is_accepting:
             self.is_accepting = False
             self.stop()
+
+    def _retry(self):
+        if self.is_accepting and self.turn.listeners.get(self.fd) is self:
+            self.start()
 
     cdef int start(self) except -1:
         raise NotImplementedError
@@ -144,8 +149,8 @@ cdef class Listener:
                 "exception": exc,
                 "socket": TransportSocket(self.sock),
             })
-            self.pause()
-            self.turn.call_later(ACCEPT_RETRY_DELAY_S, self.resume)
+            self.stop()
+            self.turn.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
         elif self.is_accepting:
             self.pause()
             self.turn.call_exception_handler({
@@ -179,10 +184,19 @@ def adopt(loop, Released released, protocol_factory, server):
     stream.exchange = Exchange.__new__(Exchange)
     if released.unread:
         stream.held = [released.unread]
-    stream.open()
-    if stream.held:
-        stream._deliver_held()
+    try:
+        stream.open()
+        if stream.held:
+            stream._deliver_held()
+    except BaseException as exc:
+        # SystemExit or KeyboardInterrupt: the loop is to end, but the
+        # connection is ours already.
+        turn.push_ready(new_handle(loop, _raise, (exc,), None))
     return stream
+
+
+def _raise(exc):
+    raise exc
 
 
 cdef bint is_passing(int error) noexcept:

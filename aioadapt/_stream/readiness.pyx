@@ -25,6 +25,7 @@ from aioadapt._kernel.linux cimport (
 )
 from aioadapt._kernel.linux cimport send as send_to_socket
 from aioadapt._kernel.poller cimport Poller, Watch
+from aioadapt._stream.life cimport ENDING
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.endpoint cimport Endpoint, Way
 from aioadapt._stream.stream cimport Stream
@@ -81,7 +82,10 @@ cdef class ReadinessTurn(FdTurn):
             interest |= EPOLLIN
         if callbacks.writer is not None:
             interest |= EPOLLOUT
-        return self.poller.watch(watch, interest)
+        self.poller.watch(watch, interest)
+        if interest == 0:
+            callbacks.by_engine = watch.callbacks = None
+        return 0
 
     def _engine_counts(self):
         return {"waits": self.poller.waits}
@@ -112,6 +116,8 @@ cdef class FdWatch(Watch):
     """add_reader and add_writer on one descriptor."""
 
     cdef int ready(self, uint32_t events) except -1:
+        if self.callbacks is None:
+            return 0
         # As asyncio's selector has it: hang-up and error wake both.
         if events & ~EPOLLOUT:
             self.callbacks.readable(self.turn)
@@ -131,9 +137,11 @@ cdef class StreamWatch(Watch):
         # Writing may have ended the stream, and so may reading.
         if way.is_blocked and way.stream is not None and events & ~EPOLLIN:
             way.is_blocked = False
-            way.send(False)
-            if not way.is_blocked:
-                way.update_interest()
+            try:
+                way.send(False)
+            finally:
+                if way.stream is not None and not way.is_blocked:
+                    way.update_interest()
         return 0
 
 
@@ -176,7 +184,10 @@ cdef class ReadinessWay(Way):
             buffer = self.stream.next_buffer()
             if buffer is None or self.stream is None or not self.stream.is_reading:
                 return 0
-            PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            try:
+                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            except BufferError as exc:
+                return self.stream.fatal(exc, "Fatal read error on socket transport")
             n = recv(self.stream.fd, view.buf, view.len, MSG_DONTWAIT)
             PyBuffer_Release(&view)
             if n > 0:
@@ -194,7 +205,7 @@ cdef class ReadinessWay(Way):
         return self.stream.received_end(-errno)
 
     cdef int send(self, bint at_once) except -1:
-        if self.is_blocked:
+        if self.is_blocked or self.stream is None:
             return 0
         return self.send_some()
 
@@ -227,7 +238,7 @@ cdef class ReadinessWay(Way):
                     return self.update_interest()
                 return self.stream.send_failed(errno)
             self.stream.sent(n)
-            if self.stream is None or self.stream.out is not out:
+            if self.stream is None or self.stream.life >= ENDING:
                 return 0
             if n < asked:
                 self.is_blocked = True
@@ -240,4 +251,4 @@ cdef class ReadinessWay(Way):
             self.turn.check_not_forked()
             self.turn.poller.forget(self.watch)
             self.watch = None
-        return self.stream.kernel_let_go()
+        return 0 if self.stream is None else self.stream.kernel_let_go()

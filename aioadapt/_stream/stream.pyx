@@ -34,7 +34,7 @@ from aioadapt._turn.turn cimport (
     Leaving,
 )
 
-from aioadapt.stdlib_private import SERVER_NAMES_CLIENTS, SSLProtocol
+from aioadapt.stdlib_private import SERVER_NAMES_CLIENTS, SSLProtocol, release_socket
 
 cdef enum:
     HIGH_WATER_BYTES = 65536     # asyncio's
@@ -150,7 +150,9 @@ cdef class Stream(Inbound):
             self.back_to_serving()
 
     cdef bint could_leave(self) noexcept:
-        return not self.is_resting and self.leaver is not None and self.is_quiet()
+        if self.leaver is None or self.life >= ENDING:
+            return True              # to be taken off the list
+        return not self.is_resting and self.is_quiet()
 
     cdef Leaving leave_if_quiet(self) except LEAVING_RAISED:
         cdef Leaving state = self.try_to_leave()
@@ -194,7 +196,8 @@ cdef class Stream(Inbound):
         if not self.is_releasing or self.life == ENDING or self.is_abandoned:
             return Inbound.kernel_let_go(self)
         self.is_releasing = False
-        if was_staying or self.held_end < 0 or (self.held_end and not self.held):
+        if was_staying or not self.is_quiet() or self.held_end < 0 or (
+                self.held_end and not self.held):
             self.is_staying = False
             leaver = self.leaver
             self.back_to_serving()
@@ -217,6 +220,7 @@ cdef class Stream(Inbound):
         released.tag = self.tag
         if self.sock is not None:
             # The number stays what it is; the object no longer closes it.
+            release_socket(self.sock)
             self.sock.detach()
             self.sock = None
         self.turn.counted.moves_out += 1

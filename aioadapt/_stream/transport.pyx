@@ -10,6 +10,7 @@ of a C method costs.
 from cpython.object cimport PyObject
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
+from aioadapt._kernel.linux cimport AF_INET, AF_INET6
 from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN
 from aioadapt._stream.stream cimport Stream, new_stream
 from aioadapt._turn.handle cimport new_handle
@@ -17,7 +18,7 @@ from aioadapt._turn.handle cimport new_handle
 import socket
 import warnings
 
-from aioadapt.stdlib_private import SENDFILE_MODE, FlowControlMixin
+from aioadapt.stdlib_private import SENDFILE_MODE, FlowControlMixin, hold_socket
 
 cdef extern from *:
     """
@@ -146,12 +147,13 @@ class StreamTransport(FlowControlMixin):
 def connect_stream(loop, sock, protocol, waiter, extra, server):
     """A transport for a socket that is connected; it owns the socket from now on."""
     cdef Stream stream
-    if sock.type == socket.SOCK_STREAM and sock.family != socket.AF_UNIX:
+    if sock.type == socket.SOCK_STREAM and sock.family in (AF_INET, AF_INET6):
         # asyncio looks at sock.proto, which is 0 for many a TCP socket.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream = new_stream(
         loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, None)
     stream.sock = sock
+    hold_socket(sock)
     stream.sockname_known = own_address(stream.fd)
     if extra:
         stream.extra = dict(extra)

@@ -29,8 +29,10 @@ cdef class Handle:
         cdef tuple args = self.args
         cdef object context = self.context
         cdef Py_ssize_t n = len(args)
-        PyContext_Enter(context)
+        cdef bint entered = False
         try:
+            PyContext_Enter(context)
+            entered = True
             if n == 0:
                 PyObject_CallNoArgs(callback)
             elif n == 1:
@@ -39,7 +41,8 @@ cdef class Handle:
                 PyObject_Vectorcall(callback, PySequence_Fast_ITEMS(args), n, NULL)
         except BaseException as exc:
             # Left first: the exception handler may run in this very context.
-            PyContext_Exit(context)
+            if entered:
+                PyContext_Exit(context)
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
             report_failure(self, callback, args, exc)

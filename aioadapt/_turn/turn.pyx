@@ -12,6 +12,7 @@ loop, so everything that is not named here is asyncio's own code.  The state
 that asyncio's code reads and writes has asyncio's names.
 """
 
+from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
@@ -153,6 +154,9 @@ cdef class Turn:
         if not self.has_collected():
             if forks != self.fork_generation:
                 self.check_not_forked()
+            if timeout_ns != 0:
+                # One that came since the last callback would be slept over.
+                PyErr_CheckSignals()
             self.collect(timeout_ns, at_most)
         self.inbox.wake()
         now = now_ns()
@@ -287,15 +291,16 @@ cdef class Turn:
             with nogil:
                 usleep(YIELD_US)
             self.run_leavers(False)
-        if not self.leavers_rest():
-            return 0
-        self.settle_cancels()
-        self.run_ready()
-        if self.ending:
-            self.run_ending()
-        self.number += 1
-        self.run_leavers(True)
-        self.is_resting = self.leavers_rest()
+        try:
+            if self.leavers_rest():
+                self.settle_cancels()
+                self.run_ready()
+                if self.ending:
+                    self.run_ending()
+                self.number += 1
+                self.run_leavers(True)
+        finally:
+            self.is_resting = self.leavers_rest()
         return 0
 
     cdef bint leavers_could_leave(self) noexcept:
@@ -350,7 +355,7 @@ cdef class Turn:
                 elif leaver.leave_if_quiet() != NO_LONGER_LEAVING:
                     self.leavers.append(leaver)
         except BaseException:
-            self.leavers.extend(leavers[i:])
+            self.leavers.extend(leavers[i - 1:])
             raise
         return 0
 
