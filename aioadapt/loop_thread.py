@@ -55,9 +55,7 @@ class LoopThread:
         name: for messages and for the thread; made up if not given.
     """
 
-    def __init__(
-        self, engine: str | None = None, *, name: str | None = None
-    ) -> None:
+    def __init__(self, engine: str | None = None, *, name: str | None = None) -> None:
         self._engine = engine_name(engine)
         self.name: str = name or f"{self._engine}-{next(_numbers)}"
         # For the moves that are under way: called on the loop's thread when

@@ -89,8 +89,6 @@ class NativeLoop(asyncio.SelectorEventLoop):
     _close_inbox_for_good: Callable[[], None]
     _abandon_engine: Callable[[], None]
     _drop_everything: Callable[[], None]
-    _check_closed: Callable[[], None]
-    _check_running: Callable[[], None]
     _is_forked_copy: Callable[[], bool]
     _submit: Callable[[], None]
 
@@ -267,8 +265,8 @@ class NativeLoop(asyncio.SelectorEventLoop):
         """See asyncio's documentation."""
         # 3.13.0 cleans up after a run that it has refused, and so forgets the
         # one that goes on.
-        self._check_closed()
-        self._check_running()
+        self._check_closed()  # type: ignore[attr-defined]
+        self._check_running()  # type: ignore[attr-defined]
         super().run_forever()
 
     def stats(self) -> LoopStats:

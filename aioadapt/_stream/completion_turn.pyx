@@ -227,7 +227,6 @@ cdef class WakeupOp(Op):
         io_uring_prep_poll_multishot(sqe, self.fd, POLLIN)
 
 
-
 cdef class PollOp(Op):
     """One direction of add_reader or add_writer: one shot, begun again after it ran."""
 
