@@ -3,8 +3,9 @@
 import socket
 from collections.abc import Iterator
 
-import aioadapt
 import pytest
+
+import aioadapt
 from aioadapt._kernel.by_hand import HandPoller, HandRing
 
 Pair = tuple[socket.socket, socket.socket]

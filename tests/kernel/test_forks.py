@@ -12,9 +12,10 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import aioadapt
 import pytest
 from loops import Run, in_words
+
+import aioadapt
 
 pytestmark = pytest.mark.ours_only
 
@@ -69,11 +70,19 @@ def test_a_child_that_uses_what_is_the_parents_is_refused_and_the_parent_works_o
         transport, protocol = await loop.create_connection(Got, sock=connected)
         protocol.data = loop.create_future()
         readable = loop.create_future()
-        loop.add_reader(watched, lambda: readable.done() or readable.set_result(None))
+
+        def tell_readable() -> None:
+            if not readable.done():
+                readable.set_result(None)
+
+        loop.add_reader(watched, tell_readable)
         accepted = loop.create_future()
-        server = await loop.create_server(
-            lambda: accepted.set_result(None) or asyncio.Protocol(), "127.0.0.1", 0
-        )
+
+        def make() -> asyncio.Protocol:
+            accepted.set_result(None)
+            return asyncio.Protocol()
+
+        server = await loop.create_server(make, "127.0.0.1", 0)
         for _ in range(3):
             await asyncio.sleep(0)
 
@@ -136,7 +145,11 @@ def test_a_child_forked_by_a_running_loop_can_leave_through_the_interpreter(
     code = LEAVES_THROUGH_THE_INTERPRETER.replace("{name}", name)
 
     done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=30
+        [sys.executable, "-c", code],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
     )
 
     assert (done.returncode, done.stdout) == (0, "the parent works on\n"), done.stderr

@@ -7,14 +7,13 @@ import socket
 import weakref
 
 import pytest
+
 from aioadapt._kernel.by_hand import READABLE, WRITABLE, HandPoller, HandWatch
 
 from .conftest import COMPLETES_WITHIN_S, Pair
 
 
-def collected_both(
-    poller: HandPoller, pair: Pair
-) -> tuple[HandWatch, HandWatch]:
+def collected_both(poller: HandPoller, pair: Pair) -> tuple[HandWatch, HandWatch]:
     """Two watches whose reports have been collected and not been run yet."""
     ours, peer = pair
     watches = HandWatch(ours.fileno()), HandWatch(peer.fileno())

@@ -5,6 +5,7 @@ import select
 import socket
 
 import pytest
+
 from aioadapt._kernel.by_hand import (
     Completion,
     HandRing,

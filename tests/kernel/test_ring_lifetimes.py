@@ -6,6 +6,7 @@ import os
 import weakref
 
 import pytest
+
 from aioadapt._kernel.by_hand import (
     Completion,
     HandOp,
@@ -44,6 +45,7 @@ def test_an_operation_lives_until_its_last_completion_and_no_longer(
     assert alive() is not None, "the kernel may still write into it"
 
     op = alive()
+    assert op is not None
     ring.cancel(op)
     del op
     gc.collect()

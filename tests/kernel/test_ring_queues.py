@@ -6,6 +6,7 @@ import socket
 from contextlib import ExitStack
 
 import pytest
+
 from aioadapt._kernel.by_hand import HandRing, PollOnce, RecvMultishot, SendBytes
 
 from .conftest import COMPLETES_WITHIN_S, Pair, drain

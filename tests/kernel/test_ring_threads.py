@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from aioadapt import ForkedLoopError, UringEventLoop, WrongThreadError
+
+from aioadapt import UringEventLoop, WrongThreadError
 from aioadapt._kernel.by_hand import Completion, HandRing, PollOnce
 
 from .conftest import COMPLETES_WITHIN_S, SUPPORT, Pair, drain

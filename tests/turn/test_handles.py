@@ -86,6 +86,7 @@ def test_a_callback_may_cancel_the_one_that_comes_next(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
+    second: asyncio.Handle
     loop.call_soon(lambda: second.cancel())
     second = loop.call_soon(ran.append, "second")
     loop.call_soon(ran.append, "third")

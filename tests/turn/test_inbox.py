@@ -5,8 +5,9 @@ import threading
 from typing import Any
 
 import pytest
-from aioadapt import LoopStoppedError
 from loops import LoopFactory
+
+from aioadapt import LoopStoppedError
 
 pytestmark = pytest.mark.ours_only
 
@@ -113,8 +114,8 @@ def test_threadsafe_calls_raise_or_run_while_the_loop_stops(
     loop.close()
 
     assert sorted(ran) == sorted(number for mine in accepted for number in mine)
-    for thread, mine in enumerate(accepted):
-        assert [n for n in ran if n // 10**6 == thread] == mine, "its order is kept"
+    for writer, mine in enumerate(accepted):
+        assert [n for n in ran if n // 10**6 == writer] == mine, "its order is kept"
     with pytest.raises(RuntimeError, match="closed"):
         loop.call_soon_threadsafe(print)
 
