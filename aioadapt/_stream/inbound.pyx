@@ -179,8 +179,10 @@ cdef class Inbound(Outbound):
         try:
             self.deliver_held()
         except BaseException:
-            # A KeyboardInterrupt leaves the loop; the rest is still held.
+            # A KeyboardInterrupt leaves the loop; the rest is still held, or
+            # it was the last and reading goes on.
             self.deliver_held_soon()
+            self.update_reading()
             raise
         self.update_reading()
 

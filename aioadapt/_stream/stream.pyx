@@ -254,11 +254,19 @@ cdef Stream new_stream(
     stream.way = loop._new_way()
     stream.way.serve(stream)
     stream.transport = loop._new_transport(stream)
-    stream.server = server
     if server is not None:
-        if SERVER_NAMES_CLIENTS:
-            server._attach(stream.transport)
-        else:
-            server._attach()
+        try:
+            if SERVER_NAMES_CLIENTS:
+                server._attach(stream.transport)
+            else:
+                server._attach()
+        except BaseException:
+            # It was closed meanwhile, and the descriptor stays the caller's.
+            stream.life = GIVEN_AWAY
+            stream.fd = -1
+            stream.way.serve(None)
+            stream.transport = None
+            raise
+    stream.server = server
     stream.turn.streams_by_fd[fd] = stream
     return stream

@@ -1,0 +1,493 @@
+"""Leaving a loop: at a quiet moment, whole, and once."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from aioadapt import LoopStoppedError
+from loops import OURS, Missing, factory_of
+
+from .conftest import Scene
+from .http1 import NEXT, REQUEST, Guest, Handler, answer_to
+
+pytestmark = pytest.mark.ours_only
+
+
+class Place:
+    """A watched server, one client whose first request has been answered."""
+
+    def __init__(self, scene: Scene) -> None:
+        scene.loop.watch_http1 = True
+        self.scene = scene
+        self.guests: list[Guest] = []
+        self.server = scene.serve(self.new_guest)
+        self.peer, self.stream = scene.accept(self.server)
+        self.guest = self.guests[0]
+        self.handler = Handler()
+
+    def new_guest(self) -> Guest:
+        self.guests.append(Guest())
+        return self.guests[-1]
+
+    def ask(self, request: bytes = REQUEST, target: bytes = b"/one") -> None:
+        self.peer.sendall(request)
+        self.hear(target)
+
+    def hear(self, *targets: bytes) -> None:
+        expected = b"".join(map(answer_to, targets))
+        got = b""
+        self.peer.setblocking(False)
+
+        def heard() -> bool:
+            nonlocal got
+            try:
+                got += self.peer.recv(len(expected) - len(got))
+            except BlockingIOError:
+                pass
+            return len(got) == len(expected)
+
+        self.scene.until(heard)
+        self.peer.settimeout(10)
+        assert got == expected
+
+    def leave(self) -> None:
+        self.scene.loop.call_soon(self.stream.leave, self.handler)
+        self.scene.turn()
+
+    def finish(self) -> Any:
+        self.scene.until(lambda: self.handler.is_over)
+        return self.handler.released_
+
+    def come_back(self) -> Any:
+        """Adopted by the same loop, with a new guest."""
+        stream = self.scene.loop.adopt(
+            self.handler.released_, self.new_guest, self.server
+        )
+        self.handler.released_ = None
+        return stream
+
+
+@pytest.fixture
+def place(scene: Scene) -> Iterator[Place]:
+    place = Place(scene)
+    yield place
+    place.handler.close()
+
+
+def test_a_quiet_connection_stops_rests_and_is_released(place: Place) -> None:
+    place.ask()
+    fd = place.stream.fd
+
+    place.leave()
+    released = place.finish()
+
+    assert place.handler.calls == ["may_leave", "stopped_reading", "released"]
+    assert (released.fd, released.unread, released.requests) == (fd, b"", 1)
+    assert released.peername == place.peer.getsockname()
+    assert released.sockname == place.peer.getpeername()
+    assert (released.family, released.type) == (socket.AF_INET, socket.SOCK_STREAM)
+    assert place.scene.loop.streams() == []
+    assert place.scene.loop.stats().moves_out == 1
+
+
+def test_the_old_protocol_is_told_and_its_transport_is_a_tombstone(
+    place: Place,
+) -> None:
+    place.ask()
+    place.leave()
+    released = place.finish()
+    place.scene.turn()
+    transport = place.guest.transport
+
+    assert place.guest.calls == ["made", "lost"]
+    assert place.guest.exception is None
+    transport.close()
+    transport.abort()
+    place.scene.turn(2)
+    os.fstat(released.fd)
+    assert transport.is_closing()
+    with pytest.raises(RuntimeError, match="moved to another loop"):
+        transport.write(b"x")
+    assert place.stream.fd == -1
+    assert "moved" in repr(transport)
+    assert transport.get_extra_info("socket").fileno() == -1
+
+
+def test_a_descriptor_that_had_a_socket_object_is_released_open(place: Place) -> None:
+    """Somebody asked for it: the object lets go of the number, and does not close it."""
+    place.ask()
+    assert place.guest.transport.get_extra_info("socket").fileno() == place.stream.fd
+    place.leave()
+    released = place.finish()
+
+    os.fstat(released.fd)
+    assert place.peer.send(b"x") == 1
+    assert os.read(released.fd, 10) == b"x"
+
+
+CUTS = [1, 10, len(NEXT) - 4, len(NEXT) - 1, len(NEXT), len(NEXT) + 7]
+
+
+@pytest.mark.parametrize("cut", CUTS)
+@pytest.mark.parametrize(
+    "when", ["before leave", "may_leave", "stopped_reading", "released", "adopted"]
+)
+def test_bytes_of_the_next_request_are_with_exactly_one_guest(
+    place: Place, when: str, cut: int
+) -> None:
+    """Whatever has come at whatever moment: the old guest has it and stays, or
+    the new one gets it, whole."""
+    place.ask()
+    words = (NEXT + REQUEST)[:cut]
+    rest = (NEXT + REQUEST)[cut:]
+
+    def send() -> None:
+        place.peer.sendall(words)
+
+    if when == "before leave":
+        send()
+    elif when != "adopted":
+        place.handler.on_call[when] = send
+    place.scene.loop.call_soon(place.stream.leave, place.handler)
+    place.scene.turn(4)
+    if place.handler.released_ is None:
+        # Not quiet: it goes at the next quiet moment.
+        assert when in ("before leave", "may_leave")
+        assert "released" not in place.handler.calls
+        if rest:
+            place.peer.sendall(rest)
+            rest = b""
+        place.finish()
+    moved = place.come_back()
+    if when == "adopted":
+        send()
+    if rest:
+        place.peer.sendall(rest)
+
+    place.hear(b"/two", b"/one")
+    first, second = place.guests
+    assert first.answered + second.answered == [b"/one", b"/two", b"/one"]
+    assert first.unparsed == b""
+    assert bytes(first.received + second.received) == REQUEST + NEXT + REQUEST
+    assert (moved.requests, moved.id) == (3, place.stream.id)
+
+
+@pytest.mark.parametrize("cut", CUTS)
+def test_bytes_that_the_kernel_has_taken_are_carried_unread(
+    place: Place, cut: int
+) -> None:
+    """Their completion lies on the ring when the receive is cancelled.  An epoll
+    takes nothing: there they are still in the socket."""
+    place.ask()
+    words = (NEXT + REQUEST)[:cut]
+
+    def send() -> None:
+        place.peer.sendall(words)
+        place.scene.loop.submit_reads()
+
+    place.handler.on_call["may_leave"] = send
+    place.leave()
+    released = place.finish()
+    if place.scene.loop.engine == "uring":
+        assert released.unread == words
+    place.come_back()
+    place.peer.sendall((NEXT + REQUEST)[cut:])
+
+    place.hear(b"/two", b"/one")
+    assert place.guests[0].received == REQUEST
+    assert place.guests[1].received == NEXT + REQUEST
+
+
+@pytest.mark.parametrize("how", ["reset", "close", "half-close", "words and close"])
+@pytest.mark.parametrize(
+    "when", ["before leave", "may_leave", "stopped_reading", "released", "adopted"]
+)
+def test_a_peer_that_goes_is_noticed_once_wherever_its_connection_is(
+    place: Place, when: str, how: str
+) -> None:
+    place.ask()
+
+    def go() -> None:
+        if how == "half-close":
+            place.peer.shutdown(socket.SHUT_WR)
+            return
+        if how == "words and close":
+            place.peer.sendall(NEXT)
+        if how == "reset":
+            place.peer.setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0"
+            )
+        place.peer.close()
+
+    if when == "before leave":
+        go()
+    elif when != "adopted":
+        place.handler.on_call[when] = go
+    place.scene.loop.call_soon(place.stream.leave, place.handler)
+    place.scene.until(lambda: place.handler.is_over)
+
+    if place.handler.released_ is not None:
+        place.come_back()
+        if when == "adopted":
+            go()
+    last = place.guests[-1]
+    place.scene.until(lambda: "lost" in last.calls)
+    place.scene.turn(2)
+    assert [guest.calls.count("lost") for guest in place.guests] == [1] * len(
+        place.guests
+    )
+    assert place.handler.calls.count("closed") + place.handler.calls.count(
+        "released"
+    ) == 1
+    answered = [target for guest in place.guests for target in guest.answered]
+    assert answered == [b"/one", b"/two"][: 1 + (how == "words and close")]
+    if how != "words and close":  # their answer may be answered with a reset
+        assert isinstance(last.exception, ConnectionError) == (how == "reset")
+    assert place.scene.loop.streams() == []
+
+
+def test_a_request_in_the_air_is_answered_here_and_then_it_goes(place: Place) -> None:
+    place.guest.answers_later = True
+    place.peer.sendall(REQUEST)
+    place.scene.until(lambda: place.guest.received)
+    place.leave()
+    place.hear(b"/one")
+    released = place.finish()
+
+    assert released.requests == 1
+    assert place.handler.calls == ["may_leave", "stopped_reading", "released"]
+
+
+def test_a_guest_that_speaks_while_its_connection_rests_stirs_it(
+    place: Place,
+) -> None:
+    """It writes once more, one callback after its answer: it is served again,
+    and what it wrote arrives."""
+    place.ask()
+
+    def speak() -> None:
+        place.scene.loop.call_soon(
+            place.guest.transport.write, b"HTTP/1.1 408 Late\r\n\r\n"
+        )
+
+    place.handler.on_call["stopped_reading"] = speak
+    place.leave()
+    place.scene.turn(5)
+
+    assert place.handler.calls[:3] == ["may_leave", "stopped_reading", "stirred"]
+    assert "released" not in place.handler.calls
+    assert place.peer.recv(100).startswith(b"HTTP/1.1 408")
+    place.stream.stay()
+
+
+def test_a_guest_that_closes_while_its_connection_rests_ends_it(
+    place: Place,
+) -> None:
+    place.ask()
+    place.handler.on_call["stopped_reading"] = lambda: place.scene.loop.call_soon(
+        place.guest.transport.close
+    )
+    place.leave()
+    place.scene.until(lambda: place.handler.is_over)
+
+    assert place.handler.calls[-1] == "closed"
+    assert place.peer.recv(1) == b""
+
+
+def test_one_that_may_not_leave_is_asked_again_at_its_next_quiet_moment(
+    place: Place,
+) -> None:
+    place.ask()
+    answers = iter([False, False, True])
+    place.handler.says = lambda: next(answers)
+    place.leave()
+    place.scene.turn(5)
+    assert place.handler.calls == ["may_leave"], "once for each quiet moment"
+    place.ask()
+    assert place.handler.calls == ["may_leave"] * 2
+    place.peer.sendall(REQUEST)
+    place.hear(b"/one")
+
+    released = place.finish()
+    assert place.handler.calls[2:] == ["may_leave", "stopped_reading", "released"]
+    assert released.requests == 3
+
+
+def test_one_that_may_not_leave_is_asked_again_when_leave_is_called_again(
+    place: Place,
+) -> None:
+    place.ask()
+    answers = iter([False, True])
+    place.handler.says = lambda: next(answers)
+    place.leave()
+    place.scene.turn(3)
+    place.leave()
+    place.finish()
+
+    assert place.handler.calls == ["may_leave"] * 2 + ["stopped_reading", "released"]
+
+
+@pytest.mark.parametrize("when", ["may_leave", "stopped_reading", "later"])
+def test_a_withdrawn_wish_leaves_the_connection_served(
+    place: Place, when: str
+) -> None:
+    place.ask()
+    if when == "later":
+        place.guest.answers_later = True
+        place.peer.sendall(REQUEST)
+        place.scene.until(lambda: len(place.guest.answered) == 2)
+        place.stream.leave(place.handler)
+        place.stream.stay()
+        place.hear(b"/one")
+    else:
+        place.handler.says = lambda: when != "may_leave"
+        place.handler.on_call[when] = place.stream.stay
+        place.leave()
+    place.scene.turn(5)
+
+    assert "released" not in place.handler.calls
+    place.ask(NEXT, b"/two")
+    assert place.scene.loop.streams() == [place.stream]
+    assert place.stream.leaver is None
+
+
+def test_only_one_handler_at_a_time(place: Place) -> None:
+    place.guest.answers_later = True
+    place.peer.sendall(REQUEST[:5])
+    place.scene.until(lambda: place.guest.received)
+    place.stream.leave(place.handler)
+    with pytest.raises(RuntimeError, match="is leaving already"):
+        place.stream.leave(Handler())
+    place.stream.stay()
+    other = Handler()
+    place.stream.leave(other)
+    place.stream.stay()
+
+    assert place.handler.calls == other.calls == []
+
+
+def test_a_connection_that_has_ended_says_so_at_once(place: Place) -> None:
+    place.guest.transport.abort()
+    place.stream.leave(place.handler)
+
+    assert place.handler.calls == ["closed"]
+
+
+def test_a_paused_connection_is_not_quiet(place: Place) -> None:
+    place.ask()
+    place.guest.transport.pause_reading()
+    place.leave()
+    place.scene.turn(3)
+    assert place.handler.calls == []
+    assert place.stream.why_not_quiet == "reading is paused"
+
+    place.guest.transport.resume_reading()
+    place.finish()
+
+
+# -- Adopting.
+
+
+def other_loop(loop_kind: str) -> Any:
+    """Of the other engine, if there is one here."""
+    kinds = [kind for kind in OURS if kind != loop_kind]
+    try:
+        return factory_of(kinds[0])()
+    except Missing:
+        return factory_of(loop_kind)()
+
+
+def test_a_loop_of_the_other_engine_adopts_with_the_unread_bytes_first(
+    place: Place, loop_kind: str
+) -> None:
+    place.ask()
+    place.handler.on_call["stopped_reading"] = lambda: place.peer.sendall(NEXT[:9])
+    place.leave()
+    released = place.finish()
+    target = Scene(other_loop(loop_kind))
+    guests: list[Guest] = []
+
+    def factory() -> Guest:
+        guests.append(Guest())
+        return guests[-1]
+
+    server = target.serve(factory)
+    stream = target.loop.adopt(released, factory, server)
+    place.handler.released_ = None
+    place.peer.sendall(NEXT[9:])
+    target.until(lambda: guests and guests[0].answered == [b"/two"])
+
+    assert guests[0].received == NEXT
+    assert stream.id == place.stream.id
+    assert stream.requests == 2
+    assert target.loop.stats().moves_in == 1
+    target.turn(2)
+    assert place.peer.recv(1000) == answer_to(b"/two")
+    target.close()
+
+
+@pytest.mark.parametrize("fails", ["factory", "server"])
+def test_a_refused_descriptor_is_still_the_callers(place: Place, fails: str) -> None:
+    """Not closed, by nobody; another loop, or this one, can adopt it."""
+    place.ask()
+    place.leave()
+    released = place.finish()
+
+    def refuse() -> Guest:
+        raise LookupError("no room")
+
+    if fails == "factory":
+        with pytest.raises(LookupError, match="no room"):
+            place.scene.loop.adopt(released, refuse, place.server)
+    else:
+        gone = place.scene.serve(Guest)
+        gone.close()
+        with pytest.raises(AssertionError):
+            place.scene.loop.adopt(released, Guest, gone)
+    os.fstat(released.fd)
+    place.scene.turn()
+    os.fstat(released.fd)
+
+    place.come_back()
+    place.ask(NEXT, b"/two")
+    assert place.guests[-1].answered == [b"/two"]
+
+
+def test_a_closed_loop_adopts_nothing(place: Place, loop_kind: str) -> None:
+    place.ask()
+    place.leave()
+    released = place.finish()
+    closed = other_loop(loop_kind)
+    closed.close()
+
+    with pytest.raises(LoopStoppedError):
+        closed.adopt(released, Guest, place.server)
+    os.fstat(released.fd)
+
+
+def test_an_adopted_guest_that_pauses_at_once_gets_the_unread_bytes_later(
+    place: Place,
+) -> None:
+    class PausesAtOnce(Guest):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            super().connection_made(transport)
+            self.transport.pause_reading()
+
+    place.ask()
+    place.handler.on_call["stopped_reading"] = lambda: place.peer.sendall(NEXT)
+    place.leave()
+    released = place.finish()
+    guest = PausesAtOnce()
+    place.scene.loop.adopt(released, lambda: guest, place.server)
+    place.handler.released_ = None
+    place.scene.turn(3)
+    assert guest.received == b""
+    place.peer.sendall(REQUEST)
+    place.scene.turn(3)
+
+    guest.transport.resume_reading()
+    place.hear(b"/two", b"/one")
+    assert guest.received == NEXT + REQUEST

@@ -1,0 +1,267 @@
+"""Bytes that wait: all of them leave, once, in order, and as soon as they may."""
+
+import random
+import socket
+from array import array
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loops import LoopFactory
+
+from .conftest import KeepsOpen, Recorder, Scene
+
+pytestmark = pytest.mark.ours_only
+
+PATTERN = array("I", range(100_000)).tobytes()
+
+
+def connected(loop: Any, protocol: Recorder) -> socket.socket:
+    """The protocol's peer, over sockets whose buffers hold next to nothing."""
+    ours, peer = socket.socketpair()
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
+    peer.setblocking(False)
+    loop.run_until_complete(loop.create_connection(lambda: protocol, sock=ours))
+    return peer
+
+
+def read_some(peer: socket.socket, size: int) -> bytes:
+    try:
+        return peer.recv(size)
+    except BlockingIOError:
+        return b""
+
+
+WRITES = st.lists(
+    st.one_of(
+        st.tuples(st.just("write"), st.integers(1, 300)),
+        st.tuples(st.just("write"), st.integers(1, 30_000)),
+        st.tuples(st.just("read"), st.integers(1, 10_000)),
+        st.tuples(st.just("turn"), st.just(0)),
+        st.tuples(st.just("limits"), st.sampled_from([0, 1000, 65536])),
+    ),
+    max_size=40,
+)
+
+
+@settings(
+    max_examples=60,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=WRITES, ends=st.sampled_from(["close", "write_eof"]))
+def test_what_was_written_arrives_whole_whatever_fits_at_a_time(
+    loop_factory: LoopFactory, steps: list[tuple[str, int]], ends: str
+) -> None:
+    """Partial sends end anywhere: inside a chunk, between two, over many."""
+    loop = loop_factory()
+    scene = Scene(loop)
+    protocol = KeepsOpen()
+    peer = connected(loop, protocol)
+    transport = protocol.transport
+    written, got = bytearray(), bytearray()
+    for what, size in steps:
+        if what == "write":
+            start = len(written)
+            transport.write(PATTERN[start : start + size])
+            written += PATTERN[start : start + size]
+        elif what == "read":
+            got += read_some(peer, size)
+        elif what == "limits":
+            transport.set_write_buffer_limits(high=size)
+        else:
+            scene.turn()
+        assert transport.get_write_buffer_size() <= len(written)
+    getattr(transport, ends)()
+    peer.settimeout(0)
+
+    def finished() -> bool:
+        try:
+            more = peer.recv(1 << 16)
+        except BlockingIOError:
+            return False
+        got.extend(more)
+        return not more
+
+    scene.until(finished)
+    if ends == "write_eof":
+        transport.abort()
+    scene.until(lambda: "lost" in protocol.calls)
+    peer.close()
+    loop.close()
+
+    assert got == written
+
+
+def test_more_chunks_than_leave_in_one_call_arrive_in_order(scene: Scene) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    chunks = [b"%d;" % number for number in range(1000)]
+    for chunk in chunks:
+        protocol.transport.write(chunk)
+    scene.turn(20)
+
+    assert peer.recv(1 << 20, socket.MSG_WAITALL | socket.MSG_PEEK)[:1] == b"0"
+    got = b""
+    while len(got) < len(b"".join(chunks)):
+        got += peer.recv(1 << 20)
+    assert got == b"".join(chunks)
+
+
+def test_what_is_written_in_one_turn_leaves_in_one_segment(scene: Scene) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    protocol.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
+    protocol.transport.writelines([b"body", b" and ", b"more"])
+    scene.turn()
+
+    assert peer.recv(1 << 16) == b"HTTP/1.1 200 OK\r\n\r\nbody and more"
+
+
+def test_nothing_leaves_before_the_turn_ends(scene: Scene) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    peer.setblocking(False)
+    protocol.transport.write(b"not yet")
+    with pytest.raises(BlockingIOError):
+        peer.recv(1)
+    assert protocol.transport.get_write_buffer_size() == 7
+
+    scene.turn()
+
+    assert peer.recv(100) == b"not yet"
+    assert protocol.transport.get_write_buffer_size() == 0
+
+
+def test_past_the_high_water_mark_bytes_leave_at_once(scene: Scene) -> None:
+    """A big writer is not buffered twice."""
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    protocol.transport.write(b"x" * 65536)
+    waiting = protocol.transport.get_write_buffer_size()
+    assert waiting == 65536
+
+    protocol.transport.write(b"y")
+
+    assert protocol.transport.get_write_buffer_size() < waiting
+    assert peer.recv(10) == b"x" * 10
+
+
+@pytest.mark.parametrize("writers", [1, 7, 8, 40])
+def test_many_writers_in_one_turn_each_reach_their_own_peer(
+    scene: Scene, writers: int
+) -> None:
+    """From some number on their sends go to the kernel together."""
+    protocols: list[Recorder] = []
+
+    def factory() -> Recorder:
+        protocols.append(Recorder())
+        return protocols[-1]
+
+    server = scene.serve(factory)
+    peers = [scene.accept(server)[0] for _ in range(writers)]
+    for round_ in range(5):
+        for number, protocol in enumerate(protocols):
+            protocol.transport.write(b"%d to " % round_)
+            protocol.transport.write(b"%d;" % number)
+        scene.turn(3)
+    for number, peer in enumerate(peers):
+        expected = b"".join(b"%d to %d;" % (round_, number) for round_ in range(5))
+        assert peer.recv(len(expected), socket.MSG_WAITALL) == expected
+
+
+def test_a_buffer_that_is_changed_after_write_is_sent_as_it_was(scene: Scene) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    buffer = bytearray(b"as it was")
+    protocol.transport.write(buffer)
+    protocol.transport.write(memoryview(buffer)[:2])
+    buffer[:] = b"changed!!"
+    scene.turn()
+
+    assert peer.recv(100) == b"as it wasas"
+
+
+def test_a_peer_that_reads_slowly_gets_a_long_answer_whole(scene: Scene) -> None:
+    """Reads of random sizes against a writer that never waits."""
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    at_random = random.Random(7)
+    data = PATTERN * 25  # more than the sockets' buffers hold
+    sent = 0
+    while sent < len(data):
+        size = at_random.choice([1, 100, 5000, 200_000])
+        protocol.transport.write(data[sent : sent + size])
+        sent += size
+    protocol.transport.close()
+    peer.setblocking(False)
+    got = bytearray()
+
+    def finished() -> bool:
+        while more := read_some(peer, at_random.randint(1, 60_000)):
+            got.extend(more)
+        return len(got) == len(data)
+
+    scene.until(finished)
+    assert got == data
+    scene.until(lambda: protocol.calls == ["made", "lost"])
+
+
+def test_a_reset_while_bytes_wait_ends_the_connection_with_its_error(
+    scene: Scene,
+) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    protocol.transport.pause_reading()
+    protocol.transport.write(b"x" * 10_000_000)
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    peer.close()
+
+    scene.until(lambda: "lost" in protocol.calls)
+
+    assert isinstance(protocol.exception, ConnectionError)
+
+
+def test_aborting_while_the_kernel_sends_frees_what_it_was_sending_later(
+    scene: Scene,
+) -> None:
+    """connection_lost waits for the kernel; the descriptor is open until then."""
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, stream = scene.accept(server)
+    protocol.transport.write(b"x" * 20_000_000)
+    scene.turn()
+    assert protocol.transport.get_write_buffer_size() > 0
+
+    protocol.transport.abort()
+    assert "lost" not in protocol.calls
+    assert protocol.transport.get_write_buffer_size() == 0
+    scene.until(lambda: "lost" in protocol.calls)
+
+    assert stream.closed
+    assert protocol.exception is None
+    assert peer.recv(1) == b"x"
+
+
+def test_writing_nothing_sends_nothing(scene: Scene) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    scene.accept(server)
+    before = scene.loop.stats()
+    for nothing in (b"", bytearray(), memoryview(b"")):
+        protocol.transport.write(nothing)
+    scene.turn()
+
+    after = scene.loop.stats()
+    assert (after.direct_sends, after.ring_sends) == (
+        before.direct_sends,
+        before.ring_sends,
+    )

@@ -1,0 +1,289 @@
+"""Bytes that arrive: held while reading is paused, delivered once and in order."""
+
+import socket
+from contextlib import ExitStack
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from loops import LoopFactory
+
+from .conftest import KeepsOpen, Recorder, Scene
+
+pytestmark = pytest.mark.ours_only
+
+
+class Pauses(KeepsOpen):
+    """Pauses, resumes or does both in the middle of a delivery."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reactions: list[str] = []
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        if self.reactions:
+            for call in self.reactions.pop().split():
+                getattr(self.transport, f"{call}_reading")()
+
+
+def connected(loop: Any, protocol: Recorder, family: int) -> socket.socket:
+    if family == socket.AF_UNIX:
+        ours, peer = socket.socketpair()
+    else:
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            ours = socket.create_connection(listener.getsockname())
+            peer, _ = listener.accept()
+    loop.run_until_complete(loop.create_connection(lambda: protocol, sock=ours))
+    return peer
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("send"), st.integers(1, 50)),
+        st.tuples(st.just("send"), st.integers(1, 50_000)),
+        st.tuples(st.just("pause"), st.just(0)),
+        st.tuples(st.just("resume"), st.just(0)),
+        st.tuples(st.just("turn"), st.integers(1, 3)),
+        st.tuples(st.just("react"), st.integers(0, 4)),
+    ),
+    max_size=30,
+)
+REACTIONS = ("pause", "resume", "pause resume", "pause resume pause", "resume pause")
+
+
+@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
+@settings(
+    max_examples=80,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(steps=STEPS)
+def test_every_byte_is_delivered_once_and_in_order_however_reading_is_paused(
+    loop_factory: LoopFactory, family: int, steps: list[tuple[str, int]]
+) -> None:
+    loop = loop_factory()
+    scene = Scene(loop)
+    protocol = Pauses()
+    peer = connected(loop, protocol, family)
+    sent = bytearray()
+    for what, argument in steps:
+        if what == "send":
+            piece = bytes((len(sent) + i) % 251 for i in range(argument))
+            peer.setblocking(False)
+            try:
+                sent += piece[: peer.send(piece)]
+            except BlockingIOError:
+                pass
+        elif what == "turn":
+            scene.turn(argument)
+        elif what == "react":
+            protocol.reactions.append(REACTIONS[argument])
+        else:
+            paused = not protocol.transport.is_reading()
+            before = len(protocol.received)
+            getattr(protocol.transport, f"{what}_reading")()
+            assert len(protocol.received) == before, "nothing is delivered inside"
+            if what == "pause" and not paused:
+                scene.turn(3)
+                assert len(protocol.received) == before, "nor while it is paused"
+    peer.shutdown(socket.SHUT_WR)
+
+    def finished() -> bool:
+        protocol.transport.resume_reading()
+        return "eof" in protocol.calls
+
+    scene.until(finished)
+    assert protocol.received == sent
+    protocol.transport.abort()
+    scene.until(lambda: "lost" in protocol.calls)
+    peer.close()
+    loop.close()
+
+
+def test_what_was_taken_already_is_held_when_another_connection_pauses_it(
+    scene: Scene,
+) -> None:
+    """Both completions are collected before the first is run."""
+    protocols: list[Recorder] = []
+
+    class PausesTheOther(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            for other in protocols:
+                if other is not self:
+                    other.transport.pause_reading()
+
+    def factory() -> Recorder:
+        protocols.append(PausesTheOther())
+        return protocols[-1]
+
+    server = scene.serve(factory)
+    peers = [scene.accept(server)[0] for _ in range(2)]
+    for peer in peers:
+        peer.send(b"words")
+    scene.until(lambda: any(p.received for p in protocols))
+    scene.turn(3)
+    first, second = sorted(protocols, key=lambda p: not p.received)
+    assert (first.received, second.received) == (b"words", b"")
+
+    peers[protocols.index(second)].send(b" and more")
+    scene.turn(3)
+    assert second.received == b""
+    second.transport.resume_reading()
+    scene.until(lambda: second.received == b"words and more")
+
+
+def test_an_interrupt_while_held_bytes_are_delivered_leaves_nothing_deaf(
+    scene: Scene,
+) -> None:
+    """What KeyboardInterrupt leaves behind goes on when the loop runs again."""
+    protocols: list[Recorder] = []
+
+    class Guest(Recorder):
+        interrupts = False
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            if self.interrupts:
+                self.interrupts = False
+                raise KeyboardInterrupt
+            for other in protocols:
+                if other is not self:
+                    other.transport.pause_reading()
+
+    def factory() -> Recorder:
+        protocols.append(Guest())
+        return protocols[-1]
+
+    server = scene.serve(factory)
+    peers = [scene.accept(server)[0] for _ in range(2)]
+    for peer in peers:
+        peer.send(b"one")
+    scene.until(lambda: any(p.received for p in protocols))
+    scene.turn(3)
+    second = next(p for p in protocols if not p.received)
+    assert isinstance(second, Guest)
+    peer = peers[protocols.index(second)]
+
+    second.interrupts = True
+    second.transport.resume_reading()
+    with pytest.raises(KeyboardInterrupt):
+        scene.turn(5)
+    scene.turn(2)
+    peer.send(b" two")
+
+    scene.until(lambda: second.received == b"one two")
+
+
+def test_when_every_buffer_is_lent_out_a_receive_waits_a_turn_and_loses_nothing(
+    scene: Scene,
+) -> None:
+    """Three hundred connections begin to read in one turn, and for each of them
+    bytes are waiting."""
+    count = 300
+    protocols: list[Recorder] = []
+
+    def factory() -> Recorder:
+        protocols.append(Recorder())
+        return protocols[-1]
+
+    server = scene.serve(factory, backlog=count)
+    with ExitStack() as stack:
+        peers = []
+        for _ in range(count):
+            peers.append(scene.connect(server))
+            stack.enter_context(peers[-1])
+        scene.until(lambda: len(protocols) == count)
+        for protocol in protocols:
+            protocol.transport.pause_reading()
+        # The listener's accept alone is left in the kernel.
+        scene.until(lambda: scene.loop.stats().in_kernel <= 1)
+        for number, peer in enumerate(peers):
+            peer.send(b"from %d" % number)
+        for protocol in protocols:
+            protocol.transport.resume_reading()
+        expected = {b"from %d" % number for number in range(count)}
+        scene.until(lambda: {bytes(p.received) for p in protocols} == expected)
+        if scene.loop.engine == "uring":
+            assert scene.loop.stats().enobufs > 0
+        # And every one of them still reads.
+        for peer in peers:
+            peer.send(b"again")
+        scene.until(lambda: all(p.received.endswith(b"again") for p in protocols))
+
+
+@pytest.mark.parametrize("paused", [False, True])
+def test_a_half_close_leaves_the_other_direction_open(
+    scene: Scene, paused: bool
+) -> None:
+    protocol = KeepsOpen()
+    server = scene.serve(lambda: protocol)
+    peer, stream = scene.accept(server)
+    if paused:
+        protocol.transport.pause_reading()
+    peer.sendall(b"the last words")
+    peer.shutdown(socket.SHUT_WR)
+    scene.turn(3)
+    protocol.transport.write(b"an answer")
+    if paused:
+        assert protocol.received == b""
+        protocol.transport.resume_reading()
+
+    scene.until(lambda: "eof" in protocol.calls)
+    assert protocol.received == b"the last words"
+    assert peer.recv(100) == b"an answer"
+    assert not stream.closed
+    protocol.transport.write(b"and another")
+    protocol.transport.close()
+    scene.until(lambda: protocol.calls == ["made", "eof", "lost"])
+    assert peer.recv(100, socket.MSG_WAITALL) == b"and another"
+
+
+def test_our_own_half_close_comes_after_what_was_written(scene: Scene) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    protocol.transport.write(b"x" * 1_000_000)
+    protocol.transport.write_eof()
+    with pytest.raises(RuntimeError, match="write_eof"):
+        protocol.transport.write(b"too late")
+    got = bytearray()
+    peer.setblocking(False)
+
+    def ended() -> bool:
+        try:
+            more = peer.recv(1 << 16)
+        except BlockingIOError:
+            return False
+        got.extend(more)
+        return not more
+
+    scene.until(ended)
+    assert len(got) == 1_000_000
+    peer.setblocking(True)
+    peer.send(b"we still speak")
+    scene.until(lambda: protocol.received == b"we still speak")
+
+
+def test_one_that_always_has_more_does_not_hold_up_the_others(scene: Scene) -> None:
+    """Bounded reads: the second is heard long before the first has been read."""
+    protocols: list[Recorder] = []
+
+    def factory() -> Recorder:
+        protocols.append(Recorder())
+        return protocols[-1]
+
+    server = scene.serve(factory)
+    flood, word = (scene.accept(server)[0] for _ in range(2))
+    flood.setblocking(False)
+    try:
+        while True:
+            flood.send(b"x" * 100_000)
+    except BlockingIOError:
+        pass
+    word.send(b"me too")
+    scene.turn(3)
+
+    assert protocols[1].received == b"me too"
