@@ -53,7 +53,9 @@ STEPS = st.lists(
 REACTIONS = ("pause", "resume", "pause resume", "pause resume pause", "resume pause")
 
 
-@pytest.mark.parametrize("family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"])
+@pytest.mark.parametrize(
+    "family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"]
+)
 @settings(
     max_examples=80,
     deadline=None,
