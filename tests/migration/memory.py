@@ -1,0 +1,60 @@
+"""What a process holds, counted where nothing is in the air; and what grew since."""
+
+import gc
+import os
+import sys
+from collections import Counter
+from dataclasses import dataclass
+
+PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
+
+
+@dataclass(frozen=True)
+class Holding:
+    """
+    Attributes:
+        objects: how many there are that Python's collector tracks, by type.
+        blocks: small objects and buffers of any kind.
+        resident_bytes: memory of the whole process, C and the kernel's
+            registered buffers included.
+        descriptors: what each open one is.
+    """
+
+    objects: Counter[str]
+    blocks: int
+    resident_bytes: int
+    descriptors: Counter[str]
+
+    @classmethod
+    def now(cls) -> "Holding":
+        gc.collect()
+        blocks = sys.getallocatedblocks()
+        with open("/proc/self/statm") as statm:
+            resident_pages = int(statm.read().split()[1])
+        descriptors = Counter(
+            _kind(os.readlink(f"/proc/self/fd/{fd}"))
+            for fd in os.listdir("/proc/self/fd")
+            if os.path.lexists(f"/proc/self/fd/{fd}")
+        )
+        objects = Counter(
+            f"{type(thing).__module__}.{type(thing).__qualname__}"
+            for thing in gc.get_objects()
+        )
+        return cls(objects, blocks, resident_pages * PAGE_BYTES, descriptors)
+
+    def objects_of(self, *packages: str) -> dict[str, int]:
+        return {
+            name: count
+            for name, count in self.objects.items()
+            if name.split(".")[0] in packages
+        }
+
+    def grown_by_more_than(self, at_most: int, before: "Holding") -> dict[str, int]:
+        """Types of which there are more now, and how many."""
+        more = self.objects - before.objects
+        return {name: count for name, count in more.items() if count > at_most}
+
+
+def _kind(target: str) -> str:
+    """Sockets and pipes have a number each; which one it is does not matter."""
+    return target.partition("[")[0]
