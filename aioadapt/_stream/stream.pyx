@@ -131,7 +131,9 @@ cdef class Stream(Inbound):
         rested, and in the end ``released(Released)`` or ``closed()``.
         """
         if self.life >= ENDING:
-            handler.closed()
+            # The one that waits already is told together with the protocol.
+            if self.leaver is not handler:
+                handler.closed()
             return
         if self.leaver is not None and self.leaver is not handler:
             raise RuntimeError(f"{self!r} is leaving already")

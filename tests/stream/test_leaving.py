@@ -330,6 +330,24 @@ def test_one_that_may_not_leave_is_asked_again_when_leave_is_called_again(
     assert place.handler.calls == ["may_leave"] * 2 + ["stopped_reading", "released"]
 
 
+def test_one_asked_again_while_it_ends_says_once_that_it_is_closed(
+    place: Place,
+) -> None:
+    place.ask()
+    place.handler.says = lambda: False
+    place.leave()
+
+    def end_and_ask_again() -> None:
+        place.guest.transport.abort()
+        place.stream.leave(place.handler)
+
+    place.scene.loop.call_soon(end_and_ask_again)
+    place.scene.until(lambda: place.handler.is_over)
+    place.scene.turn(3)
+
+    assert place.handler.calls == ["may_leave", "closed"]
+
+
 @pytest.mark.parametrize("when", ["may_leave", "stopped_reading", "later"])
 def test_a_withdrawn_wish_leaves_the_connection_served(place: Place, when: str) -> None:
     place.ask()
