@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aioadapt import LoopStoppedError
 from loops import OURS, Missing, factory_of
+
+from aioadapt import LoopStoppedError
 
 from .conftest import Scene
 from .http1 import NEXT, REQUEST, Guest, Handler, answer_to
@@ -239,9 +240,9 @@ def test_a_peer_that_goes_is_noticed_once_wherever_its_connection_is(
     assert [guest.calls.count("lost") for guest in place.guests] == [1] * len(
         place.guests
     )
-    assert place.handler.calls.count("closed") + place.handler.calls.count(
-        "released"
-    ) == 1
+    assert (
+        place.handler.calls.count("closed") + place.handler.calls.count("released") == 1
+    )
     answered = [target for guest in place.guests for target in guest.answered]
     assert answered == [b"/one", b"/two"][: 1 + (how == "words and close")]
     if how != "words and close":  # their answer may be answered with a reset
@@ -331,9 +332,7 @@ def test_one_that_may_not_leave_is_asked_again_when_leave_is_called_again(
 
 
 @pytest.mark.parametrize("when", ["may_leave", "stopped_reading", "later"])
-def test_a_withdrawn_wish_leaves_the_connection_served(
-    place: Place, when: str
-) -> None:
+def test_a_withdrawn_wish_leaves_the_connection_served(place: Place, when: str) -> None:
     place.ask()
     if when == "later":
         place.guest.answers_later = True

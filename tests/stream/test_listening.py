@@ -113,9 +113,7 @@ def test_the_port_is_free_when_the_loop_has_been_closed(
     """Nobody closed the server: its socket object is collected, and that is all."""
     for _ in range(5):
         loop = loop_factory()
-        server = loop.run_until_complete(
-            loop.create_server(Recorder, "127.0.0.1", 0)
-        )
+        server = loop.run_until_complete(loop.create_server(Recorder, "127.0.0.1", 0))
         address = server.sockets[0].getsockname()
         loop.close()
         for sock in server.sockets:
