@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from aioadapt import LoopStoppedError
 from loops import OURS, Missing, factory_of
+
+from aioadapt import LoopStoppedError
 
 from .conftest import Scene
 from .http1 import NEXT, REQUEST, Guest, Handler, answer_to
