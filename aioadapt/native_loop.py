@@ -215,9 +215,11 @@ class NativeLoop(asyncio.SelectorEventLoop):
         listener = self.listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.pause()
-            release_socket(sock)
         # It closes the socket; since 3.13 it unlinks a Unix path too.
         super()._stop_serving(sock)  # type: ignore[misc]
+        if listener is not None:
+            # Last: where its owner has closed it already, this closes it.
+            release_socket(sock)
 
     def serving_on(
         self, sockname: Any

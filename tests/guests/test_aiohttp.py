@@ -11,8 +11,10 @@ from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import aiohttp
+import pytest
 from aiohttp import web
 from loops import Run, in_words
 
@@ -132,6 +134,28 @@ def test_a_file_is_served_whole_and_in_ranges(run: Run, tmp_path: Path) -> None:
             async with session.get("/files/file", headers=ranged) as response:
                 assert response.status == 206
                 assert await response.read() == BODY[1000:71_000]
+
+    run(main())
+
+
+@pytest.mark.ours_only
+def test_a_file_sent_past_the_transport_makes_its_connection_opaque(
+    loop: AbstractEventLoop, run: Run, tmp_path: Path
+) -> None:
+    """Whoever follows the answers has not seen this one's body."""
+    (tmp_path / "file").write_bytes(BODY)
+    ours: Any = loop
+    ours.watch_http1 = True
+
+    async def main() -> None:
+        async with talking(tmp_path) as session:
+            async with session.get("/hello/x") as response:
+                await response.read()
+            (stream,) = [each for each in ours.streams() if not each.opaque]
+            async with session.get("/files/file") as response:
+                assert await response.read() == BODY
+            assert stream.opaque
+            assert stream.why_not_quiet.startswith("opaque: ")
 
     run(main())
 

@@ -297,3 +297,34 @@ def test_more_than_one_turns_room_is_reported_turn_by_turn(poller: HandPoller) -
         poller.forget(watch)
         ours.close()
         peer.close()
+
+
+def test_a_watch_that_was_forgotten_too_late_lives_as_long_as_its_poller(
+    nothing_is_left: None, pair: Pair
+) -> None:
+    """A duplicate keeps the registration, and epoll goes on reporting the
+    watch's address: no other object may come to lie there."""
+    ours, peer = pair
+    duplicate = os.dup(ours.fileno())
+    poller = HandPoller()
+    watch: HandWatch | None = HandWatch(ours.fileno())
+    assert watch is not None
+    alive = weakref.ref(watch)
+    poller.watch(watch, READABLE)
+
+    ours.close()
+    poller.forget(watch)
+    watch = None
+
+    peer.send(b"x")
+    poller.wait(COMPLETES_WITHIN_S)
+    poller.dispatch()
+    left = alive()
+    assert left is not None
+    assert left.reports == []
+    left = None
+    poller.close()
+    os.close(duplicate)
+    del poller
+    gc.collect()
+    assert alive() is None

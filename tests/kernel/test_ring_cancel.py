@@ -230,3 +230,22 @@ def test_settling_runs_what_is_being_cancelled_before_all_else(
     ring.dispatch()
     drain(ring)
     assert other.received == b"for the other"
+
+
+def test_a_cancel_after_the_last_completion_was_collected_asks_the_kernel_nothing(
+    ring: HandRing, pair: Pair
+) -> None:
+    """What it asked would never be answered by a last completion, and every
+    turn from then on would wait for that."""
+    ours, peer = pair
+    op = RecvInto(ours.fileno(), 64)
+    ring.begin(op)
+    peer.send(b"GET / HT")
+    assert ring.wait(COMPLETES_WITHIN_S) == 1
+
+    ring.cancel(op)
+    ring.dispatch()
+
+    assert op.completions == [Completion(8, last=True, data=b"GET / HT")]
+    assert (ring.cancels, ring.dying_cancels, ring.in_kernel) == (0, 0, 0)
+    assert ring.wait(0) == 0

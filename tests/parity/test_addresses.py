@@ -1,5 +1,6 @@
 """Servers and clients on every kind of address: IPv4, IPv6, Unix, abstract."""
 
+import asyncio
 import os
 import socket
 import sys
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from loops import Run
 
-from .peers import Peer
+from .peers import Peer, connected
 from .protocols import Echo, Recorder
 from .test_tcp_echo import everybody_has_left
 
@@ -101,5 +102,28 @@ def test_abstract_unix_sockets(loop: AbstractEventLoop, run: Run) -> None:
         await everybody_has_left(server)
         server.close()
         await server.wait_closed()
+
+    run(main())
+
+
+def test_addresses_are_still_answered_when_the_number_is_anothers(run: Run) -> None:
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, peer):
+            names = peer.sock.getpeername(), peer.sock.getsockname()
+            peer.close()
+            await protocol.lost()
+            await asyncio.sleep(0)
+            others = [socket.socket(socket.AF_INET6) for _ in range(8)]
+            try:
+                for other in others:
+                    other.bind(("::1", 0))
+                answered = (
+                    protocol.transport.get_extra_info("sockname"),
+                    protocol.transport.get_extra_info("peername"),
+                )
+            finally:
+                for other in others:
+                    other.close()
+            assert answered == names
 
     run(main())

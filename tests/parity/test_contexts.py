@@ -7,7 +7,7 @@ import signal
 import socket
 from asyncio import AbstractEventLoop
 
-from loops import Run
+from loops import Reported, Run
 
 from .peers import serving
 from .protocols import BufferedRecorder, Recorder
@@ -240,3 +240,23 @@ def test_a_clients_protocol_sees_the_context_it_was_connected_in(
         ]
 
     run(main())
+
+
+def test_a_callback_whose_context_is_already_entered_is_reported_and_the_loop_goes_on(
+    loop: AbstractEventLoop, reported: Reported
+) -> None:
+    context = contextvars.copy_context()
+    ran: list[str] = []
+
+    async def main() -> None:
+        loop.call_soon(ran.append, "inside", context=context)
+        loop.call_soon(ran.append, "after", context=contextvars.copy_context())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    context.run(loop.run_until_complete, main())
+
+    assert ran == ["after"]
+    error = reported.pop()["exception"]
+    assert isinstance(error, RuntimeError)
+    assert "already entered" in str(error)

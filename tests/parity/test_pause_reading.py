@@ -58,6 +58,28 @@ def test_pausing_inside_data_received_holds_back_the_rest(run: Run, wire: Wire) 
     run(main())
 
 
+def test_a_buffered_protocol_that_pauses_in_the_middle_of_a_chunk_keeps_the_order(
+    run: Run, wire: Wire
+) -> None:
+    """Its buffer is smaller than what the kernel gives at once, and what is
+    left of a chunk comes before all that came after it."""
+
+    class Sips(BufferedRecorder):
+        def buffer_updated(self, nbytes: int) -> None:
+            super().buffer_updated(nbytes)
+            self.transport.pause_reading()
+            asyncio.get_running_loop().call_soon(self.transport.resume_reading)
+
+    async def main() -> None:
+        data = pattern(300_000)
+        async with connected(lambda: Sips(4096), wire) as (protocol, peer):
+            sending = asyncio.ensure_future(peer.sendall(data))
+            assert await protocol.got(len(data)) == data
+            await sending
+
+    run(main())
+
+
 def test_pausing_and_resuming_in_one_turn_loses_and_doubles_nothing(
     run: Run, wire: Wire
 ) -> None:

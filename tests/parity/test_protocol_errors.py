@@ -113,6 +113,30 @@ def test_a_failing_get_buffer_is_reported_and_ends_the_connection(
     run(main())
 
 
+def test_a_buffer_that_cannot_be_written_is_fatal_for_its_connection_only(
+    run: Run, wire: Wire, reported: Reported
+) -> None:
+    class ReadOnly(BufferedRecorder):
+        def get_buffer(self, sizehint: int) -> memoryview:  # type: ignore[override]
+            return memoryview(b"cannot be written")
+
+    async def main() -> None:
+        async with (
+            connected(ReadOnly, wire) as (protocol, peer),
+            connected(Recorder, wire) as (other, others_peer),
+        ):
+            peer.send(b"x")
+            # asyncio's is the TypeError of recv_into.
+            assert isinstance(await protocol.lost(), (BufferError, TypeError))
+            check_fatal(
+                reported.pop(), protocol, "Fatal read error on socket transport"
+            )
+            others_peer.send(b"x")
+            assert await other.got(1) == b"x"
+
+    run(main())
+
+
 def test_an_empty_buffer_is_an_error_of_the_protocols(
     run: Run, wire: Wire, reported: Reported
 ) -> None:

@@ -113,3 +113,22 @@ def test_a_peer_that_leaves_while_a_file_is_sent_is_an_error(
                 await sending
 
     run(main())
+
+
+@pytest.mark.ours_only
+def test_a_connection_that_is_lost_before_the_file_begins_is_an_error(
+    loop: AbstractEventLoop, run: Run, file: BinaryIO
+) -> None:
+    """The file waits for what was written before, which nobody will read."""
+
+    async def main() -> None:
+        async with connected(Recorder) as (protocol, _):
+            protocol.transport.write(bytes(16 * 1024 * 1024))
+            assert protocol.transport.get_write_buffer_size() > 0
+            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            await asyncio.sleep(0)
+            protocol.transport.abort()
+            with pytest.raises(ConnectionError):
+                await sending
+
+    run(main())

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -195,6 +196,51 @@ def test_ctrl_c_interrupts_a_sleeping_loop(loop: AbstractEventLoop) -> None:
     thread.join()
     assert not loop.is_running()
     one_turn(loop)
+
+
+WAITING_CALLS = {"22", "232", "281", "426", "441"}
+"""epoll_pwait of arm64, epoll_wait, epoll_pwait, io_uring_enter, epoll_pwait2."""
+
+
+def test_ctrl_c_interrupts_a_loop_that_has_just_begun_to_wait_for_bytes(
+    loop: AbstractEventLoop,
+) -> None:
+    """On the ring one call tells the kernel of the wait and waits.  Interrupted,
+    it says only that the kernel has been told."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    interrupted = threading.Event()
+    needed_bytes: list[bool] = []
+    doing = f"/proc/self/task/{threading.get_native_id()}/syscall"
+
+    def interrupt() -> None:
+        with open(doing, encoding="ascii") as file:
+            while file.read().split()[0] not in WAITING_CALLS:
+                file.seek(0)
+        kill_me(signal.SIGINT)
+        needed_bytes.append(not interrupted.wait(5))
+        theirs.send(b"x")
+
+    thread = threading.Thread(target=interrupt)
+
+    async def main() -> None:
+        thread.start()
+        await loop.sock_recv(ours, 1)
+
+    try:
+        open(doing, encoding="ascii").close()
+    except OSError as error:
+        pytest.skip(f"cannot see what a thread waits for: {error}")
+    with ours, theirs:
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(main())
+        interrupted.set()
+        thread.join()
+        assert needed_bytes == [False]
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        one_turn(loop)
+        one_turn(loop)
 
 
 def test_a_runner_turns_ctrl_c_into_a_cancelled_main_task(
