@@ -1,6 +1,7 @@
 """A socket that its owner closes although a transport uses it."""
 
 import asyncio
+import gc
 import os
 import socket
 from asyncio import AbstractEventLoop
@@ -92,6 +93,7 @@ def test_a_loop_closes_although_sockets_were_closed_under_its_transports(
 
     loop.run_until_complete(main())
     loop.close()
+    gc.collect()
 
     for peer in peers:
         peer.settimeout(10)
