@@ -1,4 +1,4 @@
-"""Listeners: short of descriptors, paused, on families that are not TCP's."""
+"""Listeners short of descriptors, and one of a family that is not TCP's."""
 
 import asyncio
 import socket
