@@ -173,8 +173,9 @@ def test_a_server_that_its_own_factory_closes_drops_that_connection_once(
 
 
 def test_a_failing_factory_costs_one_connection_and_no_descriptor(
-    scene: Scene,
+    scene: Scene, reported: Reported
 ) -> None:
+    scene.loop.set_debug(True)  # where asyncio reports it
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -190,6 +191,7 @@ def test_a_failing_factory_costs_one_connection_and_no_descriptor(
     scene.accept(server)
 
     assert first.recv(1) == b""
+    assert "not the first" in str(reported.pop()["exception"])
 
 
 def test_many_connections_are_accepted_in_one_turn(scene: Scene) -> None:
