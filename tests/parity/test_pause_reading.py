@@ -1,6 +1,7 @@
 """pause_reading and resume_reading: nothing is delivered too early, nothing is lost."""
 
 import asyncio
+import sys
 from asyncio import AbstractEventLoop
 
 import pytest
@@ -141,7 +142,10 @@ def test_pausing_twice_and_resuming_twice_is_allowed(run: Run) -> None:
     run(main())
 
 
-def test_pausing_in_connection_made_works(run: Run, wire: Wire) -> None:
+def test_pausing_in_connection_made_works(run: Run, wire: Wire, loop_kind: str) -> None:
+    if loop_kind == "asyncio" and sys.version_info < (3, 11, 7):
+        pytest.skip("asyncio reads all the same in older patch releases")
+
     class Paused(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             super().connection_made(transport)
