@@ -71,6 +71,7 @@ cdef class SchedulingTurn(Turn):
             raise ValueError("a timer cannot be due at NaN")
         if self._debug:
             foreign = events.TimerHandle(when, callback, args, self, context)
+            foreign._scheduled = True
             self.timers.add(when, foreign)
             return foreign
         timer = TimerHandle.__new__(TimerHandle)

@@ -19,7 +19,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from posix.unistd cimport usleep
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._turn.handle cimport Handle, new_handle
+from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
 from aioadapt._turn.inbox cimport Inbox
 from aioadapt._turn.timers cimport Timers
 
@@ -207,7 +207,10 @@ cdef class Turn:
     cdef int push_due_timers(self, double now_s) except -1:
         cdef double end_s = now_s + CLOCK_RESOLUTION_S
         while self.timers.count and self.timers.heap[0].due_s < end_s:
-            self.push_ready(self.timers.take_first())
+            timer = self.timers.take_first()
+            if type(timer) is not TimerHandle:
+                timer._scheduled = False
+            self.push_ready(timer)
             self.counted.timers += 1
         return 0
 

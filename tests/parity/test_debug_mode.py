@@ -196,3 +196,13 @@ def test_debug_follows_a_change_while_the_loop_runs(
         assert sys.get_coroutine_origin_tracking_depth() == depth
 
     run(main())
+
+
+def test_a_timer_says_whether_it_is_scheduled(loop: AbstractEventLoop) -> None:
+    loop.set_debug(True)
+    timer = loop.call_later(0, loop.stop)
+    assert timer._scheduled  # type: ignore[attr-defined]
+
+    loop.run_forever()
+
+    assert not timer._scheduled  # type: ignore[attr-defined]
