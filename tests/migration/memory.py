@@ -42,11 +42,13 @@ class Holding:
         )
         return cls(objects, blocks, resident_pages * PAGE_BYTES, descriptors)
 
-    def objects_of(self, *packages: str) -> dict[str, int]:
+    def of_ours(self) -> dict[str, int]:
+        """Handles aside: those of the servers' own ticks come and go."""
         return {
             name: count
             for name, count in self.objects.items()
-            if name.split(".")[0] in packages
+            if name.startswith("aioadapt.")
+            and not name.startswith("aioadapt._turn.handle.")
         }
 
     def grown_by_more_than(self, at_most: int, before: "Holding") -> dict[str, int]:

@@ -2,34 +2,39 @@
 
 Each soak works in rounds.  After a round every connection is gone and the
 loops rest, so what the process holds then can be compared number by number.
-The first round is the warm-up, in which caches, free lists and buffers reach
+The first half is the warm-up, in which caches, free lists and buffers reach
 their size.
 
 AIOADAPT_SOAK_S is how many seconds each soak lasts, 60 unless told otherwise.
 """
 
 import asyncio
+import gc
 import os
 import socket
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from itertools import cycle
 from typing import Any
 
 import pytest
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 import aioadapt
 from aioadapt import LoopThread, Migrator
+from aioadapt._stream.stream import Stream
 from aioadapt.cli.demo.limits import allow_descriptors
 from aioadapt.cli.demo.load import Load
 from aioadapt.cli.demo.options import Options
 from aioadapt.cli.demo.serve import Side, serving
 from aioadapt.migration import reasons
+from aioadapt.migration.connection import Connection
+from aioadapt.migration.move import Move
 
 from .memory import Holding
-from .real import ENDS_WITHIN_S, Peer, Place
+from .real import ENDS_WITHIN_S, Peer, Place, TinyHttp
 
 URING = aioadapt.uring_support()
 SOAK_S = float(os.environ.get("AIOADAPT_SOAK_S", "60"))
@@ -40,11 +45,15 @@ RESETTERS = 4
 CHURNED_A_ROUND = 2000
 OPEN_AT_ONCE = 200
 
-# Measured over 60 s: see each.  What leaks a connection or a move even by a
-# hundred bytes grows by more.
+# Measured after the warm-up, over 7,000 moves and over 16,000 connections: 10
+# objects of a type, 180 blocks, 0.8 MiB.  The counting itself has its part in
+# the first two, and of a ring's 4 MiB of receive buffers the kernel may use
+# some for the first time.
 OBJECTS_MORE_AT_MOST = 50
-BLOCKS_MORE_AT_MOST = 2_000
-RESIDENT_MORE_AT_MOST_BYTES = 8 << 20
+BLOCKS_MORE_AT_MOST = 1_000
+RESIDENT_MORE_AT_MOST_BYTES = 6 << 20
+
+NO_FAULTS = {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
 
 # A peer that leaves while it is asked to move is no failure of the move, and
 # one that is silent in the middle of a request is busy for as long as it likes.
@@ -52,6 +61,7 @@ REASONS_TO_STAY = {
     reasons.CLOSED,
     reasons.OUT_OF_TIME,
     "half-closed",
+    "a request is arriving",
     "a request is being answered",
     "bytes are being sent",
 }
@@ -86,28 +96,56 @@ def in_kernel(thread: LoopThread) -> int:
     return count
 
 
-async def come_to_rest(threads: list[LoopThread], resting: list[int]) -> None:
-    """No connection is left, and the kernel holds what it held before the first."""
+async def come_to_rest(
+    threads: list[LoopThread], resting: list[int], guest: type
+) -> None:
+    """Nothing is left of a connection; the kernel holds what it held before any."""
+    gone = {guest, Stream, Connection, Move}
 
-    def at_rest() -> bool:
-        connections = [c for thread in threads for c in thread.connections]
-        return not connections and [in_kernel(t) for t in threads] == resting
+    def what_is_left() -> dict[str, int]:
+        gc.collect()
+        left = Counter(type(o).__name__ for o in gc.get_objects() if type(o) in gone)
+        for thread, at_rest in zip(threads, resting, strict=True):
+            left[f"connections of {thread.name}"] += len(thread.connections)
+            left[f"operations of {thread.name}"] += in_kernel(thread) - at_rest
+        return {what: count for what, count in left.items() if count}
 
-    async with asyncio.timeout(ENDS_WITHIN_S):
-        while not at_rest():
-            for thread in threads:
-                await asyncio.wrap_future(thread.submit(asyncio.sleep(0)))
+    left = what_is_left()
+    try:
+        async with asyncio.timeout(ENDS_WITHIN_S):
+            while left:
+                await asyncio.sleep(0.05)
+                left = what_is_left()
+    except TimeoutError:
+        pytest.fail(f"{ENDS_WITHIN_S:g} s after the last connection: {left}")
 
 
-def assert_nothing_grew(held: list[Holding]) -> None:
+class Growth:
     """From the end of the warm-up to the end of the last round."""
-    warm, last = held[0], held[-1]
-    assert last.descriptors == warm.descriptors
-    assert last.objects_of("aioadapt") == warm.objects_of("aioadapt")
-    assert last.grown_by_more_than(OBJECTS_MORE_AT_MOST, warm) == {}
-    assert last.blocks - warm.blocks <= BLOCKS_MORE_AT_MOST
-    resident = [holding.resident_bytes for holding in held]
-    assert resident[-1] - resident[0] <= RESIDENT_MORE_AT_MOST_BYTES, resident
+
+    def __init__(self) -> None:
+        self.rounds = 0
+        # Two are kept and no more, so that keeping them does not count as growth.
+        self._warm: Holding | None = None
+        self._last: Holding | None = None
+
+    def round_ends(self, *, warming_up: bool) -> None:
+        self.rounds += 1
+        self._last = Holding.now()
+        if warming_up or self._warm is None:
+            self._warm = self._last
+
+    def assert_none(self) -> None:
+        warm, last = self._warm, self._last
+        assert warm is not None
+        assert last is not None
+        assert last is not warm, "there was nothing but the warm-up"
+        assert last.descriptors == warm.descriptors
+        assert last.of_ours() == warm.of_ours()
+        assert last.grown_by_more_than(OBJECTS_MORE_AT_MOST, warm) == {}
+        assert last.blocks - warm.blocks <= BLOCKS_MORE_AT_MOST
+        grown_bytes = last.resident_bytes - warm.resident_bytes
+        assert grown_bytes <= RESIDENT_MORE_AT_MOST_BYTES
 
 
 # -- Drained back and forth.
@@ -146,8 +184,8 @@ class Resetter(threading.Thread):
 
 async def drained_back_and_forth(
     sides: list[Side], address: tuple[str, int], migrator: Migrator, seconds: float
-) -> dict[str, Any]:
-    """One round; what the verifying clients have to say."""
+) -> None:
+    """One round; the verifying clients have nothing to complain of."""
     loop = asyncio.get_running_loop()
     load = await Load.start(
         address, Options(connections=CLIENTS), [side.name for side in sides]
@@ -164,49 +202,57 @@ async def drained_back_and_forth(
             report = await migrator.drain(source, to=target, timeout_s=0.5)
             assert report.left.keys() <= REASONS_TO_STAY
             source, target = target, source
-        return await load.stop()
+        outcome = await load.stop()
     finally:
         for resetter in resetters:
             await asyncio.to_thread(resetter.stop)
         await load.abandon()
         assert [resetter.failed for resetter in resetters] == [None] * RESETTERS
         assert all(resetter.resets > 0 for resetter in resetters)
+    assert outcome["fault_examples"] == []
+    faults = {name: outcome[name] for name in NO_FAULTS}
+    assert faults == NO_FAULTS
+    assert outcome["opened"] > CLIENTS, "some came and went"
+    assert outcome["changes"].keys() == {"a>b", "b>a"}
 
 
+@pytest.fixture
+def timers_end_with_connections(monkeypatch: pytest.MonkeyPatch) -> None:
+    """uvicorn keeps the protocol of a connection that was reset until its
+    keep-alive timer is due: thousands of them, as many as resets were fast."""
+    connection_lost = HttpToolsProtocol.connection_lost
+
+    def connection_lost_for_good(
+        protocol: HttpToolsProtocol, exc: Exception | None
+    ) -> None:
+        connection_lost(protocol, exc)
+        protocol._unset_keepalive_if_required()
+
+    monkeypatch.setattr(HttpToolsProtocol, "connection_lost", connection_lost_for_good)
+
+
+@pytest.mark.usefixtures("timers_end_with_connections")
 @pytest.mark.parametrize("way", ["epoll>uring", "epoll>epoll"])
 def test_drains_back_and_forth_lose_nothing_and_leave_nothing(way: str) -> None:
     engines = way.split(">")
     needs(*engines)
     migrator = Migrator()
-    held: list[Holding] = []
-    outcomes: list[dict[str, Any]] = []
+    growth = Growth()
 
     async def soak(threads: list[LoopThread]) -> None:
         sides = [Side(thread.name, thread) for thread in threads]
         async with serving(sides) as address:
             resting = [in_kernel(thread) for thread in threads]
-            for _ in range(ROUNDS):
-                outcomes.append(
-                    await drained_back_and_forth(
-                        sides, address, migrator, SOAK_S / ROUNDS
-                    )
-                )
-                await come_to_rest(threads, resting)
-                held.append(Holding.now())
+            for number in range(ROUNDS):
+                await drained_back_and_forth(sides, address, migrator, SOAK_S / ROUNDS)
+                await come_to_rest(threads, resting, HttpToolsProtocol)
+                growth.round_ends(warming_up=number < ROUNDS // 2)
 
     with threads(*engines) as running:
         asyncio.run(soak(running))
 
-    for outcome in outcomes:
-        assert outcome["fault_examples"] == []
-        assert {
-            fault: outcome[fault]
-            for fault in ("failed", "lost", "duplicated", "misrouted")
-        } == {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
-        assert outcome["opened"] > CLIENTS, "some came and went"
-        assert outcome["changes"].keys() == {"a>b", "b>a"}
     assert migrator.stats.abandoned == migrator.stats.returned == 0
-    assert_nothing_grew(held)
+    growth.assert_none()
 
 
 # -- Opened and closed.
@@ -260,27 +306,29 @@ def part(peer: Peer, how: Callable[[Peer], None]) -> None:
 def test_connections_that_come_and_go_leave_nothing(engine: str) -> None:
     needs(engine)
     assert allow_descriptors(2 * OPEN_AT_ONCE + 256)
-    held: list[Holding] = []
+    growth = Growth()
 
     async def soak(thread: LoopThread, address: tuple[str, int]) -> None:
         loop = asyncio.get_running_loop()
         resting = [in_kernel(thread)]
-        ends_at = loop.time() + SOAK_S
-        while len(held) < 2 or loop.time() < ends_at:
+        warm_at, ends_at = loop.time() + SOAK_S / 2, loop.time() + SOAK_S
+        while growth.rounds < 2 or loop.time() < ends_at:
+            warming_up = loop.time() < warm_at
             await asyncio.to_thread(churn, address, CHURNED_A_ROUND)
-            await come_to_rest([thread], resting)
-            held.append(Holding.now())
+            await come_to_rest([thread], resting, TinyHttp)
+            growth.round_ends(warming_up=warming_up)
 
     with (
         socket.create_server(("127.0.0.1", 0), backlog=512) as listener,
         threads(engine) as (thread,),
+        ExitStack() as stack,
     ):
         place = Place(thread, listener)
+        stack.callback(place.stop)
         place.serve()
         place.turn()
         asyncio.run(soak(thread, listener.getsockname()))
         accepts: int = thread.loop.stats().accepts  # type: ignore[attr-defined]
-        place.stop()
 
-    assert accepts == len(held) * CHURNED_A_ROUND
-    assert_nothing_grew(held)
+    assert accepts == growth.rounds * CHURNED_A_ROUND
+    growth.assert_none()
