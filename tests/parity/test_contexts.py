@@ -5,8 +5,10 @@ import contextvars
 import os
 import signal
 import socket
+import sys
 from asyncio import AbstractEventLoop
 
+import pytest
 from loops import Reported, Run
 
 from .peers import serving
@@ -243,7 +245,7 @@ def test_a_clients_protocol_sees_the_context_it_was_connected_in(
 
 
 def test_a_callback_whose_context_is_already_entered_is_reported_and_the_loop_goes_on(
-    loop: AbstractEventLoop, reported: Reported
+    loop: AbstractEventLoop, reported: Reported, caplog: pytest.LogCaptureFixture
 ) -> None:
     context = contextvars.copy_context()
     ran: list[str] = []
@@ -257,6 +259,11 @@ def test_a_callback_whose_context_is_already_entered_is_reported_and_the_loop_go
     context.run(loop.run_until_complete, main())
 
     assert ran == ["after"]
-    error = reported.pop()["exception"]
-    assert isinstance(error, RuntimeError)
-    assert "already entered" in str(error)
+    if sys.version_info >= (3, 12):
+        # The exception handler is to run in that very context, so asyncio
+        # can only log.
+        assert "already entered" in caplog.text
+    else:
+        error = reported.pop()["exception"]
+        assert isinstance(error, RuntimeError)
+        assert "already entered" in str(error)
