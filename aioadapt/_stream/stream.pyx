@@ -36,9 +36,6 @@ from aioadapt._turn.turn cimport (
 
 from aioadapt.stdlib_private import SERVER_NAMES_CLIENTS, SSLProtocol, release_socket
 
-cdef enum:
-    HIGH_WATER_BYTES = 65536     # asyncio's
-
 cdef unsigned long long last_id = 0
 
 
@@ -248,8 +245,7 @@ cdef Stream new_stream(
     stream.fd = fd
     stream.family, stream.type, stream.proto = family, type, proto
     stream.out = Outgoing.__new__(Outgoing)
-    stream.high_bytes = HIGH_WATER_BYTES
-    stream.low_bytes = HIGH_WATER_BYTES // 4
+    stream.set_limits(None, None)
     stream.context = PyContext_CopyCurrent() if context is None else context
     stream.last_byte_ns = now_ns()
     stream.set_protocol(protocol)

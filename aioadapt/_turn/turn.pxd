@@ -79,7 +79,6 @@ cdef class Turn:
     cdef int let_other_run(self) except -1
     cdef int push_due_timers(self, double now_s) except -1
     cdef int run_foreign(self, object handle) except -1
-    cdef int at_end_of_turn(self, EndOfTurn what) except -1
     cdef int will_leave(self, Leaver leaver) except -1
     cdef int check_not_forked(self) except -1
     cdef int check_open(self) except -1

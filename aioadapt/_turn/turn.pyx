@@ -362,12 +362,6 @@ cdef class Turn:
             raise
         return 0
 
-    cdef int at_end_of_turn(self, EndOfTurn what) except -1:
-        if not what.is_queued:
-            what.is_queued = True
-            self.ending.append(what)
-        return 0
-
     cdef int will_leave(self, Leaver leaver) except -1:
         if not leaver.is_leaving:
             leaver.is_leaving = True
