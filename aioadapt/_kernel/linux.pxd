@@ -22,6 +22,10 @@ cdef extern from "<sys/epoll.h>" nogil:
     int EPOLL_CTL_ADD, EPOLL_CTL_MOD, EPOLL_CTL_DEL
     uint32_t EPOLLIN, EPOLLOUT, EPOLLERR, EPOLLHUP, EPOLLET
 
+cdef extern from "<sys/ioctl.h>" nogil:
+    int ioctl(int fd, unsigned long request, ...)
+    unsigned long FIONBIO
+
 cdef extern from "<poll.h>" nogil:
     short POLLIN, POLLOUT
 

@@ -4,8 +4,8 @@ The kernel takes a buffer from the shared ring when bytes have arrived for a
 recv that did not bring one, and names it in the completion.  From that
 moment until ``give_back`` the buffer is ours: we copy the bytes out and lend
 it again at once, so a slow protocol never holds one.  When all are taken a
-recv ends with ENOBUFS, which is an ordinary event: it is begun again in the
-next turn, when this turn's completions have given theirs back.
+recv ends with ENOBUFS, which is an ordinary event: it is begun again at the
+end of a turn whose completions have given most of theirs back.
 """
 
 from libc.errno cimport errno
@@ -108,6 +108,7 @@ cdef class ReceiveBuffers:
         io_uring_buf_ring_add(
             self.entries, self.at(number), SIZE_BYTES, number, self.mask, 0)
         io_uring_buf_ring_advance(self.entries, 1)
+        self.taken -= 1
 
     cdef void withdraw(self) noexcept:
         """Take all of them back; only when no operation is in the kernel."""

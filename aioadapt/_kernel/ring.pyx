@@ -38,11 +38,12 @@ from libc.errno cimport (
     ENOMEM,
     ETIME,
 )
-from libc.string cimport memcpy, memset
+from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.liburing cimport (
     Completion,
+    IORING_CQE_F_BUFFER,
     IORING_CQE_F_MORE,
     IORING_SETUP_CLAMP,
     IORING_SETUP_CQSIZE,
@@ -274,8 +275,13 @@ cdef class Ring:
         cdef Completion *completion
         cdef int i, first
         cdef int room
-        if self.next_completion == self.last_completion:
-            self.next_completion = self.last_completion = 0
+        if self.next_completion:
+            # To the front, those that have still to run: the batch may not be
+            # empty for many turns, and must not run out of room.
+            self.last_completion -= self.next_completion
+            memmove(self.batch, self.batch + self.next_completion,
+                    self.last_completion * sizeof(Completion))
+            self.next_completion = 0
         first = self.last_completion
         room = COMPLETIONS - first
         if 0 < at_most < room:
@@ -285,6 +291,8 @@ cdef class Ring:
         self.last_completion += collect_into(&self.ring, self.batch + first, room)
         for i in range(first, self.last_completion):
             completion = self.batch + i
+            if completion.flags & IORING_CQE_F_BUFFER:
+                self.buffers.taken += 1
             if not (completion.flags & IORING_CQE_F_MORE):
                 if <size_t> completion.op & IS_CANCEL:
                     self.dying_cancels -= 1

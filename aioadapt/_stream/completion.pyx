@@ -35,6 +35,7 @@ from aioadapt._kernel.linux cimport (
 )
 from aioadapt._kernel.linux cimport send as send_to_socket
 from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.ring cimport Ring
 from aioadapt._stream.endpoint cimport Endpoint, Way
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.stream cimport Stream
@@ -78,9 +79,17 @@ cdef class SendOp(Op):
 
 
 cdef class Rearm(EndOfTurn):
-    """A recv that ran out of buffers: they are back when the turn ends."""
+    """A recv that ran out of buffers: they are back when a turn ends.
+
+    Not when that turn was a short one: what has been collected and not run
+    has them still, and the recv would only run out of them again.
+    """
 
     cdef int turn_ends(self) except -1:
+        cdef Ring ring = self.way.turn.ring
+        if ring is not None and 2 * ring.buffers.taken > ring.buffers.count:
+            self.way.turn.ending.append(self)
+            return 0
         return self.way.arm()
 
 
@@ -167,6 +176,10 @@ cdef class CompletionWay(Way):
         if self.is_sending():
             return 0             # its completion sends what came since
         if at_once or self.turn.writers < RING_SENDS_FROM_WRITERS:
+            return self.send_directly()
+        if self.stream.leaver is not None:
+            # Quiet when this turn ends: by the time that a completion has been
+            # collected, the next request may have been too.
             return self.send_directly()
         return self.begin_send()
 

@@ -85,6 +85,10 @@ cdef class CompletionTurn(FdTurn):
     cdef bint dispatch_next(self) except -1:
         return self.ring.dispatch_next()
 
+    cdef int go_on(self) except -1:
+        self.writers, self.writers_now = self.writers_now, 0
+        return self.ring.submit_now()
+
     cdef int settle_cancels(self) except -1:
         return self.ring.settle_cancels()
 

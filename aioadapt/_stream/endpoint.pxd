@@ -49,6 +49,7 @@ cdef class Endpoint(Leaver):
         # Moving.  Only streams of plain servers on a loop that watches have
         # an exchange.
         Exchange exchange
+        long long asked_at_ns        # when the oldest request that waits has come
         readonly object leaver       # told what becomes of the wish to leave
         bint is_releasing            # the way is letting go, for a move
         bint is_staying              # the wish was withdrawn while releasing

@@ -16,5 +16,6 @@ cdef class Inbound(Outbound):
     cdef int deliver(self, const char *data, Py_ssize_t n) except -1
     cdef int hand_over(self, const char *data, Py_ssize_t n) except -1
     cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1
+    cdef void watch_inbound(self, const char *data, Py_ssize_t n) noexcept
     cdef int deliver_end(self, int end) except -1
     cdef int deliver_held_soon(self) except -1

@@ -17,6 +17,7 @@ from libc.string cimport memcpy
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._stream.life cimport CLOSING, OPEN
 from aioadapt._stream.outbound cimport Outbound
+from aioadapt._turn.counters cimport count_failure
 from aioadapt._turn.handle cimport new_handle
 
 import logging
@@ -80,7 +81,7 @@ cdef class Inbound(Outbound):
         if self.is_buffered:
             return self.deliver_to_buffers(data, n)
         if self.exchange is not None:
-            self.exchange.saw_inbound(data, n)
+            self.watch_inbound(data, n)
         chunk = PyBytes_FromStringAndSize(data, n)
         try:
             PyContext_Enter(self.context)
@@ -116,7 +117,7 @@ cdef class Inbound(Outbound):
                 part = min(n, view.len)
                 memcpy(view.buf, data, part)
                 if self.exchange is not None:
-                    self.exchange.saw_inbound(data, part)
+                    self.watch_inbound(data, part)
             finally:
                 PyBuffer_Release(&view)
             self.buffer_filled(part)
@@ -151,8 +152,15 @@ cdef class Inbound(Outbound):
             self.fatal(exc, "Fatal error: protocol.buffer_updated() call failed.")
         return 0
 
+    cdef void watch_inbound(self, const char *data, Py_ssize_t n) noexcept:
+        cdef bint was_waiting = self.exchange.requests != self.exchange.responses
+        self.exchange.saw_inbound(data, n)
+        if not was_waiting:
+            self.asked_at_ns = self.turn.awake_since_ns
+
     cdef int deliver_end(self, int end) except -1:
         if end < 0:
+            count_failure(&self.turn.counted, -end)
             return self.fatal(
                 OSError(-end, os.strerror(-end)), "Fatal read error on socket transport")
         self.eof_seen = True

@@ -31,9 +31,11 @@ from aioadapt._kernel.liburing cimport io_uring_prep_multishot_accept, io_uring_
 from aioadapt._kernel.linux cimport (
     ECANCELED,
     EPOLLIN,
+    FIONBIO,
     SOCK_CLOEXEC,
     SOCK_NONBLOCK,
     accept4,
+    ioctl,
     sockaddr,
     sockaddr_storage,
     socklen_t,
@@ -43,6 +45,7 @@ from aioadapt._kernel.poller cimport Watch
 from aioadapt._stream.completion_turn cimport CompletionTurn
 from aioadapt._stream.readiness cimport ReadinessTurn
 from aioadapt._stream.stream cimport Released, Stream, new_stream
+from aioadapt._turn.counters cimport count_failure
 from aioadapt._turn.handle cimport new_handle
 from aioadapt._turn.turn cimport Turn
 
@@ -143,6 +146,7 @@ cdef class Listener:
     cdef int accept_failed(self, int error) except -1:
         """Out of something: say so and try again in a while, as asyncio does."""
         exc = OSError(error, os.strerror(error))
+        count_failure(&self.turn.counted, error)
         if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
             self.turn.call_exception_handler({
                 "message": "socket.accept() out of system resource",
@@ -223,7 +227,12 @@ cdef class ReadinessListener(Listener):
     cdef int accept_some(self) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
-        cdef int fd, _
+        cdef int fd, _, on = 1
+        # Non-blocking is a property of the socket that its duplicates share,
+        # and Python's dup() gives it the mode of the object that is duplicated:
+        # the next server's duplicate may just have made ours a blocking one, and
+        # an accept that finds nothing would hold the whole interpreter up.
+        ioctl(self.fd, FIONBIO, &on)
         for _ in range(self.backlog):
             if not self.is_accepting:
                 return 0

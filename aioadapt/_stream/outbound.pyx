@@ -10,6 +10,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SI
 from aioadapt._kernel.linux cimport SHUT_WR, shutdown
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDING, GIVEN_AWAY, OPEN
+from aioadapt._turn.counters cimport count_answers, count_failure
 
 import logging
 import os
@@ -48,7 +49,7 @@ cdef class Outbound(Endpoint):
             self.lost_writes += 1
             return 0
         if self.exchange is not None:
-            self.exchange.saw_outbound(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            self.watch_outbound(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         self.out.add(data)
         if self.out.size > self.high_bytes:
             if not self.protocol_paused:
@@ -65,6 +66,13 @@ cdef class Outbound(Endpoint):
         if self.out.size and self.life <= CLOSING:
             self.way.send(False)
         return 0
+
+    cdef void watch_outbound(self, const char *data, Py_ssize_t n) noexcept:
+        cdef long long responses = self.exchange.responses
+        self.exchange.saw_outbound(data, n)
+        responses = self.exchange.responses - responses
+        if responses:
+            count_answers(&self.turn.counted, responses, self.asked_at_ns)
 
     cdef int sent(self, Py_ssize_t n) except -1:
         """The kernel has taken n bytes of what was to be sent."""
@@ -92,6 +100,7 @@ cdef class Outbound(Endpoint):
     cdef int send_failed(self, int error) except -1:
         if self.life >= ENDING:
             return 0
+        count_failure(&self.turn.counted, error)
         return self.fatal(
             OSError(error, os.strerror(error)), "Fatal write error on socket transport")
 

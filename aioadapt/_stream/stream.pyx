@@ -29,6 +29,7 @@ from aioadapt._turn.handle cimport new_handle
 from aioadapt._turn.turn cimport (
     LEAVING_RAISED,
     NO_LONGER_LEAVING,
+    NO_ROOM,
     NOT_QUIET,
     RESTING,
     Leaving,
@@ -122,8 +123,9 @@ cdef class Stream(Inbound):
         """Leave this loop as soon as the connection is quiet.
 
         *handler* is asked, on the loop's thread, ``may_leave()`` when the
-        connection is quiet; on False it is asked again at the next quiet
-        moment, or when ``leave`` is called again.  Then it is told:
+        connection is quiet; on False it is asked again when the next turn
+        ends, and until then no other handler with the same ``party`` is, if
+        it has one.  Then it is told:
         ``stopped_reading()``, ``stirred()`` when the guest spoke while it
         rested, and in the end ``released(Released)`` or ``closed()``.
         """
@@ -135,6 +137,7 @@ cdef class Stream(Inbound):
         if self.leaver is not None and self.leaver is not handler:
             raise RuntimeError(f"{self!r} is leaving already")
         self.leaver = handler
+        self.party = getattr(handler, "party", None)
         if self.is_leaving:
             return
         if not at_once or self.leave_if_quiet() != NO_LONGER_LEAVING:
@@ -166,7 +169,7 @@ cdef class Stream(Inbound):
             if not self.is_quiet() or self.held or self.held_end:
                 return NOT_QUIET
             if not self.leaver.may_leave():
-                return NO_LONGER_LEAVING       # the next write asks again
+                return NO_ROOM
             self.is_resting = True
             self.rest_turn = self.turn.number
             self.update_reading()

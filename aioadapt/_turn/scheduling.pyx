@@ -7,6 +7,7 @@ from cpython.contextvars cimport PyContext_CopyCurrent
 from libc.math cimport isnan
 
 from aioadapt._kernel.linux cimport now_ns
+from aioadapt._turn.counters cimport counts_by_name
 from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
 from aioadapt._turn.turn cimport Turn
 
@@ -120,3 +121,9 @@ cdef class SchedulingTurn(Turn):
         """Take no more calls from other threads and refuse what is waiting."""
         for message in self.inbox.close():
             message.refuse()
+
+    def _count(self):
+        """The counters that every engine has."""
+        counts = counts_by_name(&self.counted)
+        counts["connections"] = len(self.streams_by_fd)
+        return counts

@@ -1,6 +1,7 @@
 from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
+from aioadapt._turn.counters cimport Counters
 from aioadapt._turn.inbox cimport Inbox
 from aioadapt._turn.timers cimport Timers
 
@@ -15,6 +16,7 @@ cdef class EndOfTurn:
 cdef enum Leaving:
     LEAVING_RAISED
     NOT_QUIET            # it stays for now
+    NO_ROOM              # quiet, but its handler says: not now
     RESTING              # quiet; let go of after one whole turn
     NO_LONGER_LEAVING    # gone, or it is to stay
 
@@ -23,16 +25,10 @@ cdef class Leaver(EndOfTurn):
     cdef:
         bint is_leaving              # the turn asks it at its end
         bint is_resting              # quiet: reading has stopped for one turn
+        object party                 # for whom there is room or not, together; or None
 
     cdef bint could_leave(self) noexcept
     cdef Leaving leave_if_quiet(self) except LEAVING_RAISED
-
-
-cdef struct Counters:
-    unsigned long long turns, callbacks, timers, busy_ns
-    unsigned long long bytes_in, bytes_out, receives
-    unsigned long long direct_sends, ring_sends
-    unsigned long long accepts, moves_in, moves_out, enobufs
 
 
 cdef class Turn:
@@ -49,6 +45,7 @@ cdef class Turn:
         list leavers                 # Leaver: streams that are to move when quiet
         bint is_resting              # a leaver waits for the next turn: do not sleep
         Inbox running_next           # another loop's, which is to run before us
+        long long hurries_until_ns   # turns are short until then
         unsigned long long fork_generation
         long long awake_since_ns
         Counters counted
@@ -63,6 +60,7 @@ cdef class Turn:
     cdef bint dispatch_next(self) except -1
     cdef int settle_cancels(self) except -1
     cdef bint has_collected(self) noexcept
+    cdef int go_on(self) except -1
 
     cdef int push_ready(self, object handle) except -1
     cdef int run_turn(self) except -1
@@ -77,6 +75,8 @@ cdef class Turn:
     cdef int open_letters(self) except -1
     cdef int put_back(self, list messages) except -1
     cdef int let_other_run(self) except -1
+    cdef void give_way(self) noexcept
+    cdef bint hurries(self) noexcept
     cdef int push_due_timers(self, double now_s) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int will_leave(self, Leaver leaver) except -1

@@ -31,11 +31,11 @@ from aioadapt.stdlib_private import report_slow
 
 cdef enum:
     EVENTS_A_TURN = 1024     # a guess; what is left is collected in the next turn
-    # While connections are waiting to move, another thread waits for this one
+    # While connections move, the thread of the other loop waits for this one
     # to finish its turn: 16 small requests are about a millisecond.
     EVENTS_A_SHORT_TURN = 16
-    # Long enough for a thread that waits for the GIL to wake and take it.
-    YIELD_US = 20
+    HURRY_NS = 20_000_000    # a guess, some turns of both: more is soon to come
+    YIELD_US = 20            # long enough for a thread to wake and take the GIL
     STAND_BACK_US = 1000     # a guess: longer than nearly every callback
 
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
@@ -108,6 +108,10 @@ cdef class Turn:
         """Run one thing that was collected; False when nothing is left."""
         raise NotImplementedError
 
+    cdef int go_on(self) except -1:
+        """What was collected has still to run: only let the kernel begin what is new."""
+        return 0
+
     cdef int settle_cancels(self) except -1:
         """Let the cancels of this turn take effect before it ends."""
         return 0
@@ -133,8 +137,7 @@ cdef class Turn:
         cdef long long now, asleep_at
         cdef double wait_s
         cdef int at_most = EVENTS_A_TURN
-        if self.leavers:
-            at_most = EVENTS_A_SHORT_TURN
+        cdef int events = 0
         asleep_at = now_ns()
         if (
             self.ready_count or self._stopping or self.ending or self.is_resting
@@ -157,7 +160,11 @@ cdef class Turn:
             if timeout_ns != 0:
                 # One that came since the last callback would be slept over.
                 PyErr_CheckSignals()
+            if self.hurries():
+                at_most = EVENTS_A_SHORT_TURN
             self.collect(timeout_ns, at_most)
+        else:
+            self.go_on()
         self.inbox.wake()
         now = now_ns()
         self.awake_since_ns = now
@@ -168,8 +175,13 @@ cdef class Turn:
         if self.inbox.has_letters():
             self.open_letters()
         while self.dispatch_next():
+            self.counted.events += 1
+            events += 1
             if self.inbox.has_letters():
                 self.open_letters()
+            # It may have begun as a long one; the rest runs in the next turn.
+            if events >= EVENTS_A_SHORT_TURN and self.hurries():
+                break
         self.run_ready()
         self.end_turn()
         self.number += 1
@@ -278,9 +290,21 @@ cdef class Turn:
         self.is_resting = False
         if self.leavers:
             self.let_go_of_the_quiet()
+        elif self.running_next is None and self.awake_since_ns < self.hurries_until_ns:
+            # The other may have come to its letters late, and wait for us now.
+            self.give_way()
         if self.running_next is not None:
             self.let_other_run()
         return 0
+
+    cdef void give_way(self) noexcept:
+        """Let a thread have the GIL that waits for it."""
+        with nogil:
+            usleep(YIELD_US)
+
+    cdef bint hurries(self) noexcept:
+        """Does another thread wait for our turn to end?"""
+        return len(self.leavers) != 0 or self.awake_since_ns < self.hurries_until_ns
 
     cdef int let_go_of_the_quiet(self) except -1:
         """Stop reading, rest for a turn, release: in one go where that can be.
@@ -291,8 +315,7 @@ cdef class Turn:
         that it need not run in between.
         """
         if self.leavers_could_leave():
-            with nogil:
-                usleep(YIELD_US)
+            self.give_way()
             self.run_leavers(False)
         try:
             if self.leavers_rest():
@@ -348,15 +371,23 @@ cdef class Turn:
         cdef Leaver leaver
         cdef Py_ssize_t i = 0
         cdef list leavers = self.leavers
+        cdef object full_party = None
+        cdef Leaving state
         self.leavers = []
         try:
             while i < len(leavers):
                 leaver = <Leaver> leavers[i]
                 i += 1
-                if only_resting and not leaver.is_resting:
+                if not leaver.is_resting and (
+                        only_resting or leaver.party is full_party is not None):
                     self.leavers.append(leaver)
-                elif leaver.leave_if_quiet() != NO_LONGER_LEAVING:
+                    continue
+                state = leaver.leave_if_quiet()
+                if state != NO_LONGER_LEAVING:
                     self.leavers.append(leaver)
+                if state == NO_ROOM:
+                    # With hundreds of them, asking each would take milliseconds.
+                    full_party = leaver.party
         except BaseException:
             self.leavers.extend(leavers[i - 1:])
             raise
@@ -372,10 +403,12 @@ cdef class Turn:
         """When this turn ends, stand back until *other* has opened its letters.
 
         To be called on this loop's thread, after posting something that a
-        connection waits for.  It is a millisecond at most.
+        connection waits for.  It is a millisecond at most.  For some turns
+        this loop's are short, so that the other need not wait for it long.
         """
         if other is not self:
             self.running_next = other.inbox
+            self.hurries_until_ns = now_ns() + HURRY_NS
 
     cdef int check_open(self) except -1:
         if self._closed:
@@ -407,23 +440,3 @@ cdef class Turn:
     def _close_inbox_for_good(self):
         """The engine waits no more, so nobody need be woken."""
         self.inbox.close_wakeup()
-
-    def _count(self):
-        """The counters that every engine has."""
-        cdef Counters *c = &self.counted
-        return {
-            "turns": c.turns,
-            "callbacks": c.callbacks,
-            "timers": c.timers,
-            "busy_s": c.busy_ns * 1e-9,
-            "bytes_in": c.bytes_in,
-            "bytes_out": c.bytes_out,
-            "receives": c.receives,
-            "direct_sends": c.direct_sends,
-            "ring_sends": c.ring_sends,
-            "accepts": c.accepts,
-            "moves_in": c.moves_in,
-            "moves_out": c.moves_out,
-            "enobufs": c.enobufs,
-            "connections": len(self.streams_by_fd),
-        }

@@ -15,8 +15,8 @@ message.
 
 A released connection is served by nobody until the target has run, and each
 adoption costs a protocol: were all of them released at once, the last would
-wait for all the others.  So at most ``at_once`` are between the loops, and
-the rest go on being served until there is room.
+wait for all the others.  So only so many are between the loops as pace.py
+allows, and the rest go on being served until there is room.
 
 Whatever stops or closes, each move is settled once, and by a thread that is
 told so by an inbox: every accepted message is delivered or refused.  A loop
@@ -26,7 +26,7 @@ it then is as good as refused.
 
 import contextlib
 import threading
-from collections import deque
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from aioadapt.errors import LoopStoppedError
 from . import reasons
 from .letters import CallOff, Crate, Departure, Homecoming, NoPatience, Room
 from .move import Move
+from .pace import Pace
 from .phase import Phase
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Crossing:
         source: "LoopThread",
         target: "LoopThread",
         *,
-        at_once: int,
+        pace: Pace,
         patient: bool,
         on_settled: Callable[[list[Move]], None],
         on_done: Callable[[], None],
@@ -60,7 +61,6 @@ class Crossing:
         self.target = target
         self.error: BaseException | None = None
         self.moves: list[Move] = []
-        self._at_once = at_once
         # A patient one waits for each connection's next quiet moment.
         self._patient = patient
         self._on_settled = on_settled
@@ -73,10 +73,11 @@ class Crossing:
 
         # Guards what is below, and each Crate's contents.
         self.lock = threading.Lock()
+        self._pace = pace
         self._finished = False
         self._unsettled = 0
         self._between_loops = 0
-        self._held_back: deque[Move] = deque()
+        self._was_full = False  # somebody is held back
 
     # -- The asker's side, on any thread.
 
@@ -151,27 +152,14 @@ class Crossing:
     def admit(self, move: Move) -> bool:
         """Whether there is room for it between the loops."""
         with self.lock:
-            room = self._between_loops < self._at_once
+            room = self._between_loops < self._pace.at_once
             if room:
+                self._pace.begins(time.monotonic())
                 self._between_loops += 1
                 move.between_loops = True
-            elif not move.held_back:
-                self._held_back.append(move)
-                move.held_back = True
+            else:
+                self._was_full = True
             return room
-
-    def fill_room(self) -> None:
-        """Those held back may go, if they are quiet still."""
-        for _ in range(self._at_once):
-            with self.lock:
-                if not self._held_back or self._between_loops >= self._at_once:
-                    return
-                move = self._held_back.popleft()
-                move.held_back = False
-            if not (move.settled or move.between_loops):
-                # Asked when this turn ends; if it is busy then, at its next
-                # quiet moment.
-                move.stream.leave(move)
 
     def stirred(self, move: Move) -> None:
         if self._patient:
@@ -236,6 +224,7 @@ class Crossing:
         self._on_settled(moves)
         with self.lock:
             self._unsettled -= len(moves)
+            self._pace.settled(self._unsettled, time.monotonic())
             done = self._unsettled == 0
         if done:
             self._done()
@@ -247,7 +236,9 @@ class Crossing:
             for move in moves:
                 self._between_loops -= move.between_loops
                 move.between_loops = False
-            fill = bool(self._held_back) and self._between_loops < self._at_once
+            fill = self._was_full and self._between_loops < self._pace.at_once
+            if fill:
+                self._was_full = False
         if fill:
             with contextlib.suppress(LoopStoppedError):
                 self.source.loop.post(Room(self))

@@ -88,13 +88,16 @@ class NoPatience(Letter):
 
 
 class Room(Letter):
-    """To the source: there is room between the loops again."""
+    """To the source: there is room between the loops again.
+
+    It has only to turn: when that turn ends, those held back are asked.
+    """
 
     def __init__(self, crossing: "Crossing") -> None:
         super().__init__(crossing, crossing.source)
 
     def open(self) -> None:
-        self.crossing.fill_room()
+        pass
 
 
 class Crate(Letter):
@@ -137,6 +140,8 @@ class Crate(Letter):
             if refused_moves:
                 self.crossing.send_home(refused_moves, reason)
             self.crossing.settled(landed)
+            # It has room now, and more to let go.
+            self._to.loop.let_run(self.crossing.source.loop)
 
     def refuse(self) -> None:
         self.crossing.send_home(self.close(), reasons.TARGET_STOPPED)

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -11,16 +12,11 @@ from . import reasons
 from .connection import Connection
 from .crossing import Crossing
 from .move import Move
+from .pace import Pace
 from .report import DrainReport, MigratorStats, MoveResult, Tally, report_of, result_of
 
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
-
-# Measured with 256 idle connections and a guest that costs little: the median
-# pause is 0.04 ms with 1, 0.2 ms with 16, 0.8 ms with 64 and 4 ms with all of
-# them.  With uvicorn, where the last of a crate waits for the protocols of the
-# others, it is 0.5 ms with 4 and 0.7 ms with 8.
-AT_ONCE = 4
 
 
 class Migrator:
@@ -31,14 +27,15 @@ class Migrator:
     has is answered to the others as busy.
     """
 
-    def __init__(self, *, at_once: int = AT_ONCE) -> None:
+    def __init__(self, *, at_once: int | None = None) -> None:
         """
         Args:
             at_once: how many connections of one drain may be on their way at
                 the same time.  More of them make the drain shorter and each
-                one's pause longer.
+                one's pause longer.  None: few, but more where a drain would
+                take long otherwise.
         """
-        if at_once < 1:
+        if at_once is not None and at_once < 1:
             raise ValueError(f"at_once must be at least 1, not {at_once}")
         self._at_once = at_once
         self._tally = Tally()
@@ -123,6 +120,8 @@ class Migrator:
                 *to* stopping later is counted, and its connections go back.
         """
 
+        asked_at_s = time.monotonic()
+
         def choose() -> list[Connection]:
             connections = source.connections
             if limit is not None:
@@ -138,7 +137,8 @@ class Migrator:
             left = {reasons.ALREADY_THERE: there} if there else {}
             return DrainReport(moved=0, returned=0, left=left, pauses_s=())
         _check(to)
-        return report_of(await self._cross(source, to, choose, timeout_s=timeout_s))
+        moves = await self._cross(source, to, choose, timeout_s=timeout_s)
+        return report_of(moves, asked_at_s=asked_at_s)
 
     @property
     def stats(self) -> MigratorStats:
@@ -175,7 +175,9 @@ class Migrator:
         crossing = Crossing(
             source,
             target,
-            at_once=self._at_once,
+            pace=Pace()
+            if self._at_once is None
+            else Pace(self._at_once, self._at_once),
             patient=timeout_s is not None,
             on_settled=lambda moves: self._tally.add(direction, moves),
             on_done=on_done,

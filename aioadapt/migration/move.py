@@ -43,11 +43,11 @@ class Move:
         "_carry",
         "_home",
         "_stopped_at_s",
+        "arrived_at_s",
         "between_loops",
         "carried_bytes",
         "connection",
         "crossing",
-        "held_back",
         "pause_s",
         "phase",
         "reason",
@@ -61,13 +61,14 @@ class Move:
         # Borrowed, and the source's: the connection gets another one later.
         self.stream: Stream = connection._stream
         self.phase = Phase.SERVING
-        # Both are the crossing's, and guarded by its lock.
+        # The crossing's, and guarded by its lock.
         self.between_loops = False
-        self.held_back = False
         self.settled = False
         self.reason = ""
         self.pause_s = 0.0
         self.carried_bytes = 0
+        # On the clock of time.monotonic; the last time that a loop took it.
+        self.arrived_at_s = 0.0
         self._stopped_at_s = 0.0
         self._carry: Carry | None = None
         self._home: Home | None = None
@@ -92,6 +93,10 @@ class Move:
         self.connection._phase = self.phase
         # The listener may be gone by the time a refused carry comes back.
         self._home = self.crossing.source.loop.serving_on(self.stream.sockname)
+
+    @property
+    def party(self) -> object:
+        return self.crossing
 
     def may_leave(self) -> bool:
         return self.crossing.admit(self)
@@ -156,7 +161,8 @@ class Move:
         stream = adopt(self._carry, thread.loop, fallback)
         thread.loop.submit_reads()
         # It is read again from here on.
-        self.pause_s = time.monotonic() - self._stopped_at_s
+        self.arrived_at_s = time.monotonic()
+        self.pause_s = self.arrived_at_s - self._stopped_at_s
         self._carry = None
         connection = self.connection
         connection._stream = connection._seen = stream

@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from aioadapt.stats import LoopStats
+
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
@@ -40,10 +42,14 @@ class Released(Protocol):
 class LeaveHandler(Protocol):
     """Told how a stream's leaving goes, always on the stream's thread."""
 
+    @property
+    def party(self) -> object:
+        """Those who share it share the answer of ``may_leave``; None: nobody."""
+
     def may_leave(self) -> bool:
         """The stream is quiet and would stop reading now.  On False it reads
-        on, and asks again at its next quiet moment, or when ``leave`` is called
-        again."""
+        on and asks again when the next turn ends, whatever that is for; those
+        of the same party need not be asked before."""
 
     def stopped_reading(self) -> None:
         """It was quiet, and rests for one whole turn."""
@@ -81,9 +87,8 @@ class Stream(Protocol):
     def leave(self, handler: LeaveHandler, *, at_once: bool = False) -> None:
         """On the loop's thread: go as soon as you are quiet.
 
-        It is asked ``may_leave`` when a turn ends and it is quiet; *at_once*,
-        before this returns.  Called again with the same handler, it looks
-        again.
+        It is asked ``may_leave`` whenever a turn ends and it is quiet;
+        *at_once*, before this returns.
         """
 
     def stay(self) -> None:
@@ -91,11 +96,6 @@ class Stream(Protocol):
 
         Reading goes on.  Without a wish, or closed, this does nothing.
         """
-
-
-class LoopStats(Protocol):
-    @property
-    def engine(self) -> str: ...
 
 
 class ServingLoop(asyncio.AbstractEventLoop):
@@ -124,7 +124,7 @@ class ServingLoop(asyncio.AbstractEventLoop):
 
     def let_run(self, other: "ServingLoop") -> None:
         """On the loop's thread: when this turn ends, stand back until *other*
-        has opened its letters."""
+        has opened its letters; and keep the next turns short."""
         raise NotImplementedError
 
     def adopt(

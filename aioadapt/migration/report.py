@@ -1,11 +1,14 @@
 """What moves answer and what they add up to."""
 
 import threading
+from bisect import bisect
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from math import ceil
 from typing import NamedTuple
+
+from aioadapt.stats import LATENCY_BOUNDS_S
 
 from . import reasons
 from .move import Move
@@ -63,12 +66,15 @@ class DrainReport:
         left: how many were not moved, by reason.  ``moved`` and these add up
             to all that were asked.
         pauses_s: one for each that was moved, in the order of asking.
+        arrivals_s: for each of the same, in the same order, the seconds from
+            the call of the drain until the target served it.
     """
 
     moved: int
     returned: int
     left: Mapping[str, int]
     pauses_s: tuple[float, ...]
+    arrivals_s: tuple[float, ...] = ()
 
     @property
     def pause_s(self) -> Pauses:
@@ -85,6 +91,9 @@ class MigratorStats:
         abandoned: let go and then closed: both loops had stopped.
         left: not moved, by reason; those returned and abandoned are in it.
         carried_bytes: read by a source and delivered by a target.
+        pauses: of those moved, counted as ``LoopStats.latencies`` counts
+            answers; to be read with ``LATENCY_BOUNDS_S``.
+        pausing_s: the same pauses added up.
     """
 
     moves: Mapping[str, int] = field(default_factory=dict)
@@ -92,6 +101,8 @@ class MigratorStats:
     abandoned: int = 0
     left: Mapping[str, int] = field(default_factory=dict)
     carried_bytes: int = 0
+    pauses: tuple[int, ...] = ()
+    pausing_s: float = 0.0
 
 
 class Tally:
@@ -104,6 +115,8 @@ class Tally:
         self._returned = 0
         self._abandoned = 0
         self._carried_bytes = 0
+        self._pauses = [0] * (len(LATENCY_BOUNDS_S) + 1)
+        self._pausing_s = 0.0
 
     def add(self, direction: str, moves: list[Move]) -> None:
         with self._lock:
@@ -111,6 +124,8 @@ class Tally:
                 if move.phase is Phase.MOVED:
                     self._moves[direction] += 1
                     self._carried_bytes += move.carried_bytes
+                    self._pauses[bisect(LATENCY_BOUNDS_S, move.pause_s)] += 1
+                    self._pausing_s += move.pause_s
                 else:
                     self._left[move.reason] += 1
                     self._returned += move.phase is Phase.RETURNED
@@ -128,6 +143,8 @@ class Tally:
                 abandoned=self._abandoned,
                 left=dict(self._left),
                 carried_bytes=self._carried_bytes,
+                pauses=tuple(self._pauses),
+                pausing_s=self._pausing_s,
             )
 
 
@@ -140,11 +157,13 @@ def result_of(move: Move) -> MoveResult:
     )
 
 
-def report_of(moves: list[Move]) -> DrainReport:
+def report_of(moves: list[Move], *, asked_at_s: float) -> DrainReport:
+    """*asked_at_s*: on the clock of :func:`time.monotonic`."""
     moved = [move for move in moves if move.phase is Phase.MOVED]
     return DrainReport(
         moved=len(moved),
         returned=sum(move.phase is Phase.RETURNED for move in moves),
         left=dict(Counter(m.reason for m in moves if m.phase is not Phase.MOVED)),
         pauses_s=tuple(move.pause_s for move in moved),
+        arrivals_s=tuple(move.arrived_at_s - asked_at_s for move in moved),
     )

@@ -12,11 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, cast
 
-from aioadapt import LoopStoppedError, LoopThread, Phase
+from aioadapt import LoopStats, LoopStoppedError, LoopThread, Phase
 from aioadapt.migration.connection import Connection, connection_of
 from aioadapt.migration.ports import (
     LeaveHandler,
-    LoopStats,
     Message,
     ProtocolFactory,
     Released,
@@ -82,7 +81,7 @@ class ScriptedStream:
             handler.closed()
         else:
             self.handler = handler
-            self._look()
+            self.looks()
 
     def stay(self) -> None:
         self.handler = None
@@ -95,7 +94,7 @@ class ScriptedStream:
 
     def becomes_quiet(self) -> None:
         self.busy_with = ""
-        self._look()
+        self.looks()
 
     def stirs(self, why: str = "write buffer not empty") -> None:
         assert not self.reading, "it is not at rest"
@@ -132,7 +131,8 @@ class ScriptedStream:
         if handler is not None:
             handler.closed()
 
-    def _look(self) -> None:
+    def looks(self) -> None:
+        """As when a turn ends."""
         handler = self.handler
         if handler is None or self.busy_with or not self.reading:
             return
@@ -188,10 +188,13 @@ class ScriptedLoop(ServingLoop):
         self.reported.append(context)
 
     def deliver(self) -> int:
-        """What is in the inbox by now, not what comes in meanwhile."""
+        """A turn: what is in the inbox by now, not what comes in meanwhile."""
         count = len(self.inbox)
         for _ in range(count):
             self.inbox.pop(0).deliver()
+        if count:
+            for stream in list(self.all_streams):
+                stream.looks()
         return count
 
     def submit_reads(self) -> None:

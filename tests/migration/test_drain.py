@@ -59,6 +59,20 @@ def test_one_that_stirs_is_taken_when_it_is_quiet_again(scene: Scene) -> None:
     assert asked.answer().moved == 1
 
 
+def test_the_arrivals_are_in_the_order_of_asking(scene: Scene) -> None:
+    """So that they can be read beside the pauses."""
+    streams = connected(scene.a, 2)
+    streams[0].becomes_busy()
+    asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
+    scene.goes_through(streams)
+    streams[0].becomes_quiet()
+    scene.goes_through(streams)
+
+    report = asked.answer()
+    late, early = report.arrivals_s
+    assert late > early > report.pauses_s[1] > 0
+
+
 def test_connections_that_come_meanwhile_are_not_asked(scene: Scene) -> None:
     streams = connected(scene.a, 1)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))

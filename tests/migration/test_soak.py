@@ -9,49 +9,32 @@ AIOADAPT_SOAK_S is how many seconds each soak lasts, 60 unless told otherwise.
 """
 
 import asyncio
-import gc
-import os
 import socket
 import threading
-from collections import Counter, deque
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections import deque
+from collections.abc import Callable
+from contextlib import ExitStack
 from itertools import cycle
-from typing import Any
 
 import pytest
+from soaking import SOAK_S, Growth, come_to_rest, in_kernel, needs, threads
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-import aioadapt
 from aioadapt import LoopThread, Migrator
-from aioadapt._stream.stream import Stream
 from aioadapt.cli.demo.limits import allow_descriptors
 from aioadapt.cli.demo.load import Load
 from aioadapt.cli.demo.options import Options
 from aioadapt.cli.demo.serve import Side, serving
 from aioadapt.migration import reasons
-from aioadapt.migration.connection import Connection
-from aioadapt.migration.move import Move
 
-from .memory import Holding
 from .real import ENDS_WITHIN_S, Peer, Place, TinyHttp
 
-URING = aioadapt.uring_support()
-SOAK_S = float(os.environ.get("AIOADAPT_SOAK_S", "60"))
 ROUNDS = 4
 
 CLIENTS = 48
 RESETTERS = 4
 CHURNED_A_ROUND = 2000
 OPEN_AT_ONCE = 200
-
-# Measured after the warm-up, over 7,000 moves and over 16,000 connections: 10
-# objects of a type, 180 blocks, 0.8 MiB.  The counting itself has its part in
-# the first two, and of a ring's 4 MiB of receive buffers the kernel may use
-# some for the first time.
-OBJECTS_MORE_AT_MOST = 50
-BLOCKS_MORE_AT_MOST = 1_000
-RESIDENT_MORE_AT_MOST_BYTES = 6 << 20
 
 NO_FAULTS = {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
 
@@ -67,85 +50,6 @@ REASONS_TO_STAY = {
 }
 
 pytestmark = [pytest.mark.soak, pytest.mark.timeout(120 + 3 * SOAK_S)]
-
-
-def needs(*engines: str) -> None:
-    if "uring" in engines and not URING.available:
-        pytest.skip(URING.reason)
-
-
-@contextmanager
-def threads(*engines: str) -> Iterator[list[LoopThread]]:
-    """Running; at the end nothing was reported, and the kernel holds nothing."""
-    reported: list[dict[str, Any]] = []
-    with ExitStack() as stack:
-        started = [
-            stack.enter_context(LoopThread(engine, name=name))
-            for engine, name in zip(engines, "ab", strict=False)
-        ]
-        for thread in started:
-            thread.loop.set_exception_handler(lambda _, c: reported.append(c))
-        yield started
-    assert reported == []
-    assert [in_kernel(thread) for thread in started] == [0] * len(started)
-
-
-def in_kernel(thread: LoopThread) -> int:
-    """Operations that the kernel holds for this loop."""
-    count: int = thread.loop.stats().in_kernel  # type: ignore[attr-defined]
-    return count
-
-
-async def come_to_rest(
-    threads: list[LoopThread], resting: list[int], guest: type
-) -> None:
-    """Nothing is left of a connection; the kernel holds what it held before any."""
-    gone = {guest, Stream, Connection, Move}
-
-    def what_is_left() -> dict[str, int]:
-        gc.collect()
-        left = Counter(type(o).__name__ for o in gc.get_objects() if type(o) in gone)
-        for thread, at_rest in zip(threads, resting, strict=True):
-            left[f"connections of {thread.name}"] += len(thread.connections)
-            left[f"operations of {thread.name}"] += in_kernel(thread) - at_rest
-        return {what: count for what, count in left.items() if count}
-
-    left = what_is_left()
-    try:
-        async with asyncio.timeout(ENDS_WITHIN_S):
-            while left:
-                await asyncio.sleep(0.05)
-                left = what_is_left()
-    except TimeoutError:
-        pytest.fail(f"{ENDS_WITHIN_S:g} s after the last connection: {left}")
-
-
-class Growth:
-    """From the end of the warm-up to the end of the last round."""
-
-    def __init__(self) -> None:
-        self.rounds = 0
-        # Two are kept and no more, so that keeping them does not count as growth.
-        self._warm: Holding | None = None
-        self._last: Holding | None = None
-
-    def round_ends(self, *, warming_up: bool) -> None:
-        self.rounds += 1
-        self._last = Holding.now()
-        if warming_up or self._warm is None:
-            self._warm = self._last
-
-    def assert_none(self) -> None:
-        warm, last = self._warm, self._last
-        assert warm is not None
-        assert last is not None
-        assert last is not warm, "there was nothing but the warm-up"
-        assert last.descriptors == warm.descriptors
-        assert last.of_ours() == warm.of_ours()
-        assert last.grown_by_more_than(OBJECTS_MORE_AT_MOST, warm) == {}
-        assert last.blocks - warm.blocks <= BLOCKS_MORE_AT_MOST
-        grown_bytes = last.resident_bytes - warm.resident_bytes
-        assert grown_bytes <= RESIDENT_MORE_AT_MOST_BYTES
 
 
 # -- Drained back and forth.
@@ -328,7 +232,7 @@ def test_connections_that_come_and_go_leave_nothing(engine: str) -> None:
         place.serve()
         place.turn()
         asyncio.run(soak(thread, listener.getsockname()))
-        accepts: int = thread.loop.stats().accepts  # type: ignore[attr-defined]
+        accepts: int = thread.loop.stats().accepts
 
     assert accepts == growth.rounds * CHURNED_A_ROUND
     growth.assert_none()

@@ -47,7 +47,10 @@ def answer_to(target: bytes) -> bytes:
 class Handler:
     """Told how it goes; owns the descriptor once it has been released."""
 
-    def __init__(self, says: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, says: Callable[[], bool] = lambda: True, party: object = None
+    ) -> None:
+        self.party = party
         self.calls: list[str] = []
         self.released_: Any = None
         self.says = says

@@ -298,37 +298,66 @@ def test_a_guest_that_closes_while_its_connection_rests_ends_it(
     assert place.peer.recv(1) == b""
 
 
-def test_one_that_may_not_leave_is_asked_again_at_its_next_quiet_moment(
+def test_one_that_may_not_leave_is_asked_again_when_the_next_turn_ends(
     place: Place,
 ) -> None:
     place.ask()
     answers = iter([False, False, True])
     place.handler.says = lambda: next(answers)
     place.leave()
-    place.scene.turn(5)
-    assert place.handler.calls == ["may_leave"], "once for each quiet moment"
-    place.ask()
+    assert place.handler.calls == ["may_leave"]
+    place.scene.turn()
     assert place.handler.calls == ["may_leave"] * 2
-    place.peer.sendall(REQUEST)
-    place.hear(b"/one")
 
     released = place.finish()
     assert place.handler.calls[2:] == ["may_leave", "stopped_reading", "released"]
-    assert released.requests == 3
+    assert released.requests == 1
 
 
-def test_one_that_may_not_leave_is_asked_again_when_leave_is_called_again(
-    place: Place,
-) -> None:
+def test_one_that_may_not_leave_goes_on_being_served(place: Place) -> None:
     place.ask()
-    answers = iter([False, True])
-    place.handler.says = lambda: next(answers)
+    place.handler.says = lambda: False
+    place.leave()
+    place.ask(NEXT, b"/two")
+
+    place.handler.says = lambda: True
+    assert place.finish().requests == 2
+
+
+def test_one_that_may_not_leave_does_not_keep_the_loop_awake(place: Place) -> None:
+    place.ask()
+    place.handler.says = lambda: False
     place.leave()
     place.scene.turn(3)
-    place.leave()
-    place.finish()
+    before = place.scene.loop.stats().turns
 
-    assert place.handler.calls == ["may_leave"] * 2 + ["stopped_reading", "released"]
+    place.scene.loop.run_until_complete(asyncio.sleep(0.05))
+
+    assert place.scene.loop.stats().turns - before < 10
+
+
+def test_of_a_party_without_room_one_is_asked_a_turn(place: Place) -> None:
+    """With hundreds of them, asking each would take longer than serving some."""
+    party = object()
+    full = [Handler(lambda: False, party) for _ in range(3)]
+    other, alone = Handler(lambda: False, object()), Handler(lambda: False)
+    handlers = [*full, other, alone]
+    streams = [place.scene.accept(place.server)[1] for _ in handlers]
+
+    def leave() -> None:
+        for stream, handler in zip(streams, handlers, strict=True):
+            stream.leave(handler)
+
+    place.scene.loop.call_soon(leave)
+    place.scene.turn()
+    assert [len(handler.calls) for handler in handlers] == [1, 0, 0, 1, 1]
+
+    streams[0].stay()
+    full[1].says = full[2].says = lambda: True
+    place.scene.until(lambda: full[1].is_over and full[2].is_over)
+    assert [handler.is_over for handler in (full[0], other, alone)] == [False] * 3
+    full[1].close()
+    full[2].close()
 
 
 def test_one_asked_again_while_it_ends_says_once_that_it_is_closed(

@@ -43,12 +43,13 @@ class Holding:
         return cls(objects, blocks, resident_pages * PAGE_BYTES, descriptors)
 
     def of_ours(self) -> dict[str, int]:
-        """Handles aside: those of the servers' own ticks come and go."""
+        """Without what comes and goes: handles, those of the servers' own ticks,
+        and what a controller remembers, a few hundred records of everything."""
+        passing = ("aioadapt._turn.handle.", "aioadapt.control.")
         return {
             name: count
             for name, count in self.objects.items()
-            if name.startswith("aioadapt.")
-            and not name.startswith("aioadapt._turn.handle.")
+            if name.startswith("aioadapt.") and not name.startswith(passing)
         }
 
     def grown_by_more_than(self, at_most: int, before: "Holding") -> dict[str, int]:
