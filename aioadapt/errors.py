@@ -27,3 +27,15 @@ class LoopStoppedError(AioadaptError, RuntimeError):
 
 class MigrationOrderError(AioadaptError, RuntimeError):
     """An event was reported to a move that its phase does not allow."""
+
+
+class ServeError(AioadaptError):
+    """A server cannot start as it was asked to; the message is one line for its user."""
+
+
+class ForeignLoopError(AioadaptError, RuntimeError):
+    """The application used on one loop what belongs to another one."""
+
+
+class ThresholdsError(AioadaptError, ValueError):
+    """A threshold of the controller is unknown or makes no sense; the message names it."""

@@ -28,7 +28,7 @@ def uring_support() -> UringSupport:
     first time; later calls, in the same process, know the answer.
 
     Returns:
-        The verdict, with its reason.  A refusal is an answer: nothing is raised.
+        The verdict, with its reason.  A refusal is an answer, and nothing is raised.
     """
     found = findings()
     refusal = explain_findings(found)

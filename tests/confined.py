@@ -5,10 +5,12 @@
 ``deny`` installs a real seccomp filter: each entry is a system call, the errno
 it gives and, if it is not null, the second argument for which alone it does.
 ``memlock_bytes`` and ``uid`` set RLIMIT_MEMLOCK and the user, in this order.
-aioadapt is imported before: what comes after may have no access to its files.
+aioadapt is imported before, and so are the modules that ``imports`` names: what
+comes after may have no access to their files.
 """
 
 import ctypes
+import importlib
 import json
 import os
 import resource
@@ -87,6 +89,8 @@ def install_filter(rules: list[tuple[str, int, int | None]]) -> None:
 def main(limits: dict[str, Any], code: str) -> None:
     import aioadapt
 
+    for module in limits.get("imports", ()):
+        importlib.import_module(module)
     if "memlock_bytes" in limits:
         limit = limits["memlock_bytes"]
         resource.setrlimit(resource.RLIMIT_MEMLOCK, (limit, limit))

@@ -3,11 +3,16 @@
 import asyncio
 import gc
 from collections.abc import Coroutine, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
 from leftovers import Before, leftovers, leftovers_of_loop
 from loops import KINDS, OURS, LoopFactory, Missing, Reported, Run, factory_of
+from seen import RunningAdmin, Seen, running_admin
+
+from aioadapt import LoopThread
+from aioadapt.serving import admin_socket
 
 T = TypeVar("T")
 
@@ -118,3 +123,24 @@ def bring_to_rest(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.run_until_complete(loop.shutdown_default_executor())
+
+
+@pytest.fixture
+def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where servers put their admin sockets, and where they are looked for."""
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    monkeypatch.setattr(admin_socket, "SHARED", tmp_path / "shared")
+    return tmp_path
+
+
+@pytest.fixture
+def seen(nothing_is_left: None) -> Iterator[Seen]:
+    """A server's state, with a real loop in it."""
+    with LoopThread("epoll") as epoll:
+        yield Seen(epoll)
+
+
+@pytest.fixture
+def admin(seen: Seen) -> Iterator[RunningAdmin]:
+    with running_admin(seen.state) as running:
+        yield running

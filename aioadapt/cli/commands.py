@@ -2,14 +2,26 @@
 
 import typer
 
+from .calibrate import calibrate
 from .demo.command import demo
+from .doctor.command import doctor
+from .experiment import experiment
+from .serve import serve
+from .top.command import top
+from .why import why
 
 app = typer.Typer(
     help="asyncio event loops, and live connections that move between them.",
     add_completion=False,
     rich_markup_mode=None,
 )
+app.command()(serve)
 app.command()(demo)
+app.command()(top)
+app.command()(why)
+app.command()(doctor)
+app.command()(calibrate)
+app.command()(experiment)
 
 
 @app.callback()

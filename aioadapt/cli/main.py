@@ -8,16 +8,20 @@ from aioadapt import AioadaptError
 
 # Top-level modules of the extras, by which a missing one is told from a bug of ours.
 EXTRAS = ("typer", "rich", "uvicorn", "httptools")
+# Commands that serve nothing, so that they need no server.
+WITHOUT_SERVER = {"doctor": EXTRAS[:1], "top": EXTRAS[:1], "why": EXTRAS[:1]}
 CANNOT_BEGIN = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status.  No arguments ask for help."""
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
-    missing = [name for name in EXTRAS if find_spec(name) is None]
+    needed = WITHOUT_SERVER.get(arguments[0], EXTRAS)
+    missing = [name for name in needed if find_spec(name) is None]
     if missing:
+        extras = "cli" if needed is not EXTRAS else "serve,cli"
         return _refuse(
-            f'{" and ".join(missing)} missing here: pip install "aioadapt[serve,cli]"'
+            f'{" and ".join(missing)} missing here: pip install "aioadapt[{extras}]"'
         )
     import typer
 

@@ -1,6 +1,7 @@
 """The verifying client notices everything that can go wrong, and nothing else."""
 
 import asyncio
+import os
 import socket
 
 import pytest
@@ -54,6 +55,41 @@ def test_right_answers_are_no_fault() -> None:
     assert faults(crowd) == RIGHT
     assert crowd.answers["epoll"] >= 400
     assert crowd.answers["uring"] == 0
+
+
+def test_it_grows_and_shrinks_as_told_and_those_that_stay_are_not_reopened() -> None:
+    commands, orders = os.pipe()
+    steps = [16, 3, 8]
+    connected: list[int] = []
+
+    def look() -> None:
+        if crowd.standing()["connected"] != steps[len(connected)]:
+            return
+        connected.append(steps[len(connected)])
+        if len(connected) == len(steps):
+            os.close(orders)
+        else:
+            # In two parts: a command may arrive in any pieces.
+            os.write(orders, b"%d" % steps[len(connected)])
+            os.write(orders, b"\n")
+
+    with FaultyServer(rightly) as server:
+        crowd = Crowd(
+            server.address,
+            connections=16,
+            engines=["epoll", "uring"],
+            think_s=0.001,
+            visitors=0,
+            seed=1,
+            patience_s=5.0,
+        )
+        try:
+            crowd.run(commands, look)
+        finally:
+            os.close(commands)
+    assert connected == steps
+    assert crowd.opened == 16 + 5
+    assert faults(crowd) == RIGHT
 
 
 def test_answers_may_arrive_in_any_pieces() -> None:

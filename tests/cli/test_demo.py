@@ -21,15 +21,37 @@ def demo(capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
     printed = capsys.readouterr()
     assert printed.out.count("\n") == 1
     facts: dict[str, Any] = json.loads(printed.out)
-    assert (status, facts["fault_examples"]) == (0, [])
+    assert (status, facts["fault_examples"]) == (0, []), printed
     assert {fault: facts[fault] for fault in FAULTS} == dict.fromkeys(FAULTS, 0)
     return facts
 
 
-def test_connections_move_and_no_byte_is_wrong(
+def test_the_engine_follows_the_ramp_and_live_connections_follow_the_engine(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    facts = demo(capsys, "--seconds", "2")
+    facts = demo(capsys, "--seconds", "4", "--rounds", "1")
+    verdicts = [
+        (decision["verdict"], decision["from"], decision["to"])
+        for decision in facts["decisions"]
+    ]
+    assert verdicts == [("switch", "epoll", "uring"), ("switch", "uring", "epoll")]
+    up, down = facts["decisions"]
+    assert up["connections"] > down["connections"]
+    assert up["reason"]
+    assert up["otherwise"]
+    assert all(facts["moves"].values())
+    check_what_clients_saw(facts)
+
+
+def test_connections_are_drained_there_and_back_and_no_byte_is_wrong(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    facts = demo(capsys, "--drains", "--seconds", "2")
+    assert facts["decisions"] == []
+    check_what_clients_saw(facts)
+
+
+def check_what_clients_saw(facts: dict[str, Any]) -> None:
     assert sum(facts["requests_by_engine"].values()) == facts["requests"] > 0
     assert set(facts["requests_by_engine"]) == set(facts["engines"])
     # What the migrator counted is what clients saw: the next answer on the
@@ -44,7 +66,9 @@ def test_connections_move_and_no_byte_is_wrong(
 
 
 def test_thinking_clients_are_moved_as_well(capsys: pytest.CaptureFixture[str]) -> None:
-    facts = demo(capsys, "--seconds", "1", "--think-ms", "20", "--rounds", "2")
+    facts = demo(
+        capsys, "--drains", "--seconds", "1", "--think-ms", "20", "--rounds", "2"
+    )
     assert all(facts["moves"].values())
 
 

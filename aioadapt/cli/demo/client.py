@@ -5,7 +5,9 @@ that it shares neither interpreter nor loop with what it tests, and it is
 plain sockets over epoll so that it shares no code with it either.
 
 It prints one JSON object per line: how things stand, several times a second,
-and at the end what came of it.  It ends when its standard input does.
+and at the end what came of it.  A number on a line of its standard input is
+how many connections there shall be from now on; those above leave after one
+more batch, the others stay.  It ends when its standard input does.
 """
 
 import argparse
@@ -77,8 +79,8 @@ class Crowd:
         self._connecting = 0
         self._timers: list[tuple[float, int, Callable[[], None]]] = []
         self._timer_count = 0
-        visitors = connections // 8 if visitors is None else visitors
-        self._to_open = [True] * visitors + [False] * (connections - visitors)
+        self._to_open = self._newcomers(connections, visitors)
+        self._half_command = b""
 
     # What connections call.
 
@@ -95,12 +97,15 @@ class Crowd:
         self.epoll.unregister(descriptor)
         del self._table[descriptor]
         self._remember(connection)
-        visits = connection.leave is not Leave.STAYS
-        if not failed_to_connect:
-            self._to_open.append(visits)
+        if failed_to_connect:
+            self._connecting -= 1
+        if not connection.replaced:
             return
-        self._connecting -= 1
-        self.later(RETRY_S, lambda: self._to_open.append(visits))
+        visits = connection.leave is not Leave.STAYS
+        if failed_to_connect:
+            self.later(RETRY_S, lambda: self._to_open.append(visits))
+        else:
+            self._to_open.append(visits)
 
     # Its loop.
 
@@ -116,7 +121,7 @@ class Crowd:
             for descriptor, events in self.epoll.poll(self._timeout_s(next_report)):
                 connection = self._table.get(descriptor)
                 if connection is None:
-                    if descriptor == commands and not os.read(descriptor, 4096):
+                    if descriptor == commands and not self._obey(descriptor):
                         self.epoll.unregister(descriptor)
                         self.stop()
                 elif events & select.EPOLLOUT:
@@ -146,6 +151,35 @@ class Crowd:
                 connection.ended("")
             elif connection.state is State.TALKING and not connection.in_air:
                 connection.start()
+
+    def resize(self, connections: int) -> None:
+        """Have as many from now on; of those that are open, the oldest stay."""
+        if self.stopping:
+            return
+        more = connections - self.connections
+        self.connections = connections
+        if more > 0:
+            self._to_open += self._newcomers(more, None)
+            return
+        unopened = min(-more, len(self._to_open))
+        del self._to_open[len(self._to_open) - unopened :]
+        staying = [x for x in self._table.values() if x.replaced]
+        for connection in staying[connections:]:
+            connection.leave_soon()
+
+    @staticmethod
+    def _newcomers(count: int, visitors: int | None) -> list[bool]:
+        """True for each that visits, rather than stays."""
+        visitors = count // 8 if visitors is None else visitors
+        return [True] * visitors + [False] * (count - visitors)
+
+    def _obey(self, commands: int) -> bool:
+        """Do what was written there; False at its end."""
+        said = os.read(commands, 4096)
+        *lines, self._half_command = (self._half_command + said).split(b"\n")
+        for line in lines:
+            self.resize(int(line))
+        return bool(said)
 
     def _timeout_s(self, next_report: float) -> float:
         due = self._timers[0][0] if self._timers else next_report

@@ -11,13 +11,13 @@ def demo(
         float, typer.Option(min=1, max=86_400, help="How long the clients talk.")
     ] = 10.0,
     connections: Annotated[
-        int, typer.Option(min=1, max=50_000, help="Keep-alive connections at a time.")
+        int, typer.Option(min=1, max=50_000, help="Keep-alive connections at most.")
     ] = 256,
     rounds: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Drains there and back, spread over the time.  [as many as fit]",
+            help="Ramps, or drains there and back, spread over the time.  [as many as fit]",
         ),
     ] = None,
     think_ms: Annotated[
@@ -26,17 +26,24 @@ def demo(
             min=0, max=10_000, help="How long a client thinks between its requests."
         ),
     ] = 0.0,
+    drains: Annotated[
+        bool,
+        typer.Option(
+            "--drains",
+            help="No ramp and no controller: all connections at once, drained from "
+            "one loop to the other and back as often as fits.",
+        ),
+    ] = False,
     as_json: Annotated[
         bool,
         typer.Option("--json", help="Print one JSON object instead of the summary."),
     ] = False,
 ) -> None:
-    """Move live connections between two loops, under load, and check every byte.
+    """An adaptive server on a ramp of live connections, and every byte checked.
 
-    Two event loops, one on epoll and one on io_uring, serve the same small
-    application through uvicorn.  Keep-alive clients in another process talk to
-    them all the while, and their connections are moved from one loop to the
-    other and back.
+    Keep-alive clients in another process become many and few again.  The server
+    begins on epoll; its controller sees the load change and changes the engine,
+    and the live connections follow to the other loop, and back.
 
     The exit status is 1 if anything failed, was lost, doubled or misrouted, or
     if nothing was moved.
@@ -47,7 +54,7 @@ def demo(
     from .options import Options
     from .perform import perform
 
-    options = Options(seconds, connections, rounds, think_ms)
+    options = Options(seconds, connections, rounds, think_ms, drains)
     report = perform(options, Console(stderr=True))
     if as_json:
         print(json.dumps(report.as_json()))

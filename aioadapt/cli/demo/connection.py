@@ -51,6 +51,7 @@ class Connection:
         "pieces",
         "place",
         "received",
+        "replaced",
         "runs",
         "sequence",
         "sock",
@@ -78,6 +79,7 @@ class Connection:
         self.runs: list[
             tuple[str, int]
         ] = []  # (engine, sequence of the first answer it gave)
+        self.replaced = True  # another one is opened when it has left
         self.spoiled = False  # a fault has been counted: how it ends is no news
         self.asked_at = crowd.now
         self.state = State.CONNECTING
@@ -234,6 +236,15 @@ class Connection:
             self.crowd.epoll.modify(self.sock.fileno(), EPOLLIN | EPOLLOUT)
 
     # How it ends.
+
+    def leave_soon(self) -> None:
+        """One more batch, and then go; nobody comes in its place."""
+        self.replaced = False
+        if self.leave is Leave.STAYS:
+            self.leave = choose_leave(self.crowd.rng)
+            self.batches_left = 1
+        else:
+            self.batches_left = min(self.batches_left, 1)
 
     def _batch_is_answered(self) -> None:
         crowd = self.crowd

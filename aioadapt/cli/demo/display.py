@@ -1,7 +1,6 @@
 """What is where, while it happens: a table on a terminal, lines elsewhere."""
 
 import asyncio
-from collections.abc import Sequence
 from typing import Protocol
 
 from rich.console import Console, Group
@@ -10,30 +9,32 @@ from rich.table import Table
 from rich.text import Text
 
 from .load import Load
-from .report import FAULTS, Record, percentile
-from .serve import Side
+from .report import FAULTS, in_words, percentile
+from .stage import Stage
 
 # Drawing takes some milliseconds of the interpreter that the loops also want.
 LIVE_EVERY_S = 0.5
 LINE_EVERY_S = 1.0
+DECISIONS_SHOWN = 4
 
 
 class Scene:
     """The figures of one moment, and the rates since the moment before."""
 
-    def __init__(self, sides: Sequence[Side], load: Load, record: Record) -> None:
-        self._sides = sides
+    def __init__(self, stage: Stage, load: Load) -> None:
+        self._stage = stage
         self._load = load
-        self.record = record
+        self.record = stage.record
         self._loop = asyncio.get_running_loop()
         self._begun = self._then = self._loop.time()
-        self._requests_then = {side.name: 0 for side in sides}
+        self._requests_then = dict.fromkeys(stage.engines, 0)
         self.elapsed_s = 0.0
         self.rows: list[
             tuple[str, int, float]
         ] = []  # engine, connections, requests per second
 
     def look(self) -> None:
+        self._stage.tally()
         now = self._loop.time()
         answered: dict[str, int] = self._load.standing.get(
             "requests_by_engine", self._requests_then
@@ -45,7 +46,7 @@ class Scene:
                 len(side.thread.connections),
                 (answered[side.name] - self._requests_then[side.name]) / since_s,
             )
-            for side in self._sides
+            for side in self._stage.sides()
         ]
         self.elapsed_s = now - self._begun
         self._then, self._requests_then = now, answered
@@ -89,6 +90,8 @@ class LiveTable:
         for name, connections, rate in scene.rows:
             table.add_row(name, f"{connections:,}", f"{rate:,.0f}")
         below = f"moves  {scene.moves}\npause  {scene.pause}\nwrong  {scene.wrong}"
+        decisions = [in_words(x) for x in scene.record.decisions[-DECISIONS_SHOWN:]]
+        below = "\n".join([below, "", *decisions, scene.record.deciding])
         picture = Group(f"aioadapt demo, {scene.elapsed_s:.0f} s", table, Text(below))
         self._live.update(picture, refresh=True)
 
@@ -101,8 +104,13 @@ class Lines:
 
     def __init__(self, console: Console) -> None:
         self._console = console
+        self._decisions_shown = 0
 
     def show(self, scene: Scene) -> None:
+        decisions = scene.record.decisions
+        for decision in decisions[self._decisions_shown :]:
+            self._print(f"       {in_words(decision)}")
+        self._decisions_shown = len(decisions)
         where = "  ".join(
             f"{name}: {connections:,} connections, {rate:,.0f} requests/s"
             for name, connections, rate in scene.rows
@@ -111,6 +119,9 @@ class Lines:
             f"{scene.elapsed_s:5.1f} s  {where}  moves: {scene.moves}"
             f"  pause: {scene.pause}  wrong: {scene.wrong}"
         )
+        self._print(line)
+
+    def _print(self, line: str) -> None:
         self._console.print(line, highlight=False, markup=False, soft_wrap=True)
 
     def close(self) -> None:

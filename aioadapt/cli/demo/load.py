@@ -25,20 +25,27 @@ class Load:
 
     @classmethod
     async def start(
-        cls, address: tuple[str, int], options: Options, engines: list[str]
+        cls,
+        address: tuple[str, int],
+        options: Options,
+        engines: list[str],
+        *,
+        beginning_with: int | None = None,
     ) -> Self:
+        """With so many connections at first, or as many as *options* say."""
         host, port = address
+        connections = beginning_with or options.connections
         process = await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", "aioadapt.cli.demo.client"),
             *("--host", host, "--port", str(port)),
-            *("--connections", str(options.connections)),
+            *("--connections", str(connections)),
             *("--think-ms", str(options.think_ms)),
             *("--engines", ",".join(engines)),
             stdin=PIPE,
             stdout=PIPE,
             limit=LINE_BYTES,
         )
-        return cls(process, options.connections)
+        return cls(process, connections)
 
     async def _follow(self) -> dict[str, Any]:
         outcome: dict[str, Any] | None = None
@@ -56,6 +63,11 @@ class Load:
                 f"the client's process ended with status {status} and no result"
             )
         return outcome
+
+    def resize(self, connections: int) -> None:
+        """Have as many connections from now on."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(b"%d\n" % connections)
 
     async def stop(self) -> dict[str, Any]:
         """Wait until what is in the air has been answered, or given up."""

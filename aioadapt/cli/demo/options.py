@@ -15,3 +15,4 @@ class Options:
     connections: int = 256
     rounds: int | None = None  # there and back; None: as many as there is time for
     think_ms: float = 0.0
+    drains: bool = False  # no controller: everything there and back, again and again

@@ -9,13 +9,14 @@ from rich.console import Console
 
 import aioadapt
 
+from .adaptive import adapted
 from .display import Display, Lines, LiveTable, Scene, follow
-from .driver import directions, drive, name
 from .limits import allow_descriptors
 from .load import Load
 from .options import DemoError, Options
-from .report import Record, Report
-from .serve import Side, serving
+from .report import Report
+from .serve import Side
+from .stage import drained
 
 DESCRIPTORS_BESIDES = (
     256  # a guess: listeners, rings, eventfds, pipes, what Python has open
@@ -34,16 +35,16 @@ def perform(options: Options, console: Console) -> Report:
     with ExitStack() as stack:
         sides = [
             Side(label, stack.enter_context(aioadapt.LoopThread(engine)))
-            for label, engine in _engines(console)
+            for label, engine in _engines(options, console)
         ]
         return asyncio.run(_perform(options, sides, console))
 
 
-def _engines(console: Console) -> list[tuple[str, str]]:
-    """(name in answers, engine) of the two sides."""
+def _engines(options: Options, console: Console) -> list[tuple[str, str]]:
+    """(name in answers, engine) of the two sides to drain; none: the server adapts."""
     support = aioadapt.uring_support()
     if support.available:
-        return [("epoll", "epoll"), ("uring", "uring")]
+        return [("epoll", "epoll"), ("uring", "uring")] if options.drains else []
     console.print(
         f"io_uring is not to be had here ({support.reason}):"
         " moving between two epoll loops",
@@ -56,30 +57,24 @@ def _engines(console: Console) -> list[tuple[str, str]]:
 
 async def _perform(options: Options, sides: Sequence[Side], console: Console) -> Report:
     loop = asyncio.get_running_loop()
-    record = Record(moves={name(*way): 0 for way in directions(sides)})
-    engines = [side.name for side in sides]
     with _interruptible(loop) as stop:
-        async with serving(sides) as address:
-            load = await Load.start(address, options, engines)
+        async with drained(options, sides) if sides else adapted(options) as stage:
+            load = await Load.start(
+                stage.address,
+                options,
+                stage.engines,
+                beginning_with=stage.connections,
+            )
             try:
                 await _connected(load, stop)
                 begun = loop.time()
                 display: Display = (
                     LiveTable(console) if console.is_terminal else Lines(console)
                 )
-                watching = asyncio.create_task(
-                    follow(display, Scene(sides, load, record))
-                )
+                watching = asyncio.create_task(follow(display, Scene(stage, load)))
                 load.ended.add_done_callback(lambda _: stop.set())
                 try:
-                    await drive(
-                        sides,
-                        aioadapt.Migrator(),
-                        record,
-                        seconds=options.seconds,
-                        rounds=options.rounds,
-                        stop=stop,
-                    )
+                    await stage.play(load, stop)
                 finally:
                     interrupted = stop.is_set()
                     seconds = loop.time() - begun
@@ -89,7 +84,10 @@ async def _perform(options: Options, sides: Sequence[Side], console: Console) ->
                 client = await load.stop()
             finally:
                 await load.abandon()
-    return Report(engines, options.connections, seconds, interrupted, record, client)
+            stage.tally()
+    return Report(
+        stage.engines, options.connections, seconds, interrupted, stage.record, client
+    )
 
 
 async def _connected(load: Load, stop: asyncio.Event) -> None:

@@ -22,6 +22,10 @@ class Record:
     pauses_s: list[float] = field(default_factory=list)
     last_pauses_s: Sequence[float] = ()  # of the latest drain alone
     drains: int = 0
+    decisions: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # to change the engine
+    deciding: str = ""  # what the controller thinks just now
 
     def add(
         self,
@@ -80,6 +84,7 @@ class Report:
                 "p99": _us(percentile(pauses, 99)),
                 "max": _us(max(pauses, default=0.0)),
             },
+            "decisions": self.record.decisions,
             "connections": self.connections,
             "connections_opened": self.client["opened"],
             "seconds": round(self.seconds, 3),
@@ -135,6 +140,7 @@ class Report:
         return [
             title,
             *(f"  {name:<12} {text}" for name, text in rows),
+            *(f"  {'decided':<12} {in_words(x)}" for x in facts["decisions"]),
             *self._proof_lines(),
             *(f"  ! {example}" for example in facts["fault_examples"]),
         ]
@@ -155,6 +161,13 @@ class Report:
             f"  the proof    connection {proof['connection']}, one TCP connection:",
             *shown,
         ]
+
+
+def in_words(decision: Mapping[str, Any]) -> str:
+    return (
+        f"at {decision['at_s']:.1f} s {decision['from']} > {decision['to']}:"
+        f" {decision['reason']}"
+    )
 
 
 def _us(seconds: float) -> float:

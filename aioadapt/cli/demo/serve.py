@@ -6,6 +6,7 @@ import socket
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import uvicorn
 
@@ -68,21 +69,27 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
             await asyncio.gather(*ends)
 
 
+# uvicorn's own settings.
+SERVER_SETTINGS: dict[str, Any] = {
+    "http": "httptools",
+    "ws": "none",
+    "lifespan": "off",
+    # Answers are compared byte for byte, so they carry nothing that varies.
+    "date_header": False,
+    "server_header": False,
+    "proxy_headers": False,
+    "timeout_keep_alive": 60,  # longer than any client thinks
+}
+
+
 def configure(app: EchoApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         loop="none",  # it runs on the thread's loop, and makes none
-        http="httptools",
-        ws="none",
-        lifespan="off",
         backlog=BACKLOG,
         access_log=False,
         log_config=None,
         log_level="warning",
-        # Answers are compared byte for byte, so they carry nothing that varies.
-        date_header=False,
-        server_header=False,
-        proxy_headers=False,
-        timeout_keep_alive=60,  # longer than any client thinks
         timeout_graceful_shutdown=5,
+        **SERVER_SETTINGS,
     )

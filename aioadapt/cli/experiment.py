@@ -1,0 +1,72 @@
+"""``python -m aioadapt experiment``: what adapting, and moving connections, is worth here."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+REPORT = Path("docs/report")
+
+
+def experiment(
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two minutes at most; less sure.")
+    ] = False,
+    rounds: Annotated[
+        int | None, typer.Option(min=1, help="How often each mode has its turn.  [3]")
+    ] = None,
+    output: Annotated[
+        Path, typer.Option(help="The folder that results, tables and pictures go to.")
+    ] = REPORT,
+    source: Annotated[
+        Path | None,
+        typer.Option("--from", help="Run nothing; write the report of these results."),
+    ] = None,
+) -> None:
+    """Compare epoll, io_uring, adapting with moving, and adapting without.
+
+    A ramp of keep-alive connections up and down, a burst that opens none,
+    churn, and a mix with large answers, each in all four modes, in turn, in
+    several rounds; then what two loops on one interpreter cost.  Every byte of
+    every answer is compared.  It takes two cores for itself, and about a
+    quarter of an hour.
+
+    The exit status is 1 if any request failed, was lost, doubled or misrouted.
+    """
+    # Here, so that --help works and is quick with no server installed.
+    from dataclasses import replace
+
+    from rich.console import Console
+
+    import aioadapt
+    from aioadapt.experiment.plan import FULL, QUICK
+    from aioadapt.experiment.report import load, write
+    from aioadapt.experiment.run import perform, steps_in
+    from aioadapt.experiment.summary import verdict_of
+
+    from .progress import Progress
+
+    console = Console(stderr=True)
+    if source is not None:
+        results = load(source)
+    else:
+        support = aioadapt.uring_support()
+        if not support.available:
+            raise aioadapt.UringUnavailableError(
+                f"there is nothing to compare: {support.reason}"
+            )
+        plan = QUICK if quick else FULL
+        if rounds is not None:
+            plan = replace(plan, rounds=rounds)
+        with Progress(console, total=steps_in(plan)) as progress:
+            results = perform(plan, progress).as_json()
+    for path in write(results, output):
+        print(path)
+    counts = verdict_of(results)
+    console.print(
+        ", ".join(f"{count:,} {what}" for what, count in counts.items()),
+        highlight=False,
+        soft_wrap=True,
+    )
+    if any(count for what, count in counts.items() if what != "requests"):
+        raise typer.Exit(1)

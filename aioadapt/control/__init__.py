@@ -1,0 +1,1 @@
+"""Watches the load, decides which engine serves it, and brings the connections there."""

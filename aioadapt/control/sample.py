@@ -1,0 +1,111 @@
+"""What both loops together did between two looks at their counters."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from aioadapt.stats import LoopStats
+
+Engine = Literal["epoll", "uring"]
+
+# Those that only grow and are added up over the loops.
+_SUMMED = (
+    "requests",
+    "callbacks",
+    "events",
+    "turns",
+    "bytes_in",
+    "bytes_out",
+    "enobufs",
+    "cq_overflows",
+    "errors",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One tick: all that a decision is made from.
+
+    Attributes:
+        at_s: when it was taken, on the controller's clock.
+        seconds: since the sample before.
+        connections: open at the end of the tick; also those that the
+            application has opened itself.
+        bytes_per_event: in both directions, for each descriptor found ready
+            or completion.
+        bytes_per_request: in both directions; 0 where no request was answered.
+        busy_share: how much of the tick the loop that takes new connections
+            did not wait in the kernel, from 0 to 1.  Of that one alone: under
+            the GIL the two loops' busy times overlap, since one waits for the
+            other's Python, and their sum would say little.
+    """
+
+    at_s: float
+    seconds: float
+    connections: int
+    requests_per_s: float = 0.0
+    callbacks_per_s: float = 0.0
+    bytes_per_event: float = 0.0
+    bytes_per_request: float = 0.0
+    events_per_turn: float = 0.0
+    busy_share: float = 0.0
+    enobufs_per_s: float = 0.0
+    cq_overflows_per_s: float = 0.0
+    errors_per_s: float = 0.0
+    events_per_s: float = 0.0
+    turns_per_s: float = 0.0
+
+
+def sample_between(
+    before: "Mapping[str, LoopStats]",
+    after: "Mapping[str, LoopStats]",
+    *,
+    at_s: float,
+    seconds: float,
+    active: str,
+) -> Sample:
+    """The sample of one tick, of every loop in *after*.
+
+    Args:
+        before: the counters at the start of the tick, by engine.  A loop that
+            is only in *after* was made meanwhile, and all that it has counted
+            belongs to this tick.
+        after: the counters now.
+        at_s: now, on the controller's clock.
+        seconds: between the two.
+        active: the engine that takes new connections.
+    """
+    grown = dict.fromkeys(_SUMMED, 0)
+    busy_s = 0.0
+    for engine, now in after.items():
+        then = before.get(engine)
+        if then is not None and then.turns > now.turns:
+            # Another loop in the place of one that has ended.
+            then = None
+        for name in _SUMMED:
+            grown[name] += getattr(now, name) - (getattr(then, name) if then else 0)
+        if engine == active:
+            busy_s = now.busy_s - (then.busy_s if then else 0.0)
+    seconds = max(seconds, 1e-9)
+    moved_bytes = grown["bytes_in"] + grown["bytes_out"]
+
+    def each(what: float, of: str) -> float:
+        return what / grown[of] if grown[of] else 0.0
+
+    return Sample(
+        at_s=at_s,
+        seconds=seconds,
+        connections=sum(stats.connections for stats in after.values()),
+        requests_per_s=grown["requests"] / seconds,
+        callbacks_per_s=grown["callbacks"] / seconds,
+        bytes_per_event=each(moved_bytes, "events"),
+        bytes_per_request=each(moved_bytes, "requests"),
+        events_per_turn=each(grown["events"], "turns"),
+        busy_share=min(1.0, max(0.0, busy_s / seconds)),
+        enobufs_per_s=grown["enobufs"] / seconds,
+        cq_overflows_per_s=grown["cq_overflows"] / seconds,
+        errors_per_s=grown["errors"] / seconds,
+        events_per_s=grown["events"] / seconds,
+        turns_per_s=grown["turns"] / seconds,
+    )

@@ -1,0 +1,1 @@
+"""Measuring on this machine: what each engine costs, and what adapting is worth."""

@@ -1,0 +1,22 @@
+"""When who is due, and how long answers took: plain C arrays."""
+
+cdef class Due:
+    cdef:
+        long long *times         # owned; a heap, the earliest first
+        int *indices             # owned; alongside
+        int count, room
+
+    cdef void add(self, long long when_ns, int index) noexcept nogil
+    cdef long long first(self) noexcept nogil
+    cdef int take(self) noexcept nogil
+
+cdef class Latencies:
+    cdef:
+        long long *values        # owned; nanoseconds
+        long long *by_time       # owned; how many answers in each slot
+        long long count, room, slots
+        long long start_ns
+        bint short_of_memory
+
+    cdef void begin(self, long long start_ns) noexcept nogil
+    cdef void add(self, long long now_ns, long long took_ns) noexcept nogil

@@ -1,0 +1,1 @@
+"""The adaptive server, and what lets people see into it."""

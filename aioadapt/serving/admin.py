@@ -1,0 +1,236 @@
+"""Admin: an address at which a running server can be looked at, and not touched.
+
+    GET /state      what the server is doing, as JSON (see serving/state.py), with
+                    the last decisions and switches: 32, or as /state?last=N asks
+    GET /metrics    the same for Prometheus
+    GET /healthz    "ok" while the control loop turns
+
+It runs on the control loop, not on one of those that serve: a scrape costs
+their connections nothing but the interpreter.  It never harms the server: an
+admin address that cannot be had is a warning on the logger ``aioadapt``.
+"""
+
+import asyncio
+import json
+import logging
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs
+
+from . import admin_socket
+from .admin_socket import AdminError
+from .state import KEPT_IN_JSON, ServerState, to_json
+
+if TYPE_CHECKING:
+    import uvicorn
+
+OFF: Final = "off"
+
+_log = logging.getLogger("aioadapt")
+
+_Message = dict[str, Any]
+_Receive = Callable[[], Awaitable[_Message]]
+_Send = Callable[[_Message], Awaitable[None]]
+
+
+class Admin:
+    """The admin address of one server.
+
+    Args:
+        state: asked for the server's state at each request, on the loop that
+            :meth:`start` was awaited on.
+        path: of the Unix socket; None for the usual place, where ``aioadapt
+            top`` and ``why`` look; ``"off"`` for none.
+        tcp: host and port to listen on as well, readable for whoever can
+            connect; None for none.
+    """
+
+    def __init__(
+        self,
+        state: Callable[[], ServerState],
+        *,
+        path: str | None = None,
+        tcp: tuple[str, int] | None = None,
+    ) -> None:
+        self._app = AdminApp(state)
+        self._wanted_path = path
+        self._wanted_tcp = tcp
+        self._server: uvicorn.Server | None = None
+        self._sockets: list[socket.socket] = []
+        self._identity: tuple[int, int] | None = None
+        self.path: Path | None = None
+        """Of the Unix socket, while it can be used."""
+        self.tcp: tuple[str, int] | None = None
+        """Host and port, while they can be used; port 0 is resolved."""
+
+    async def start(self) -> None:
+        """Begin to listen.  What cannot be had is a warning in the log, no error."""
+        if self._wanted_path != OFF:
+            self._try("socket", self._bind_unix)
+        if self._wanted_tcp is not None:
+            self._try("TCP address", self._bind_tcp)
+        if not self._sockets:
+            return
+        try:
+            self._server = await _serve(self._app, self._sockets)
+        except Exception as error:
+            _log.warning("no admin address: %s: %s", type(error).__name__, error)
+            self._close()
+
+    async def stop(self) -> None:
+        """Listen no more, and remove the socket.  Twice does nothing."""
+        server, self._server = self._server, None
+        if server is not None:
+            for listener in server.servers:
+                listener.close()
+            for connection in list(server.server_state.connections):
+                connection.shutdown()
+            await _ended(server.server_state.connections)
+        self._close()
+
+    def _try(self, what: str, bind: Callable[[], None]) -> None:
+        try:
+            bind()
+        except (OSError, AdminError) as error:
+            _log.warning("no admin %s: %s; the server runs without it", what, error)
+
+    def _bind_unix(self) -> None:
+        if self._wanted_path is None:
+            path = admin_socket.path_of(os.getpid())
+            admin_socket.make_folder(path.parent)
+            admin_socket.find()  # and so remove what dead servers left
+        else:
+            path = Path(self._wanted_path).absolute()
+        self._sockets.append(admin_socket.bind(path))
+        found = path.lstat()
+        self._identity = found.st_dev, found.st_ino
+        self.path = path
+
+    def _bind_tcp(self) -> None:
+        assert self._wanted_tcp is not None
+        host, port = self._wanted_tcp
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        sock = socket.create_server((host, port), family=family)
+        self._sockets.append(sock)
+        self.tcp = sock.getsockname()[:2]
+
+    def _close(self) -> None:
+        for sock in self._sockets:
+            sock.close()
+        self._sockets.clear()
+        path, self.path, self.tcp = self.path, None, None
+        if path is not None:
+            try:
+                found = path.lstat()
+                # It may be another server's by now.
+                if (found.st_dev, found.st_ino) == self._identity:
+                    path.unlink()
+            except OSError:
+                pass  # It is gone already, or its folder is.
+
+
+async def _ended(connections: "set[Any]") -> None:
+    """Wait until uvicorn's closing connections are gone; who does not read is cut off."""
+    for _ in range(100):
+        if not connections:
+            return
+        await asyncio.sleep(0.01)
+    for connection in list(connections):
+        connection.transport.abort()
+    await asyncio.sleep(0)
+
+
+async def _serve(app: "AdminApp", sockets: list[socket.socket]) -> "uvicorn.Server":
+    import uvicorn
+    from uvicorn.protocols.http.h11_impl import H11Protocol
+
+    class QuietProtocol(H11Protocol):
+        """Who looks at the server does not show in the application's access log."""
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self.access_log = False
+
+    # No log settings: those are the process's, and the application's server has
+    # made them.
+    config = uvicorn.Config(
+        app,
+        http=QuietProtocol,
+        ws="none",
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        log_level=None,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+    )
+    config.load()
+    # startup(), not serve(), which takes the process's signals, and whose clock
+    # ticks ten times a second.
+    server = uvicorn.Server(config)
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=sockets)
+    return server
+
+
+class AdminApp:
+    """The ASGI application behind the address; it has only what reads."""
+
+    def __init__(self, state: Callable[[], ServerState]) -> None:
+        self._state = state
+
+    async def __call__(
+        self, scope: dict[str, Any], receive: _Receive, send: _Send
+    ) -> None:
+        assert scope["type"] == "http"
+        if scope["method"] not in ("GET", "HEAD"):
+            status, kind, body = 405, TEXT, b"only GET and HEAD are answered here\n"
+        else:
+            status, kind, body = self._answer(scope["path"], scope["query_string"])
+        headers = [
+            (b"content-type", kind),
+            (b"content-length", b"%d" % len(body)),
+            (b"cache-control", b"no-store"),
+        ]
+        if status == 405:
+            headers.append((b"allow", b"GET, HEAD"))
+        await send(
+            {"type": "http.response.start", "status": status, "headers": headers}
+        )
+        if scope["method"] == "HEAD":
+            body = b""
+        await send({"type": "http.response.body", "body": body})
+
+    def _answer(self, path: str, query: bytes) -> tuple[int, bytes, bytes]:
+        match path:
+            case "/state":
+                last = parse_qs(query.decode("latin-1")).get(
+                    "last", [str(KEPT_IN_JSON)]
+                )
+                if not last[-1].isdecimal():
+                    return 400, TEXT, b"last is a number of decisions\n"
+                state = to_json(self._state(), last=int(last[-1]))
+                return 200, JSON, json.dumps(state).encode()
+            case "/metrics":
+                try:
+                    from .metrics import CONTENT_TYPE, exposition
+                except ModuleNotFoundError as error:
+                    if error.name != "prometheus_client":
+                        raise
+                    return 501, TEXT, NO_METRICS
+                return 200, CONTENT_TYPE, exposition(self._state())
+            case "/healthz":
+                return 200, TEXT, b"ok\n"
+            case _:
+                return 404, TEXT, b"here are /state, /metrics and /healthz\n"
+
+
+TEXT = b"text/plain; charset=utf-8"
+JSON = b"application/json"
+NO_METRICS = (
+    b'prometheus-client is missing in the server: pip install "aioadapt[metrics]"\n'
+)

@@ -1,0 +1,5 @@
+"""It imports what is not there."""
+
+import no_such_library  # type: ignore[import-not-found]
+
+app = no_such_library

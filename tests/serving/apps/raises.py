@@ -1,0 +1,3 @@
+"""It raises."""
+
+raise ValueError("settings.toml has no [server]")

@@ -1,0 +1,114 @@
+"""``python -m aioadapt serve`` in a process of its own."""
+
+import contextlib
+import http.client
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+APPS = Path(__file__).parent / "apps"
+ROOT = Path(__file__).parents[2]
+
+WITHIN_S = 25.0
+
+
+@dataclass
+class Served:
+    """A running command, and what it has logged until it listened."""
+
+    process: "subprocess.Popen[str]"
+    port: int  # 0 of a Unix socket
+    log: list[str] = field(default_factory=list)
+
+    def connect(self) -> http.client.HTTPConnection:
+        return http.client.HTTPConnection("127.0.0.1", self.port, timeout=WITHIN_S)
+
+    def get(self, path: str = "/") -> str:
+        connection = self.connect()
+        try:
+            connection.request("GET", path)
+            return connection.getresponse().read().decode()
+        finally:
+            connection.close()
+
+    def end(self, number: signal.Signals = signal.SIGTERM) -> tuple[int, str, str]:
+        """Its exit status, and the rest of what it wrote."""
+        self.process.send_signal(number)
+        return self.wait()
+
+    def wait(self) -> tuple[int, str, str]:
+        out, err = self.process.communicate(timeout=WITHIN_S)
+        return self.process.returncode, out, err
+
+    def wait_for(self, words: str) -> str:
+        """The next line of its log that has these words."""
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self.log.append(line)
+            if words in line:
+                return line
+        raise AssertionError(f"{words!r} is not in {self.log}")
+
+
+def command(*arguments: str, flags: tuple[str, ...] = ()) -> list[str]:
+    return [sys.executable, *flags, "-m", "aioadapt", "serve", *arguments]
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join(filter(None, [os.environ.get("PYTHONPATH"), str(ROOT)]))
+    return {**os.environ, "PYTHONPATH": path}
+
+
+@contextlib.contextmanager
+def serving(*arguments: str) -> Iterator[Served]:
+    """A command on a port of its own, once it listens."""
+    if "--admin" not in arguments:
+        arguments = *arguments, "--admin", "off"
+    process = subprocess.Popen(
+        command(*arguments, "--port", "0"),
+        cwd=APPS,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    served = Served(process, 0)
+    try:
+        line = served.wait_for("Listening on")
+        found = re.search(r"://[^ ]*:(\d+)", line)
+        served.port = int(found[1]) if found is not None else 0
+        served.wait_for("Starting on")
+        yield served
+    finally:
+        if process.poll() is None:
+            process.kill()
+        process.wait()
+        for stream in (process.stdout, process.stderr):
+            if stream is not None:
+                stream.close()
+
+
+def refusal(*arguments: str, flags: tuple[str, ...] = ()) -> str:
+    """The one line with which the command says that it cannot begin."""
+    ended = subprocess.run(
+        command(*arguments, flags=flags),
+        cwd=APPS,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=False,
+    )
+    assert ended.returncode == 2, ended.stderr
+    assert "Traceback (most" not in ended.stderr
+    lines = ended.stderr.strip().splitlines()
+    # uvicorn logs the start-up before it fails.
+    own = [line for line in lines if not line.startswith(("INFO:", "ERROR:"))]
+    assert len([line for line in own if line.startswith("aioadapt: ")]) == 1
+    assert lines[-1].startswith("aioadapt: ")
+    return lines[-1]

@@ -1,0 +1,129 @@
+"""Applications and clients for the tests of the adaptive server."""
+
+import asyncio
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+import aioadapt
+
+T = TypeVar("T")
+
+# No test waits so long: what takes longer has failed.
+WITHIN_S = 20.0
+
+
+class App:
+    """Answers with the engine it runs on; notes its life cycle, loop by loop."""
+
+    def __init__(self) -> None:
+        self.life: list[tuple[str, str]] = []
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] == "lifespan":
+            await self._live(receive, send)
+            return
+        await self.before_answering(scope)
+        body = engine_here().encode()
+        headers = [(b"content-length", b"%d" % len(body))]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def before_answering(self, scope: Any) -> None:
+        pass
+
+    async def _live(self, receive: Any, send: Any) -> None:
+        while True:
+            kind: str = (await receive())["type"]
+            self.life.append((engine_here(), kind.removeprefix("lifespan.")))
+            await self.on_life(kind)
+            await send({"type": f"{kind}.complete"})
+            if kind == "lifespan.shutdown":
+                return
+
+    async def on_life(self, kind: str) -> None:
+        pass
+
+
+def engine_here() -> str:
+    assert threading.current_thread() is not threading.main_thread()
+    engine: str = getattr(asyncio.get_running_loop(), "engine", "asyncio")
+    return engine
+
+
+class Client(http.client.HTTPConnection):
+    """Keeps its connection; blocks, and so belongs on a thread of its own."""
+
+    def __init__(self, server: aioadapt.AdaptiveServer) -> None:
+        self.address = server.addresses[0]
+        super().__init__("localhost", timeout=WITHIN_S)
+
+    def connect(self) -> None:
+        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
+        self.sock = socket.socket(family)
+        self.sock.settimeout(WITHIN_S)
+        self.sock.connect(self.address)
+
+    def get(self, path: str = "/") -> str:
+        self.request("GET", path)
+        response = self.getresponse()
+        body = response.read().decode()
+        assert response.status == 200, body
+        return body
+
+
+class TlsClient(Client):
+    def __init__(
+        self, server: aioadapt.AdaptiveServer, context: ssl.SSLContext
+    ) -> None:
+        super().__init__(server)
+        self.context = context
+
+    def connect(self) -> None:
+        super().connect()
+        self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
+
+
+@asynccontextmanager
+async def serving(app: Any, **options: Any) -> AsyncIterator[aioadapt.AdaptiveServer]:
+    """A server on a port of its own, which stays on its engine unless told."""
+    settings: dict[str, Any] = {
+        "port": 0,
+        "adapt": False,
+        "graceful_s": 5.0,
+        "log_level": "warning",
+    }
+    async with aioadapt.AdaptiveServer(app, **settings | options) as server:
+        yield server
+
+
+async def ask(server: aioadapt.AdaptiveServer) -> str:
+    """One request on a new connection."""
+
+    def once() -> str:
+        client = Client(server)
+        try:
+            return client.get()
+        finally:
+            client.close()
+
+    return await in_a_thread(once)
+
+
+async def in_a_thread(what: Callable[..., T], *args: Any) -> T:
+    return await asyncio.to_thread(what, *args)
+
+
+def control(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run *main* on a control loop, within a bounded time."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(WITHIN_S):
+            return await main()
+
+    with asyncio.Runner(loop_factory=aioadapt.EpollEventLoop) as runner:
+        return runner.run(bounded())

@@ -1,0 +1,159 @@
+"""What keeps ``aioadapt serve`` from beginning: one line, and exit status 2."""
+
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+from serving.command import WITHIN_S, environment, refusal
+
+from aioadapt import WorkloadHint
+from aioadapt.cli.serve import Hint, LogLevel, StartOn
+from aioadapt.control.start import STARTS
+from aioadapt.serving.options import LOG_LEVELS
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["good"], "'good' names no application; say module:attribute"),
+        (["good.py:app"], "'good.py' is a file; name the module: good:app"),
+        (["./sub/good.py:app"], "name the module: sub.good:app"),
+        (["goood:app"], "there is no module 'goood'"),
+        (["good.sub:app"], "there is no module 'good.sub'"),
+        (["good:aap"], "module 'good' has no attribute 'aap'; did you mean 'app'?"),
+        (["good:settings"], "good:settings is of type dict"),
+        (["good:wsgi"], "takes two arguments, as a WSGI application does"),
+        (["needs_more:app"], "No module named 'no_such_library'"),
+        (["needs_more:app"], "needs_more.py, line 3"),
+        (["raises:app"], "ValueError: settings.toml has no [server]"),
+        (["ends:app"], "importing 'ends' ended the program"),
+        (["good:make_nothing"], "good:make_nothing returned None"),
+        (["good:make_trouble"], "good:make_trouble failed: KeyError: 'DATABASE_URL'"),
+        (["good:settings", "--factory"], "good:settings is of type dict"),
+        (["good:app", "--factory"], "the factory good:app failed: TypeError"),
+        (["good:no_start"], "start-up failed: ConnectionRefusedError"),
+        (["good:polite_no"], "start-up failed: ValueError: no database"),
+        (["good:app", "--host", "no.such.host.invalid"], "is not known here"),
+        (["good:app", "--host", "192.0.2.1"], "no address of this machine"),
+        (["good:app", "--port", "99999"], "--port"),
+        (["good:app", "--start", "kqueue"], "kqueue"),
+        (["good:app", "--hint", "fast"], "fast"),
+        (
+            ["good:app", "--hint", "high-concurrency", "--start", "epoll"],
+            "leave one of them out",
+        ),
+        (["good:app", "--workers", "0"], "--workers"),
+        (["good:app", "--graceful-s", "-1"], "--graceful-s"),
+        (["good:app", "--log-level", "loud"], "loud"),
+        (["good:app", "--thresholds", "/nonexistent"], "/nonexistent"),
+        (["good:app", "--uds", "/nonexistent/s"], "cannot listen on /nonexistent/s"),
+        (["good:app", "--uds", "/" + 120 * "s"], "cannot listen on /ss"),
+        (["good:app", "--ssl-certfile", "none.pem"], "none.pem cannot be read"),
+        (["good:app", "--ssl-keyfile", "none.pem"], "came without its certificate"),
+        (["good:app", "--admin-tcp", "somewhere"], "somewhere"),
+        (["good:app", "--nonsense"], "--nonsense"),
+        (["goood:app", "--workers", "2"], "there is no module 'goood'"),
+        (["good:no_start", "--workers", "2"], "start-up failed: ConnectionRefused"),
+        (
+            ["good:app", "--workers", "2", "--admin", "/tmp/one.sock"],
+            "each worker has an admin socket of its own",
+        ),
+    ],
+)
+def test_it_is_said_in_one_line(arguments: list[str], said: str) -> None:
+    if not {"--port", "--uds"} & set(arguments):
+        arguments = [*arguments, "--port", "0"]
+    assert said in refusal(*arguments)
+
+
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_port_in_use_is_named(workers: str) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = str(other.getsockname()[1])
+        said = refusal("good:app", "--port", port, "--workers", workers)
+    assert f"cannot listen on 127.0.0.1:{port}: another server listens there" in said
+
+
+def test_a_unix_socket_in_use_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with socket.socket(socket.AF_UNIX) as other:
+        other.bind(str(path))
+        other.listen()
+        said = refusal("good:app", "--uds", str(path))
+    assert f"cannot listen on {path}: another server listens there" in said
+
+
+def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+    authority = trustme.CA()
+    ours, other = (authority.issue_cert("localhost") for _ in range(2))
+    certificate, key, nonsense = (str(tmp_path / name) for name in "ckn")
+    ours.cert_chain_pems[0].write_to_path(certificate)
+    other.private_key_pem.write_to_path(key)
+    Path(nonsense).write_text("not PEM")
+
+    def say(certfile: str, keyfile: str) -> str:
+        return refusal("good:app", "--ssl-certfile", certfile, "--ssl-keyfile", keyfile)
+
+    assert f"key {key} does not belong to the certificate" in say(certificate, key)
+    assert "is in PEM format" in say(nonsense, key) or "not in PEM" in say(
+        nonsense, key
+    )
+    assert "not in PEM" in say(certificate, nonsense)
+    assert "not in PEM" in refusal("good:app", "--ssl-certfile", certificate)
+
+
+def test_an_encrypted_key_wants_its_password(tmp_path: Path) -> None:
+    """OpenSSL would ask the terminal, and a service would wait for ever."""
+    from cryptography.hazmat.primitives import serialization as to
+
+    issued = trustme.CA().issue_cert("localhost")
+    key = to.load_pem_private_key(issued.private_key_pem.bytes(), None)
+    certificate, encrypted = tmp_path / "c", tmp_path / "k"
+    issued.cert_chain_pems[0].write_to_path(str(certificate))
+    encrypted.write_bytes(
+        key.private_bytes(
+            to.Encoding.PEM,
+            to.PrivateFormat.PKCS8,
+            to.BestAvailableEncryption(b"secret"),
+        )
+    )
+    files = ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(encrypted)]
+
+    assert "is encrypted; give its password" in refusal("good:app", *files)
+    said = refusal("good:app", *files, "--ssl-keyfile-password", "wrong")
+    assert "the password does not open the TLS key" in said
+
+
+@pytest.mark.parametrize(
+    "use", ["AdaptiveServer(print)", "serve('good:app')"], ids=["class", "function"]
+)
+def test_a_missing_extra_is_named(use: str) -> None:
+    program = f"""
+import importlib.util, sys
+found = importlib.util.find_spec
+importlib.util.find_spec = lambda name: None if name == "uvicorn" else found(name)
+sys.modules["uvicorn"] = None
+import aioadapt
+try:
+    aioadapt.{use}
+except aioadapt.ServeError as error:
+    print(error)
+"""
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        env=environment(),
+        capture_output=True,
+        text=True,
+        timeout=WITHIN_S,
+        check=True,
+    )
+    assert 'pip install "aioadapt[serve]"' in ended.stdout
+
+
+def test_the_commands_words_are_those_of_the_library() -> None:
+    assert {hint.value for hint in Hint} == {hint.option for hint in WorkloadHint}
+    assert {start.value for start in StartOn} == set(STARTS)
+    assert {level.value for level in LogLevel} == set(LOG_LEVELS)

@@ -1,0 +1,256 @@
+"""``aioadapt serve`` as people run it: what it says, and how it ends."""
+
+import http.client
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from serving.command import WITHIN_S, serving
+
+from aioadapt import Thresholds
+from aioadapt.control import calibration
+from aioadapt.serving.admin_client import AdminClient
+
+
+def test_it_says_what_it_does_and_why() -> None:
+    with serving("good:app") as served:
+        assert served.get() == str(served.process.pid)
+        adapting = served.wait_for("dapting")
+        status, out, err = served.end()
+    log = "".join(served.log)
+    assert f"Listening on http://127.0.0.1:{served.port}" in log
+    assert "Starting on epoll: " in log
+    assert "live connections follow" in adapting
+    assert status == 0
+    assert "Traceback" not in err
+    assert '"GET / HTTP/1.1" 200' in out, "the access log"
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--start", "uring"], "Starting on uring"),
+        (["--start", "epoll"], "Not adapting"),
+        (["--no-adapt"], "Not adapting"),
+        (["--no-migrate"], "new connections follow, live ones stay"),
+        (["--hint", "high-concurrency"], "Starting on uring: the hint"),
+        (["--factory"], "Starting on epoll"),
+    ],
+)
+def test_options_show_in_what_it_says(options: list[str], said: str) -> None:
+    app = "good:make_app" if "--factory" in options else "good:app"
+    with serving(app, "--no-access-log", *options) as served:
+        if not any(said in line for line in served.log):
+            served.wait_for(said)
+        assert served.get() == str(served.process.pid)
+        status, out, _ = served.end()
+    assert status == 0
+    assert "GET" not in out
+
+
+def test_the_engine_follows_the_load_and_live_connections_follow_it(
+    tmp_path: Path,
+) -> None:
+    admin, thresholds = tmp_path / "admin", tmp_path / "thresholds.json"
+    calibration.save(
+        Thresholds(
+            up_connections=4,
+            down_connections=2,
+            snap_connections=4,
+            sustain_ticks=1,
+            cooldown_s=0.0,
+            quiet_events_per_s=0.0,
+        ),
+        thresholds,
+    )
+    options = "--admin", str(admin), "--thresholds", str(thresholds)
+    with serving("good:app", "--no-access-log", *options) as served:
+        served.wait_for("dapting")
+        look = AdminClient(admin)
+        assert look.state()["active"] == "epoll"
+        with ExitStack() as clients_end:
+            clients = [served.connect() for _ in range(8)]
+            for client in clients:
+                clients_end.callback(client.close)
+            deadline_s = time.monotonic() + WITHIN_S
+            while True:
+                for client in clients:
+                    client.request("GET", "/")
+                    answer = client.getresponse().read()
+                    assert answer == str(served.process.pid).encode()
+                state = look.state()
+                # A switch counts when its first round of moves is over, which
+                # is a moment after the last of them.
+                followed = state["migrator"]["moves"].get("epoll>uring") == 8
+                if followed and state["switched"]:
+                    break
+                assert time.monotonic() < deadline_s, state
+        assert state["active"] == "uring"
+        assert state["app"] == "good:app"
+        assert state["addresses"] == [f"http://127.0.0.1:{served.port}"]
+        assert state["switched"] == {"epoll>uring": 1}
+        status, _, _ = served.end()
+    assert status == 0
+    assert not admin.exists()
+
+
+@pytest.mark.parametrize("times", [1, 2], ids=["finishing", "at once"])
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_unix_socket_is_removed_however_it_ends(
+    tmp_path: Path, workers: str, times: int
+) -> None:
+    path = tmp_path / "s"
+    options = "--graceful-s", "600", "--workers", workers
+    with (
+        serving("good:app", "--uds", str(path), *options) as served,
+        socket.socket(socket.AF_UNIX) as client,
+    ):
+        client.connect(str(path))
+        busy = b"/for-ever" if times == 2 else b"/"
+        client.sendall(b"GET %b HTTP/1.1\r\nHost: x\r\n\r\n" % busy)
+        assert client.recv(12) == b"HTTP/1.1 200"
+        for _ in range(times - 1):
+            served.process.send_signal(signal.SIGTERM)
+            served.wait_for("finish")
+        status, _, _ = served.end()
+    assert status == (0 if times == 1 else -signal.SIGTERM)
+    assert not path.exists()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_finishes_the_request_in_flight_and_exits_with_0(
+    number: signal.Signals,
+) -> None:
+    with serving("good:app") as served:
+        connection = served.connect()
+        connection.request("GET", "/slow")
+        # The head of its answer is the sign that the request is under way.
+        response = connection.getresponse()
+        served.process.send_signal(number)
+        served.wait_for("finishing")
+        assert response.read().decode() == str(served.process.pid)
+        connection.close()
+        status, out, _ = served.wait()
+    assert status == 0
+    assert out.count("lifespan.shutdown") == 1
+
+
+def test_a_signal_closes_idle_connections_and_refuses_new_ones() -> None:
+    with serving("good:app", "--keep-alive-s", "600") as served:
+        connection = served.connect()
+        connection.request("GET", "/")
+        connection.getresponse().read()
+        status, _, _ = served.end()
+        assert connection.sock is not None
+        assert connection.sock.recv(1) == b""
+        connection.close()
+        with pytest.raises(ConnectionRefusedError):
+            socket.create_connection(("127.0.0.1", served.port), timeout=5)
+    assert status == 0
+
+
+def test_what_is_unfinished_after_its_time_is_cancelled() -> None:
+    with serving("good:app", "--graceful-s", "0.3") as served:
+        connection = served.connect()
+        connection.request("GET", "/for-ever")
+        response = connection.getresponse()
+        assert response.read(1) == b"x"
+        status, out, _ = served.end()
+        with pytest.raises(http.client.IncompleteRead):
+            response.read()
+        connection.close()
+    assert status == 0
+    assert "lifespan.shutdown" in out
+
+
+def test_a_second_signal_ends_at_once() -> None:
+    with serving("good:app", "--graceful-s", "600") as served:
+        connection = served.connect()
+        connection.request("GET", "/for-ever")
+        assert connection.getresponse().read(1) == b"x"
+        served.process.send_signal(signal.SIGTERM)
+        served.wait_for("finishing")
+        status, _, _ = served.end()
+        connection.close()
+    assert status == -signal.SIGTERM
+
+
+def worker_pids(served_pid: int) -> set[int]:
+    with open(f"/proc/{served_pid}/task/{served_pid}/children") as children:
+        return {int(pid) for pid in children.read().split()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        with open(f"/proc/{pid}/stat") as stat:
+            return stat.read().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def who_answer(get: Callable[[], str], wanted: int) -> set[str]:
+    """The pids; a new connection goes to whichever worker wakes up first."""
+    found: set[str] = set()
+    for _ in range(2000):
+        found.add(get())
+        if len(found) == wanted:
+            break
+    return found
+
+
+def test_workers_all_answer_and_all_end() -> None:
+    with serving("good:app", "--workers", "2", "--no-access-log") as served:
+        served.wait_for("Starting on")
+        answered = who_answer(served.get, 2)
+        assert len(answered) == 2
+        assert str(served.process.pid) not in answered
+        assert {int(pid) for pid in answered} <= worker_pids(served.process.pid)
+        status, out, _ = served.end()
+    assert status == 0
+    assert out.count("lifespan.shutdown") == 2
+    assert not any(alive(int(pid)) for pid in answered)
+
+
+def test_a_worker_that_dies_is_replaced() -> None:
+    with serving("good:app", "--workers", "2", "--no-access-log") as served:
+        served.wait_for("Starting on")
+        killed = who_answer(served.get, 2).pop()
+        os.kill(int(killed), signal.SIGKILL)
+        served.wait_for(f"worker {killed} is gone")
+        served.wait_for("Starting on")
+        answered = who_answer(served.get, 2)
+        assert len(answered) == 2
+        assert killed not in answered
+        status, _, _ = served.end()
+    assert status == 0
+
+
+def test_workers_finish_when_their_parent_is_killed() -> None:
+    with serving("good:app", "--workers", "2", "--no-access-log") as served:
+        served.wait_for("Starting on")
+        answered = who_answer(served.get, 2)
+        served.process.kill()
+        # It ends when the last worker has closed its end of the pipe.
+        _, err = served.process.communicate(timeout=20)
+    assert err.count("it finishes") == 2
+    assert len(answered) == 2
+
+
+def test_a_second_signal_ends_workers_too() -> None:
+    with serving("good:app", "--workers", "2", "--graceful-s", "600") as served:
+        served.wait_for("Starting on")
+        connection = served.connect()
+        connection.request("GET", "/for-ever")
+        assert connection.getresponse().read(1) == b"x"
+        answered = who_answer(served.get, 2)
+        served.process.send_signal(signal.SIGTERM)
+        served.wait_for("the workers finish")
+        status, _, _ = served.end()
+        connection.close()
+    assert status == -signal.SIGTERM
+    assert not any(alive(int(pid)) for pid in answered)
