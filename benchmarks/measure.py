@@ -1,10 +1,10 @@
 """What a process used, and on which core it runs.
 
-CPU comes from the scheduler (``/proc/PID/task/*/schedstat``), in nanoseconds
+CPU comes from the scheduler (aioadapt/experiment/usage.py), in nanoseconds
 and for every thread, io_uring's kernel workers included.  The clock-tick
 counters in ``/proc/PID/stat`` are a million times coarser.  Read it while the
-process sleeps (:func:`asleep`): for a running thread the figure is as old as
-its last scheduler tick.
+process sleeps: for a running thread the figure is as old as its last scheduler
+tick.
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ import resource
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from aioadapt.experiment import usage as of_scheduler
 
 
 class MeasureError(Exception):
@@ -40,31 +42,13 @@ class Usage:
 
 
 def usage(pid: int) -> Usage:
-    cpu_ns = waited_ns = 0
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        try:
-            fields = (task / "schedstat").read_text().split()
-        except FileNotFoundError:
-            if task.exists():
-                raise MeasureError(
-                    f"{task}/schedstat is not there: this kernel is built without "
-                    "CONFIG_SCHED_INFO, and nothing else counts CPU finely enough"
-                ) from None
-            continue  # The thread has ended in between.
-        cpu_ns += int(fields[0])
-        waited_ns += int(fields[1])
+    try:
+        used = of_scheduler.usage(pid)
+    except of_scheduler.ExperimentError as error:
+        raise MeasureError(str(error)) from None
     # The command, second field, is in parentheses and may hold anything.
     after_command = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return Usage(cpu_ns, waited_ns, faults=int(after_command[7]))
-
-
-def asleep(pid: int) -> bool:
-    """No thread of it runs or waits for a core."""
-    states = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with contextlib.suppress(FileNotFoundError):
-            states.append((task / "stat").read_text().rpartition(")")[2].split()[0])
-    return "R" not in states
+    return Usage(used.cpu_ns, used.waited_ns, faults=int(after_command[7]))
 
 
 @contextlib.contextmanager

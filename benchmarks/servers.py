@@ -14,11 +14,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
+from aioadapt.experiment.usage import asleep
 from benchmarks.build import program
 from benchmarks.http_server import ANSWER, REQUEST
 from benchmarks.lifeline import NOT_INSTALLED
 from benchmarks.loops import NotInstalledError
-from benchmarks.measure import Usage, asleep, pinned_to, usage
+from benchmarks.measure import Usage, pinned_to, usage
 
 ROOT = Path(__file__).resolve().parent.parent
 

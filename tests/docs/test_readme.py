@@ -1,13 +1,11 @@
 """What the README and CONTRIBUTING say is so: examples run, names and paths exist."""
 
 import re
-import subprocess
-import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
+from marked import Example, examples_of, marks_in, run
 
 import aioadapt
 from aioadapt.cli.demo.report import Record, Report
@@ -17,71 +15,25 @@ ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
 
-EXAMPLE = re.compile(
-    r"(?:<!-- runs(?: (?P<bound>from|below) 3\.(?P<minor>\d+))? -->\n)?"
-    r"```python\n(?P<code>.*?)^```$",
-    re.DOTALL | re.MULTILINE,
-)
-MARK = re.compile(r"^<!-- runs\b", re.MULTILINE)
-
-
-@dataclass(frozen=True)
-class Example:
-    """One ``python`` block; *marked* ones are whole programs."""
-
-    line: int
-    code: str
-    marked: bool
-    runs_here: bool
-
-
-def examples() -> list[Example]:
-    found = []
-    for match in EXAMPLE.finditer(README):
-        bound, minor = match["bound"], int(match["minor"] or 0)
-        here = sys.version_info.minor
-        found.append(
-            Example(
-                line=README.count("\n", 0, match.start("code")) + 1,
-                code=match["code"],
-                marked=match[0].startswith("<!-- runs"),
-                runs_here=(
-                    here >= minor if bound == "from" else bound is None or here < minor
-                ),
-            )
-        )
-    return found
-
-
-EXAMPLES = examples()
+EXAMPLES = examples_of(ROOT / "README.md")
 PROGRAMS = [example for example in EXAMPLES if example.marked]
 
 
 def test_every_mark_stands_before_an_example() -> None:
     """Else a slip in a mark would take its example out of the tests."""
-    assert len(PROGRAMS) == len(MARK.findall(README)) > 0
+    assert len(PROGRAMS) == marks_in(ROOT / "README.md") > 0
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda e: f"line {e.line}")
 def test_an_example_is_python(example: Example) -> None:
-    compile(example.code, f"README.md, line {example.line}", "exec")
+    compile(example.code, str(example), "exec")
 
 
 @pytest.mark.parametrize("example", PROGRAMS, ids=lambda e: f"line {e.line}")
 def test_a_marked_example_runs_as_it_stands(example: Example) -> None:
     if not example.runs_here:
         pytest.skip("the README says that it is not for this Python")
-    done = subprocess.run(
-        # Policies warn from Python 3.14 on, as the README says.
-        [sys.executable, "-W", "error", "-W", "default::DeprecationWarning", "-"],
-        input=example.code,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Exception ignored" not in done.stderr
+    run(example)
 
 
 def test_every_name_of_ours_exists() -> None:

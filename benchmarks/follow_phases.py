@@ -1,0 +1,80 @@
+"""Where a pause goes: the stations of each move, written down while it passes them.
+
+The library keeps only the beginning and the end of a pause.  For a
+measurement its methods are wrapped, which costs about a microsecond a station.
+"""
+
+import contextlib
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from aioadapt.migration.letters import Crate
+from aioadapt.migration.move import Move
+from aioadapt.migration.report import Pauses
+
+STATIONS = ("asked", "stopped", "released", "opened", "landing", "landed")
+NAMES = {
+    ("asked", "stopped"): "until quiet, and room",
+    ("stopped", "released"): "source: rest, kernel lets go",
+    ("released", "opened"): "between: until the target's thread runs",
+    ("opened", "landing"): "target: others of the same crate",
+    ("landing", "landed"): "target: adopt, its protocol, first read",
+}
+
+
+@contextlib.contextmanager
+def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
+    """Filled in at the end; nothing, unless *wanted*."""
+    found: dict[str, Pauses] = {}
+    if not wanted:
+        yield found
+        return
+    times: dict[str, dict[int, float]] = defaultdict(dict)
+    crates: list[int] = []
+    opened_at_s = 0.0
+    clock = time.monotonic
+    stopped, released, opened, land = (
+        Move.stopped_reading, Move.released, Crate.open, Move._land,
+    )  # fmt: skip
+
+    def stopped_reading(self: Move) -> None:
+        times["stopped"][id(self)] = clock()
+        stopped(self)
+
+    def released_(self: Move, what: Any) -> None:
+        times["released"][id(self)] = clock()
+        released(self, what)
+
+    def open_(self: Crate) -> None:
+        nonlocal opened_at_s
+        opened_at_s = clock()
+        crates.append(len(self._moves or ()))
+        opened(self)
+
+    def land_(self: Move, *args: Any) -> None:
+        times["opened"][id(self)] = opened_at_s
+        times["landing"][id(self)] = clock()
+        land(self, *args)
+        times["landed"][id(self)] = clock()
+
+    Move.stopped_reading = stopped_reading  # type: ignore[method-assign]
+    Move.released = released_  # type: ignore[method-assign, assignment]
+    Move._land = land_  # type: ignore[method-assign, assignment]
+    Crate.open = open_  # type: ignore[method-assign]
+    asked_at_s = clock()
+    try:
+        yield found
+    finally:
+        Move.stopped_reading = stopped  # type: ignore[method-assign]
+        Move.released = released  # type: ignore[method-assign]
+        Move._land = land  # type: ignore[method-assign]
+        Crate.open = opened  # type: ignore[method-assign]
+    times["asked"] = dict.fromkeys(times["landed"], asked_at_s)
+    for (start, end), name in NAMES.items():
+        spans = [times[end][m] - times[start][m] for m in times["landed"]]
+        found[name] = Pauses.of(spans)
+    found["connections in a crate (thousandths)"] = Pauses.of(
+        [c / 1000 for c in crates]
+    )

@@ -1,0 +1,124 @@
+"""Each program in ``examples/`` does what its first lines say, for a real client."""
+
+import ast
+import http.client
+import re
+import signal
+import socket
+from pathlib import Path
+
+import pytest
+
+import aioadapt
+
+from .running import ENDS_WITHIN_S, EXAMPLES, running
+
+PROGRAMS = sorted(EXAMPLES.glob("*.py"))
+
+needs_uring = pytest.mark.skipif(
+    not aioadapt.uring_support().available,
+    reason=f"no io_uring here: {aioadapt.uring_support().reason}",
+)
+
+
+def ask(connection: http.client.HTTPConnection) -> str:
+    connection.request("GET", "/")
+    response = connection.getresponse()
+    assert response.status == 200
+    return response.read().decode()
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.stem)
+def test_an_example_says_what_it_shows_and_how_to_run_it(program: Path) -> None:
+    text = ast.get_docstring(ast.parse(program.read_text()))
+
+    assert text is not None
+    assert re.search(rf"^ {{4}}.*python.*\b{program.stem}\b", text, re.MULTILINE)
+
+
+def test_every_example_is_run_by_a_test() -> None:
+    source = Path(__file__).read_text()
+
+    assert [p.name for p in PROGRAMS if f'"{p.stem}' not in source] == []
+
+
+@pytest.mark.parametrize("engine", ["epoll", pytest.param("uring", marks=needs_uring)])
+def test_echo(engine: str) -> None:
+    with running("echo.py", "0", environ={"AIOADAPT_ENGINE": engine}) as example:
+        found = example.wait_for(r"echoing on ([\d.]+):(\d+), on (\w+)EventLoop")
+        assert found[3].lower() == engine
+        address = (found[1], int(found[2]))
+        with (
+            socket.create_connection(address, ENDS_WITHIN_S) as peer,
+            peer.makefile("rwb") as lines,
+        ):
+            for line in (b"hello\n", b"again\n"):
+                lines.write(line)
+                lines.flush()
+                assert lines.readline() == line
+            peer.shutdown(socket.SHUT_WR)
+            assert lines.readline() == b""
+        assert example.end(signal.SIGINT) == 0
+
+
+def test_two_loops() -> None:
+    with running("two_loops.py") as example:
+        assert example.process.wait(ENDS_WITHIN_S) == 0
+
+    answered = re.findall(r"answered by (.*)", example.printed)
+    assert answered == ["{'a': 50}", "{'b': 50}", "{'a': 50}"]
+    assert example.printed.count("50 moved, left {}") == 2
+
+
+@needs_uring
+def test_adaptive_server() -> None:
+    with running("adaptive_server.py", "0") as example:
+        port = int(example.wait_for(r"serves http://127\.0\.0\.1:(\d+)")[1])
+        started_on = example.wait_for(r"^on (\w+): ")[1]
+        connection = http.client.HTTPConnection("127.0.0.1", port, ENDS_WITHIN_S)
+        try:
+            assert ask(connection).lower() == f"{started_on}eventloop\n"
+            socket_before = connection.sock
+
+            example.process.send_signal(signal.SIGUSR1)
+            switched = example.wait_for(r"(\w+) > (\w+): 1 of 1 moved")
+
+            assert switched[1] == started_on != switched[2]
+            assert ask(connection).lower() == f"{switched[2]}eventloop\n"
+            assert connection.sock is socket_before
+        finally:
+            connection.close()
+        assert example.end(signal.SIGTERM) == 0
+    assert example.lines[-1] == "ended\n"
+
+
+@needs_uring
+def test_watching_decisions() -> None:
+    with running("watching_decisions.py") as example:
+        assert example.process.wait(ENDS_WITHIN_S) == 0
+
+    # What the load of a busy machine looks like is not to be foreseen; that it
+    # went up with the many and says why, is.
+    assert re.search(r"epoll +SWITCH +24 connections, up at 16", example.printed)
+    assert "otherwise: " in example.printed
+    assert re.search(r"=== epoll > uring: 24 of 24 followed", example.printed)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "answer"),
+    [
+        (["asgi_app:app"], r"request 1 on EpollEventLoop\n"),
+        (["aiohttp_app:make_app", "--factory"], r"EpollEventLoop, after \d+ ticks"),
+    ],
+    ids=["asgi_app", "aiohttp_app"],
+)
+def test_applications(arguments: list[str], answer: str) -> None:
+    command = ["-m", "aioadapt", "serve", *arguments, "--port", "0"]
+    with running(*command, environ={"AIOADAPT_START": "auto"}) as example:
+        port = int(example.wait_for(r"http://127\.0\.0\.1:(\d+)")[1])
+        connection = http.client.HTTPConnection("127.0.0.1", port, ENDS_WITHIN_S)
+        try:
+            assert re.match(answer, ask(connection))
+        finally:
+            connection.close()
+        assert example.end(signal.SIGTERM) == 0
