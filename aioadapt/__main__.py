@@ -1,4 +1,4 @@
-"""``python -m aioadapt``."""
+"""``python -m aioadapt``: the same as the command ``aioadapt``."""
 
 import sys
 

@@ -4,7 +4,7 @@ An adaptive server has two loops, one per engine, and an aiohttp application
 belongs to the loop that first ran it.  So give the function that makes it:
 
     cd examples
-    python -m aioadapt serve aiohttp_app:make_app --factory --port 8000
+    aioadapt serve aiohttp_app:make_app --factory --port 8000
     curl http://127.0.0.1:8000/
 
 ``cleanup_ctx`` runs on each loop.  What is made there, here a task that belongs

@@ -5,7 +5,7 @@ lifespan once on each.  What belongs to a loop is made in the lifespan and kept
 in ``scope["state"]``: each request finds that of the loop which serves it.
 
     cd examples
-    python -m aioadapt serve asgi_app:app --port 8000
+    aioadapt serve asgi_app:app --port 8000
     curl http://127.0.0.1:8000/
 
 Frameworks give the same: with Starlette or FastAPI, ``yield {"desk": desk}`` in

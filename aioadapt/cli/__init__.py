@@ -1,1 +1,1 @@
-"""The commands of ``python -m aioadapt``: one file, or one folder, each."""
+"""The commands of ``aioadapt``: one file, or one folder, each."""

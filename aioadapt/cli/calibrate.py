@@ -1,4 +1,4 @@
-"""``python -m aioadapt calibrate``: both engines measured here, and what follows."""
+"""``aioadapt calibrate``: both engines measured here, and what follows."""
 
 import json
 from pathlib import Path

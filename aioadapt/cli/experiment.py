@@ -1,4 +1,4 @@
-"""``python -m aioadapt experiment``: what adapting, and moving connections, is worth here."""
+"""``aioadapt experiment``: what adapting, and moving connections, is worth here."""
 
 from pathlib import Path
 from typing import Annotated

@@ -1,4 +1,4 @@
-"""``python -m aioadapt why``: the last decisions of a running server, in words."""
+"""``aioadapt why``: the last decisions of a running server, in words."""
 
 import json
 from collections.abc import Iterator

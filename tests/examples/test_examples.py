@@ -33,7 +33,8 @@ def test_an_example_says_what_it_shows_and_how_to_run_it(program: Path) -> None:
     text = ast.get_docstring(ast.parse(program.read_text()))
 
     assert text is not None
-    assert re.search(rf"^ {{4}}.*python.*\b{program.stem}\b", text, re.MULTILINE)
+    runs = rf"^ {{4}}.*(python|aioadapt serve).*\b{program.stem}\b"
+    assert re.search(runs, text, re.MULTILINE)
 
 
 def test_every_example_is_run_by_a_test() -> None:

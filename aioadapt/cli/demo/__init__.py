@@ -1,1 +1,1 @@
-"""``python -m aioadapt demo``: live connections move, and every byte is checked."""
+"""``aioadapt demo``: live connections move, and every byte is checked."""

@@ -1,4 +1,4 @@
-"""``python -m aioadapt demo``: its options, and what it prints."""
+"""``aioadapt demo``: its options, and what it prints."""
 
 import json
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""``python -m aioadapt doctor``: can io_uring be used here, and if not, what to do."""
+"""``aioadapt doctor``: can io_uring be used here, and if not, what to do."""

@@ -1,4 +1,4 @@
-"""``python -m aioadapt doctor``: its options, and what it prints."""
+"""``aioadapt doctor``: its options, and what it prints."""
 
 import json
 from typing import Annotated

@@ -1,1 +1,1 @@
-"""``python -m aioadapt top``: a running server, as it is now."""
+"""``aioadapt top``: a running server, as it is now."""

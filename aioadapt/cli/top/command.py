@@ -1,4 +1,4 @@
-"""``python -m aioadapt top``: its options, and the picture without a terminal."""
+"""``aioadapt top``: its options, and the picture without a terminal."""
 
 import time
 from typing import Annotated
