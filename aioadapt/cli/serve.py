@@ -47,7 +47,10 @@ def serve(
         typer.Option("--factory", help="APP is called for the application."),
     ] = False,
     app_dir: Annotated[
-        Path, typer.Option(help="Where modules are looked for first.")
+        Path,
+        typer.Option(
+            exists=True, file_okay=False, help="Where modules are looked for first."
+        ),
     ] = Path(),
     host: Annotated[str, typer.Option(help="Name or address.")] = "127.0.0.1",
     port: Annotated[
@@ -172,5 +175,7 @@ def tcp_address(text: str) -> tuple[str, int]:
     """``9100`` or ``10.0.0.1:9100`` or ``[::1]:9100``."""
     host, _, port = text.rpartition(":")
     if not port.isdigit() or int(port) > 65_535:
-        raise typer.BadParameter(f"{text!r} is no [HOST:]PORT")
+        raise typer.BadParameter(
+            f"{text!r} is no [HOST:]PORT", param_hint="'--admin-tcp'"
+        )
     return host.strip("[]") or "127.0.0.1", int(port)

@@ -121,8 +121,8 @@ def import_module(name: str) -> Any:
             name == missing or name.startswith(f"{missing}.")
         ):
             raise ServeError(
-                f"there is no module {missing!r}, neither in {os.getcwd()} nor among "
-                f"what is installed"
+                f"there is no module {missing!r}, neither in "
+                f"{sys.path[0] or os.getcwd()} nor among what is installed"
             ) from error
         raise ServeError(_not_importable(name, error)) from error
     except SystemExit as error:

@@ -47,6 +47,9 @@ def context_of(options: Options) -> ssl.SSLContext | None:
         raise ServeError(f"the TLS key {key} is encrypted; give its password") from None
     except ssl.SSLError as error:
         raise ServeError(_why(error, certificate, key, asked)) from error
+    except ValueError as error:
+        # OpenSSL has room for 1,024 bytes.
+        raise ServeError(f"the password of the TLS key {key}: {error}") from error
     return context
 
 

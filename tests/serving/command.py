@@ -1,17 +1,20 @@
-"""``python -m aioadapt serve`` in a process of its own."""
+"""``aioadapt serve`` in a process of its own."""
 
 import contextlib
 import http.client
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 APPS = Path(__file__).parent / "apps"
+FORKED = Path(__file__).parent / "forked.py"
 ROOT = Path(__file__).parents[2]
 
 WITHIN_S = 25.0
@@ -55,8 +58,10 @@ class Served:
         raise AssertionError(f"{words!r} is not in {self.log}")
 
 
-def command(*arguments: str, flags: tuple[str, ...] = ()) -> list[str]:
-    return [sys.executable, *flags, "-m", "aioadapt", "serve", *arguments]
+MODULE = (sys.executable, "-m", "aioadapt")
+"""One way to run it; what does not depend on the way is tested with this."""
+INSTALLED = (str(Path(sysconfig.get_path("scripts"), "aioadapt")),)
+"""The other way: what the package installs."""
 
 
 def environment() -> dict[str, str]:
@@ -65,12 +70,12 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str) -> Iterator[Served]:
+def serving(*arguments: str, command: tuple[str, ...] = MODULE) -> Iterator[Served]:
     """A command on a port of its own, once it listens."""
     if "--admin" not in arguments:
         arguments = *arguments, "--admin", "off"
     process = subprocess.Popen(
-        command(*arguments, "--port", "0"),
+        [*command, "serve", *arguments, "--port", "0"],
         cwd=APPS,
         env=environment(),
         stdout=subprocess.PIPE,
@@ -93,10 +98,40 @@ def serving(*arguments: str) -> Iterator[Served]:
                 stream.close()
 
 
-def refusal(*arguments: str, flags: tuple[str, ...] = ()) -> str:
-    """The one line with which the command says that it cannot begin."""
+class Refusals:
+    """Commands that cannot begin; all forked from one process, see forked.py."""
+
+    def __init__(self, folder: Path) -> None:
+        self._said = folder / "stderr"
+        self._process = subprocess.Popen(
+            [sys.executable, str(FORKED)],
+            cwd=APPS,
+            env=environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def of(self, *arguments: str) -> str:
+        """The one line with which ``aioadapt serve`` says that it cannot begin."""
+        process = self._process
+        assert process.stdin is not None
+        assert process.stdout is not None
+        self._said.unlink(missing_ok=True)
+        asked = {"arguments": ["serve", *arguments], "stderr": str(self._said)}
+        process.stdin.write(json.dumps(asked) + "\n")
+        process.stdin.flush()
+        status = int(process.stdout.readline())
+        return the_line_of(status, self._said.read_text())
+
+    def close(self) -> None:
+        self._process.communicate(timeout=WITHIN_S)
+
+
+def refusal(*arguments: str) -> str:
+    """The same of a process that is begun as people begin it."""
     ended = subprocess.run(
-        command(*arguments, flags=flags),
+        [*MODULE, "serve", *arguments],
         cwd=APPS,
         env=environment(),
         capture_output=True,
@@ -104,9 +139,13 @@ def refusal(*arguments: str, flags: tuple[str, ...] = ()) -> str:
         timeout=WITHIN_S,
         check=False,
     )
-    assert ended.returncode == 2, ended.stderr
-    assert "Traceback (most" not in ended.stderr
-    lines = ended.stderr.strip().splitlines()
+    return the_line_of(ended.returncode, ended.stderr)
+
+
+def the_line_of(status: int, err: str) -> str:
+    assert status == 2, err
+    assert "Traceback (most" not in err
+    lines = err.strip().splitlines()
     # uvicorn logs the start-up before it fails.
     own = [line for line in lines if not line.startswith(("INFO:", "ERROR:"))]
     assert len([line for line in own if line.startswith("aioadapt: ")]) == 1

@@ -132,6 +132,8 @@ def test_tls_connections_are_served_and_routed_and_not_moved(tmp_path: Path) -> 
             assert (switch.failed, switch.moved) == ("", 0)
             assert await in_a_thread(new.get) == "uring"
             assert await in_a_thread(old.get) == "epoll"
+            # What `aioadapt top` says of it.
+            assert server.state().migrating is False
             old.close()
             new.close()
 
@@ -251,6 +253,18 @@ def test_a_pinned_start_does_not_adapt() -> None:
             assert await ask(server) == "uring"
 
     control(main)
+
+
+def test_where_io_uring_never_gains_it_stays_on_epoll_whatever_the_hint() -> None:
+    """Then `aioadapt calibrate` has stored thresholds that never go up."""
+    never = aioadapt.Thresholds(up_connections=None)
+    hint = aioadapt.WorkloadHint.HIGH_CONCURRENCY
+
+    server = AdaptiveServer(App(), hint=hint, thresholds=never)
+
+    assert (server.start_choice.engine, server.adapting) == ("epoll", False)
+    assert "gains nothing from io_uring" in server.start_choice.reason
+    assert AdaptiveServer(App(), hint=hint).start_choice.engine == "uring"
 
 
 def test_the_state_tells_what_it_does() -> None:

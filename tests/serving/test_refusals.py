@@ -3,16 +3,24 @@
 import socket
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from serving.command import WITHIN_S, environment, refusal
+from serving.command import WITHIN_S, Refusals, environment, refusal
 
 from aioadapt import WorkloadHint
 from aioadapt.cli.serve import Hint, LogLevel, StartOn
 from aioadapt.control.start import STARTS
 from aioadapt.serving.options import LOG_LEVELS
+
+
+@pytest.fixture(scope="module")
+def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusals]:
+    made = Refusals(tmp_path_factory.mktemp("refusals"))
+    yield made
+    made.close()
 
 
 @pytest.mark.parametrize(
@@ -55,38 +63,58 @@ from aioadapt.serving.options import LOG_LEVELS
         (["good:app", "--ssl-keyfile", "none.pem"], "came without its certificate"),
         (["good:app", "--admin-tcp", "somewhere"], "somewhere"),
         (["good:app", "--nonsense"], "--nonsense"),
-        (["goood:app", "--workers", "2"], "there is no module 'goood'"),
-        (["good:no_start", "--workers", "2"], "start-up failed: ConnectionRefused"),
+        (["good:app", "--app-dir", "/nonexistent"], "--app-dir"),
+        (["good:app", "--app-dir", "good.py"], "--app-dir"),
+        (["good:app", "--app-dir", "/"], "there is no module 'good', neither in / nor"),
+        (["good:app", "--admin-tcp", "1:99999"], "--admin-tcp"),
         (
             ["good:app", "--workers", "2", "--admin", "/tmp/one.sock"],
             "each worker has an admin socket of its own",
         ),
     ],
 )
-def test_it_is_said_in_one_line(arguments: list[str], said: str) -> None:
+def test_it_is_said_in_one_line(
+    arguments: list[str], said: str, refusals: Refusals
+) -> None:
     if not {"--port", "--uds"} & set(arguments):
         arguments = [*arguments, "--port", "0"]
-    assert said in refusal(*arguments)
+    assert said in refusals.of(*arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["good:aap"], "module 'good' has no attribute 'aap'; did you mean 'app'?"),
+        (["goood:app", "--workers", "2"], "there is no module 'goood'"),
+        (["good:no_start", "--workers", "2"], "start-up failed: ConnectionRefused"),
+    ],
+)
+def test_it_is_said_as_people_and_workers_begin(
+    arguments: list[str], said: str
+) -> None:
+    assert said in refusal(*arguments, "--port", "0")
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
-def test_a_port_in_use_is_named(workers: str) -> None:
+def test_a_port_in_use_is_named(workers: str, refusals: Refusals) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
-        said = refusal("good:app", "--port", port, "--workers", workers)
+        said = refusals.of("good:app", "--port", port, "--workers", workers)
     assert f"cannot listen on 127.0.0.1:{port}: another server listens there" in said
 
 
-def test_a_unix_socket_in_use_is_named(tmp_path: Path) -> None:
+def test_a_unix_socket_in_use_is_named(tmp_path: Path, refusals: Refusals) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(path))
         other.listen()
-        said = refusal("good:app", "--uds", str(path))
+        said = refusals.of("good:app", "--uds", str(path))
     assert f"cannot listen on {path}: another server listens there" in said
 
 
-def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
+def test_tls_files_that_cannot_be_used_are_named(
+    tmp_path: Path, refusals: Refusals
+) -> None:
     authority = trustme.CA()
     ours, other = (authority.issue_cert("localhost") for _ in range(2))
     certificate, key, nonsense = (str(tmp_path / name) for name in "ckn")
@@ -95,17 +123,18 @@ def test_tls_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     Path(nonsense).write_text("not PEM")
 
     def say(certfile: str, keyfile: str) -> str:
-        return refusal("good:app", "--ssl-certfile", certfile, "--ssl-keyfile", keyfile)
+        files = "--ssl-certfile", certfile, "--ssl-keyfile", keyfile
+        return refusals.of("good:app", *files)
 
     assert f"key {key} does not belong to the certificate" in say(certificate, key)
-    assert "is in PEM format" in say(nonsense, key) or "not in PEM" in say(
-        nonsense, key
-    )
+    assert "not in PEM" in say(nonsense, key)
     assert "not in PEM" in say(certificate, nonsense)
-    assert "not in PEM" in refusal("good:app", "--ssl-certfile", certificate)
+    assert "not in PEM" in refusals.of("good:app", "--ssl-certfile", certificate)
 
 
-def test_an_encrypted_key_wants_its_password(tmp_path: Path) -> None:
+def test_an_encrypted_key_wants_its_password(
+    tmp_path: Path, refusals: Refusals
+) -> None:
     """OpenSSL would ask the terminal, and a service would wait for ever."""
     from cryptography.hazmat.primitives import serialization as to
 
@@ -122,9 +151,11 @@ def test_an_encrypted_key_wants_its_password(tmp_path: Path) -> None:
     )
     files = ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(encrypted)]
 
-    assert "is encrypted; give its password" in refusal("good:app", *files)
-    said = refusal("good:app", *files, "--ssl-keyfile-password", "wrong")
+    assert "is encrypted; give its password" in refusals.of("good:app", *files)
+    said = refusals.of("good:app", *files, "--ssl-keyfile-password", "wrong")
     assert "the password does not open the TLS key" in said
+    said = refusals.of("good:app", *files, "--ssl-keyfile-password", 2000 * "x")
+    assert f"the password of the TLS key {encrypted}: " in said
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from serving.command import WITHIN_S, serving
+from serving.command import INSTALLED, MODULE, WITHIN_S, serving
 
 from aioadapt import Thresholds
 from aioadapt.control import calibration
@@ -203,8 +203,11 @@ def who_answer(get: Callable[[], str], wanted: int) -> set[str]:
     return found
 
 
-def test_workers_all_answer_and_all_end() -> None:
-    with serving("good:app", "--workers", "2", "--no-access-log") as served:
+@pytest.mark.parametrize("command", [INSTALLED, MODULE], ids=["aioadapt", "python -m"])
+def test_workers_all_answer_and_all_end(command: tuple[str, ...]) -> None:
+    """A worker imports anew what its parent was begun with."""
+    options = "--workers", "2", "--no-access-log"
+    with serving("good:app", *options, command=command) as served:
         served.wait_for("Starting on")
         answered = who_answer(served.get, 2)
         assert len(answered) == 2
