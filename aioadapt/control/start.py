@@ -11,6 +11,7 @@ from aioadapt.errors import UnknownEngineError
 from aioadapt.support import uring_refusal
 
 from .sample import Engine
+from .thresholds import Thresholds
 
 START_VARIABLE = "AIOADAPT_START"
 
@@ -71,6 +72,15 @@ class Start:
     reason: str
 
 
+def gains_somewhere(thresholds: Thresholds | None) -> bool:
+    """Whether HTTP/1 gains from io_uring at some load; False only if that was measured.
+
+    ``aioadapt calibrate`` serves it over both engines.  Where io_uring was better
+    at no number of connections, no load will ask for it.
+    """
+    return thresholds is None or thresholds.up_connections is not None
+
+
 def choose_start(
     *,
     start: str | None = None,
@@ -86,7 +96,8 @@ def choose_start(
     Args:
         start: "epoll" or "uring" pins it; "auto" and None leave the choice.
         hint: what the load will be like.
-        gains: False for a server whose connections gain from no engine.
+        gains: False where its protocol gains nothing from io_uring at any load, see
+            :func:`gains_somewhere`.
         environ: where ``AIOADAPT_START`` is looked up; it overrides *start*.
 
     Raises:
@@ -114,7 +125,7 @@ def choose_start(
         passing = refusal.cause in (Cause.MEMORY, Cause.DESCRIPTORS)
         return Start("epoll", not passing, f"io_uring cannot be used: {refusal.reason}")
     if not gains:
-        return Start("epoll", True, "its protocol gains nothing from io_uring")
+        return Start("epoll", True, "its protocol gains nothing from io_uring here")
     if hint is not None:
         return Start(_STARTS_ON[hint], False, f"the hint: {hint.value}")
     return Start("epoll", False, "no hint, and at few connections epoll is as good")

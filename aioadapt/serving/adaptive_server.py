@@ -32,7 +32,7 @@ from aioadapt import (
 )
 from aioadapt.control import calibration
 from aioadapt.control.sample import Engine
-from aioadapt.control.start import Start, choose_start
+from aioadapt.control.start import Start, choose_start, gains_somewhere
 
 from . import tls
 from .admin import Admin
@@ -166,7 +166,9 @@ class AdaptiveServer:
         self._application = Application(app, factory=factory)
         self._tls = tls.context_of(self._options)
         self._thresholds = thresholds or calibration.load()
-        self.start_choice: Start = choose_start(start=start, hint=hint)
+        self.start_choice: Start = choose_start(
+            start=start, hint=hint, gains=gains_somewhere(self._thresholds)
+        )
         """The engine to start on, and why."""
         if self._application.serves_one_loop_only:
             self._check_one_loop()
@@ -227,7 +229,9 @@ class AdaptiveServer:
             now=time.time(),
             python=python_in_words(),
             adapting=controller.adapting,
-            migrating=self._options.migrate,
+            # What passes through TLS is not readable, so nobody can tell when such
+            # a connection is quiet.
+            migrating=self._options.migrate and self._tls is None,
             start=self.start_choice,
             active=controller.active,
             engines=[

@@ -6,18 +6,20 @@ import json
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
 from confined import run_confined
 
-from aioadapt import uring_support
+from aioadapt import Thresholds, uring_support
 from aioadapt._kernel.findings import REQUIRED, Findings
 from aioadapt._kernel.refusal import Cause, Surroundings
 from aioadapt.cli import main as door
 from aioadapt.cli.doctor import examine as examining
 from aioadapt.cli.doctor import kernels, words
 from aioadapt.cli.doctor.remedies import SYSTEM_CALLS, remedies
+from aioadapt.control import calibration
 
 needs_io_uring = pytest.mark.skipif(
     not uring_support().available, reason="no io_uring here"
@@ -229,10 +231,28 @@ def test_broken_thresholds_are_told_with_their_file(
     path.write_text("{")
     monkeypatch.setenv("AIOADAPT_THRESHOLDS", str(path))
 
-    thresholds = examining.examine()["thresholds"]
+    diagnosis = examining.examine()
 
+    thresholds, start = diagnosis["thresholds"], diagnosis["start"]
     assert thresholds["calibrated"] is False
     assert str(path) in thresholds["error"]
+    # A server does not start with them.
+    assert start["engine"] is None
+    assert str(path) in start["reason"]
+
+
+@needs_io_uring
+def test_a_start_goes_by_the_thresholds_that_were_measured(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = calibration.save(Thresholds(up_connections=None), tmp_path / "thresholds")
+    monkeypatch.setenv("AIOADAPT_THRESHOLDS", str(path))
+    monkeypatch.delenv("AIOADAPT_START", raising=False)
+
+    start = examining.examine()["start"]
+
+    assert (start["engine"], start["pinned"]) == ("epoll", True)
+    assert "gains nothing" in start["reason"]
 
 
 @pytest.mark.parametrize("cause", list(Cause))

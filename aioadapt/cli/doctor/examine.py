@@ -188,10 +188,13 @@ def _auto() -> dict[str, Any]:
 
 
 def _start() -> dict[str, Any]:
-    from aioadapt.control.start import choose_start
+    from aioadapt.control import calibration
+    from aioadapt.control.start import choose_start, gains_somewhere
 
     try:
-        start = choose_start()
+        # As AdaptiveServer does; thresholds that cannot be used keep it from
+        # starting.
+        start = choose_start(gains=gains_somewhere(calibration.load()))
     except AioadaptError as error:
         return {"engine": None, "pinned": False, "reason": str(error)}
     return {"engine": start.engine, "pinned": start.pinned, "reason": start.reason}
