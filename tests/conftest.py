@@ -7,7 +7,12 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from leftovers import Before, leftovers, leftovers_of_loop
+from leftovers import (
+    Before,
+    imports_are_here_to_stay,
+    leftovers,
+    leftovers_of_loop,
+)
 from loops import KINDS, OURS, LoopFactory, Missing, Reported, Run, factory_of
 from seen import RunningAdmin, Seen, running_admin
 
@@ -27,10 +32,8 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
-    # The leak check collects garbage after every test; what collection made
-    # lives as long as the run and need not be walked again each time.
     gc.collect()
-    gc.freeze()
+    imports_are_here_to_stay()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -46,6 +49,7 @@ def nothing_is_left() -> Iterator[None]:
     before = Before.now()
     yield
     assert leftovers(before) == []
+    imports_are_here_to_stay()
 
 
 @pytest.fixture
