@@ -2,10 +2,10 @@
 
     python examples/watching_decisions.py
 
-It serves itself: first few connections, then many, then few again, each with a
-request always in the air.  The thresholds are so low that this is a load.  It
-prints each decision with its reason, and what would have had to be different;
-and in the end what became of each switch.
+It serves itself: first few connections, then many, then few again, until all of
+them are where they should be.  The thresholds are so low that this is a load.
+It prints each decision with its reason, and what would have had to be
+different; and in the end what became of each switch.
 """
 
 import asyncio
@@ -19,8 +19,10 @@ import aioadapt
 THRESHOLDS = aioadapt.Thresholds(
     up_connections=16, down_connections=8, snap_connections=64, cooldown_s=1.0
 )
-RAMP = (4, 24, 4)  # connections
-STEP_S = 3.0
+# Connections, and the engine that they are to be served by.
+RAMP = ((4, "epoll"), (24, "uring"), (4, "epoll"))
+STEP_S = 1.0  # at least: time to look at it
+GIVES_UP_AFTER_S = 30.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"
 
 
@@ -35,9 +37,10 @@ async def app(
         await send({"type": "http.response.body", "body": b"ok"})
 
 
-async def one_client(host: str, port: int) -> None:
+async def one_client(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+) -> None:
     """Asks again and again over one connection."""
-    reader, writer = await asyncio.open_connection(host, port)
     try:
         while True:
             writer.write(REQUEST)
@@ -51,7 +54,8 @@ async def one_client(host: str, port: int) -> None:
 
 @contextlib.asynccontextmanager
 async def load(count: int, address: tuple[str, int]) -> AsyncIterator[None]:
-    clients = [asyncio.create_task(one_client(*address)) for _ in range(count)]
+    opened = [await asyncio.open_connection(*address) for _ in range(count)]
+    clients = [asyncio.create_task(one_client(*streams)) for streams in opened]
     try:
         yield
     finally:
@@ -69,13 +73,25 @@ class Watcher:
         self._seen_s = float("-inf")
         self._last: object = None
 
-    async def watch(self, seconds: float) -> None:
-        for _ in range(int(seconds / 0.1)):
+    async def watch(self, count: int, engine: str) -> None:
+        """Until *count* connections are on that engine, and the others are gone."""
+        began_s = time.monotonic()
+        while True:
             await asyncio.sleep(0.1)
-            for decision in self._server.state().decisions:
+            state = self._server.state()
+            for decision in state.decisions:
                 if decision.at_s > self._seen_s:
                     self._seen_s = decision.at_s
                     self._print(decision)
+            lasted_s = time.monotonic() - began_s
+            served = {each.engine: each.stats.connections for each in state.engines}
+            # What a switch has moved is told a moment after the last move.
+            told = all(switch.moved == switch.connections for switch in state.switches)
+            there = served.get(engine) == sum(served.values()) == count
+            if lasted_s >= STEP_S and state.active == engine and there and told:
+                return
+            if lasted_s > GIVES_UP_AFTER_S:
+                raise TimeoutError(f"{served} after {lasted_s:.0f} s, on {state.active}")
 
     def _print(self, decision: aioadapt.Decision) -> None:
         # One to stay, by the same rule as the last, says nothing new.
@@ -96,10 +112,10 @@ async def main() -> None:
         app, port=0, thresholds=THRESHOLDS, access_log=False, log_level="warning"
     ) as server:
         watcher = Watcher(server)
-        for count in RAMP:
+        for count, engine in RAMP:
             print(f"--- {count} connections", flush=True)
             async with load(count, server.addresses[0]):
-                await watcher.watch(STEP_S)
+                await watcher.watch(count, engine)
         for switch in server.state().switches:
             print(
                 f"=== {switch.source} > {switch.to}: {switch.moved} of "
