@@ -59,7 +59,13 @@ class Grounds:
         move: bool = True,
         adapting: bool = True,
         on_decision: Callable[[Decision], None] | None = None,
+        watching: bool = True,
     ) -> None:
+        """
+        Args:
+            watching: False leaves it to :meth:`watch` to begin with the ticks:
+                else they go on while many connections come, one by one.
+        """
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = self.listener.getsockname()
         self.places: dict[Engine, Place] = {}
@@ -75,6 +81,7 @@ class Grounds:
             adapting=adapting,
             on_decision=on_decision,
         )
+        self._watching = watching
         self._run: asyncio.Task[None] | None = None
 
     def make(self, engine: Engine) -> LoopThread:
@@ -89,8 +96,12 @@ class Grounds:
     def thread(self, engine: Engine) -> LoopThread:
         return self.places[engine].thread
 
-    async def __aenter__(self) -> Self:
+    def watch(self) -> None:
         self._run = asyncio.create_task(self.controller.run())
+
+    async def __aenter__(self) -> Self:
+        if self._watching:
+            self.watch()
         return self
 
     async def __aexit__(
@@ -101,10 +112,10 @@ class Grounds:
     ) -> None:
         for caller in self.callers:
             await asyncio.to_thread(caller.hang_up, ENDS_WITHIN_S)
-        assert self._run is not None
-        self._run.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self._run
+        if self._run is not None:
+            self._run.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._run
         for peer in [*self.peers, *(caller.peer for caller in self.callers)]:
             peer.close()
         for place in self.places.values():

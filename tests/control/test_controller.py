@@ -65,8 +65,13 @@ def test_the_standby_is_made_when_it_is_first_needed_and_once() -> None:
 def test_the_engine_follows_the_load_up_and_down() -> None:
     async def main() -> None:
         told: list[Decision] = []
-        async with Grounds(thresholds=EAGER, on_decision=told.append) as grounds:
+        # Callers come and go one by one, and on a busy machine that takes ticks.
+        thresholds = replace(EAGER, down_connections=1)
+        async with Grounds(
+            thresholds=thresholds, on_decision=told.append, watching=False
+        ) as grounds:
             callers = await grounds.call(8)
+            grounds.watch()
             await until(lambda: grounds.controller.switches)
             await until(lambda: grounds.on("uring") == 8)
 
@@ -232,8 +237,11 @@ def test_a_standby_that_cannot_be_had_is_told_and_not_asked_for_at_each_tick(
 
     async def main() -> None:
         thresholds = replace(EAGER, cooldown_s=0.4)
-        async with Grounds(thresholds=thresholds, standby=standby) as grounds:
+        async with Grounds(
+            thresholds=thresholds, standby=standby, watching=False
+        ) as grounds:
             await grounds.call(8)
+            grounds.watch()
             await until(lambda: len(grounds.controller.switches) == 2)
             first, second = grounds.controller.switches
 

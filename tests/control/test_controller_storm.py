@@ -1,12 +1,15 @@
 """A storm on io_uring brings the live connections back to epoll, whatever goes on."""
 
 import asyncio
+import contextlib
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from aioadapt import LoopThread, Switch, Thresholds, Verdict
+from aioadapt.control import controller
 from aioadapt.control.decide import Rule
 from aioadapt.control.sample import Engine
 
@@ -20,6 +23,27 @@ BACK_WITHIN_S = 2.0
 # The default tick and count of bad ones; the load asks for nothing.
 REAL_TIME = Thresholds(up_connections=None, down_connections=0)
 
+class Stopwatch:
+    """Leaves out what other processes took: the longest that a thread of this one
+    was ready to run while they had the cores."""
+
+    def __init__(self) -> None:
+        self._began_at, self._waited_s = time.monotonic(), waited_s()
+
+    def passed_s(self) -> float:
+        waited = [now - self._waited_s.get(t, 0.0) for t, now in waited_s().items()]
+        return time.monotonic() - self._began_at - max(waited)
+
+
+def waited_s() -> dict[str, float]:
+    """By thread."""
+    found = {}
+    for task in Path("/proc/self/task").iterdir():
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            found[task.name] = int((task / "schedstat").read_text().split()[1]) / 1e9
+    return found
+
+
 STORMS = [{"errors": 5000}, {"enobufs": 500_000}, {"cq_overflows": 50_000}]
 
 
@@ -30,11 +54,11 @@ def test_live_connections_are_back_within_two_seconds(storm: dict[str, int]) -> 
             await grounds.call(24)
             idle = [await grounds.peer() for _ in range(8)]
 
-            began_at = time.monotonic()
+            stopwatch = Stopwatch()
             grounds.storms("uring", **storm)
             await until(lambda: grounds.controller.active == "epoll")
             await until(lambda: grounds.on("epoll") == 32)
-            back_s = time.monotonic() - began_at
+            back_s = stopwatch.passed_s()
 
             assert [await grounds.asks(peer) for peer in idle] == ["epoll"] * 8
             await until(lambda: grounds.controller.switches)
@@ -77,10 +101,10 @@ def test_a_storm_does_not_wait_for_a_drain_that_waits_for_a_busy_connection() ->
             await until(lambda: grounds.on("uring") == 8)
             assert grounds.on("epoll") == 1
 
-            began_at = time.monotonic()
+            stopwatch = Stopwatch()
             grounds.storms("uring", errors=5000)
             await until(lambda: grounds.on("epoll") == 9)
-            back_s = time.monotonic() - began_at
+            back_s = stopwatch.passed_s()
 
             busy.sock.sendall(b"Content-Length: 0\r\n\r\n")
             assert await asyncio.to_thread(busy.hear, "/half") == "epoll"
@@ -112,7 +136,11 @@ def test_after_a_storm_the_load_does_not_go_up_for_a_time() -> None:
     run(main())
 
 
-def test_a_revert_that_fails_is_tried_again_soon() -> None:
+def test_a_revert_that_fails_is_tried_again_soon(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert controller.REVERT_RETRY_S <= 1.0
+    monkeypatch.setattr(controller, "REVERT_RETRY_S", 0.4)
     tried: list[Engine] = []
 
     class Short(Grounds):
@@ -132,7 +160,7 @@ def test_a_revert_that_fails_is_tried_again_soon() -> None:
             failed, done = grounds.controller.switches
             assert failed.failed == "OSError: [Errno 24] too many open files"
             assert done.failed == ""
-            assert done.at_s - failed.at_s >= 1.0
+            assert done.at_s - failed.at_s >= 0.4
             assert await grounds.asks(peer) == "epoll"
 
     run(main())
