@@ -91,7 +91,9 @@ class Watcher:
             if lasted_s >= STEP_S and state.active == engine and there and told:
                 return
             if lasted_s > GIVES_UP_AFTER_S:
-                raise TimeoutError(f"{served} after {lasted_s:.0f} s, on {state.active}")
+                raise TimeoutError(
+                    f"{served} after {lasted_s:.0f} s, on {state.active}"
+                )
 
     def _print(self, decision: aioadapt.Decision) -> None:
         # One to stay, by the same rule as the last, says nothing new.

@@ -304,12 +304,14 @@ class AdaptiveServer:
             self._controlling = None
         async with self._opening:
             self._stopping = True
+        if self._listening is not None:
+            # The guests close theirs first of all.  As long as one is open the
+            # kernel goes on taking connections, which nobody will ever serve.
+            self._listening.close()
         sides, self._sides = self._sides, []
         # Both at once: they have the same time for it.
         await asyncio.gather(*(self._close_side(side) for side in sides))
         await self._admin.stop()
-        if self._listening is not None:
-            self._listening.close()
 
     def give_up(self) -> None:
         """What has to be done of :meth:`stop` when the process ends at once."""

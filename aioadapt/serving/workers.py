@@ -132,6 +132,9 @@ class _Parent:
 
     def _finish(self) -> None:
         self._finishing.set()
+        # As long as it is open the kernel goes on taking connections, which
+        # nobody will ever serve.
+        self._listening.close()
         for worker in self._workers:
             worker.process.terminate()
 

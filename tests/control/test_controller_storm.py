@@ -23,6 +23,7 @@ BACK_WITHIN_S = 2.0
 # The default tick and count of bad ones; the load asks for nothing.
 REAL_TIME = Thresholds(up_connections=None, down_connections=0)
 
+
 class Stopwatch:
     """Leaves out what other processes took: the longest that a thread of this one
     was ready to run while they had the cores."""

@@ -8,7 +8,7 @@ import pytest
 
 import aioadapt
 from aioadapt.cli import main as door
-from aioadapt.experiment import markdown, report
+from aioadapt.experiment import markdown, report, sweep
 from aioadapt.experiment.plan import QUICK, Plan, Step
 from aioadapt.experiment.run import perform, steps_in
 from aioadapt.experiment.summary import verdict_of
@@ -80,7 +80,6 @@ def test_a_calibration_is_stored_and_found(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from aioadapt.control import calibration
-    from aioadapt.experiment import sweep
 
     tiny = SweepPlan(cells=((1, 128), (16, 128)), rounds=1, seconds=0.05, warmup_s=0.02)
     monkeypatch.setattr(sweep, "QUICK", tiny)
@@ -98,19 +97,39 @@ def test_a_calibration_is_stored_and_found(
     assert {cell["engine"] for cell in measured["cells"]} == {"epoll", "uring"}
 
 
+def measured(waited_share: float) -> list[sweep.Cell]:
+    """What a sweep of one round gives; something else had the core for that share."""
+    return [
+        sweep.Cell(0, engine, 4, 128, 1000, 0.05, 20.0, 1e-3, 2e-3, waited_share)
+        for engine in sweep.ENGINES
+    ]
+
+
 def test_a_dry_run_stores_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from aioadapt.experiment import sweep
-
-    tiny = SweepPlan(cells=((4, 128),), rounds=1, seconds=0.05, warmup_s=0.02)
-    monkeypatch.setattr(sweep, "QUICK", tiny)
+    monkeypatch.setattr(sweep, "sweep", lambda plan, show: measured(0.0))
     monkeypatch.setenv("AIOADAPT_THRESHOLDS", str(tmp_path / "thresholds.json"))
 
     assert door.main(["calibrate", "--quick", "--dry-run"]) == 0
 
     assert list(tmp_path.iterdir()) == []
     assert "uring saves" in capsys.readouterr().out
+
+
+def test_what_was_measured_beside_something_else_is_stored_only_where_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep, "sweep", lambda plan, show: measured(0.6))
+    path = tmp_path / "thresholds.json"
+    monkeypatch.setenv("AIOADAPT_THRESHOLDS", str(path))
+
+    assert door.main(["calibrate", "--quick"]) == 1
+    assert "had the server's core for 60% of the time" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+    assert door.main(["calibrate", "--quick", "--output", str(path)]) == 0
+    assert path.exists()
 
 
 @pytest.mark.soak

@@ -154,6 +154,33 @@ def test_a_signal_closes_idle_connections_and_refuses_new_ones() -> None:
     assert status == 0
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_new_connections_are_refused_while_requests_finish(workers: str) -> None:
+    """A socket that listens and that nobody accepts from would keep them waiting."""
+    with serving("good:app", "--graceful-s", "600", "--workers", workers) as served:
+        connection = served.connect()
+        connection.request("GET", "/for-ever")
+        assert connection.getresponse().read(1) == b"x"
+        served.process.send_signal(signal.SIGTERM)
+        served.wait_for("finish")
+        assert is_refused(("127.0.0.1", served.port))
+        assert served.process.poll() is None
+        status, _, _ = served.end()
+        connection.close()
+    assert status == -signal.SIGTERM
+
+
+def is_refused(address: tuple[str, int]) -> bool:
+    deadline_s = time.monotonic() + WITHIN_S
+    while time.monotonic() < deadline_s:
+        try:
+            socket.create_connection(address, timeout=5).close()
+        except ConnectionRefusedError:
+            return True
+        time.sleep(0.01)
+    return False
+
+
 def test_what_is_unfinished_after_its_time_is_cancelled() -> None:
     with serving("good:app", "--graceful-s", "0.3") as served:
         connection = served.connect()
