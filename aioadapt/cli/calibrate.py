@@ -49,6 +49,8 @@ def calibrate(
         raise aioadapt.UringUnavailableError(
             f"there is nothing to compare: {support.reason}; a server stays on epoll here"
         )
+    if not dry_run:
+        calibration.check_place(output)
     plan = QUICK if quick else FULL
     console = Console(stderr=True)
     cells = []

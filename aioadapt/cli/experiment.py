@@ -40,7 +40,7 @@ def experiment(
 
     import aioadapt
     from aioadapt.experiment.plan import FULL, QUICK
-    from aioadapt.experiment.report import load, write
+    from aioadapt.experiment.report import check_folder, load, write
     from aioadapt.experiment.run import perform, steps_in
     from aioadapt.experiment.summary import verdict_of
 
@@ -55,6 +55,8 @@ def experiment(
             raise aioadapt.UringUnavailableError(
                 f"there is nothing to compare: {support.reason}"
             )
+        # Before a quarter of an hour is spent on what cannot be kept.
+        check_folder(output)
         plan = QUICK if quick else FULL
         if rounds is not None:
             plan = replace(plan, rounds=rounds)

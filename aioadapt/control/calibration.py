@@ -1,8 +1,10 @@
 """Where the thresholds that were measured on this machine are stored."""
 
+import contextlib
+import errno
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -74,20 +76,55 @@ def save(
 
     Returns:
         The path.
+
+    Raises:
+        ThresholdsError: the file cannot be written.
     """
     path = path or thresholds_path(environ)
     text = json.dumps(
         {"thresholds": thresholds.to_json(), "measured": dict(measured or {})}, indent=2
     )
-    path.parent.mkdir(parents=True, exist_ok=True)
     # Whoever reads meanwhile sees the old one or the new one.
-    beside = path.with_name(f"{path.name}.{os.getpid()}")
-    try:
+    with _beside(path) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
         beside.replace(path)
-    finally:
-        beside.unlink(missing_ok=True)
     return path
+
+
+def check_place(
+    path: Path | None = None, *, environ: Mapping[str, str] = os.environ
+) -> None:
+    """Whether :func:`save` could write there; before minutes are spent on measuring.
+
+    Raises:
+        ThresholdsError: it could not.
+    """
+    path = path or thresholds_path(environ)
+    with _beside(path) as beside:
+        if path.is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        beside.touch()
+
+
+@contextlib.contextmanager
+def _beside(path: Path) -> Iterator[Path]:
+    """A name in the folder of *path*, which is made, for a file that is gone in the end.
+
+    Raises:
+        ThresholdsError: for any OSError in between.
+    """
+    beside = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            yield beside
+        finally:
+            beside.unlink(missing_ok=True)
+    except OSError as error:
+        raise ThresholdsError(
+            f"cannot store thresholds in {path}: {error.strerror} (name another file "
+            f"with --output, or in ${THRESHOLDS_VARIABLE})"
+        ) from error
 
 
 def _unreadable(path: Path, error: Exception) -> ThresholdsError:

@@ -1,6 +1,7 @@
 """Writes and reads the report's files: results as JSON, tables, pictures."""
 
 import json
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -36,9 +37,30 @@ def load(path: Path) -> dict[str, Any]:
     return results
 
 
+def check_folder(folder: Path) -> None:
+    """Make the folder, and find out whether a report can be written there.
+
+    Raises:
+        ExperimentError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise ExperimentError(
+            f"cannot write a report into {folder}: {error.strerror}; name another "
+            f"folder with --output"
+        ) from error
+
+
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
-    """JSON, Markdown and pictures of *results*; other Pythons' that lie there are compared."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """JSON, Markdown and pictures of *results*; other Pythons' that lie there are compared.
+
+    Raises:
+        ExperimentError: the folder cannot be made or written to.
+    """
+    check_folder(folder)
     suffix = suffix_of(results)
     data = folder / f"results{suffix}.json"
     data.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")

@@ -9,6 +9,7 @@ import pytest
 import aioadapt
 from aioadapt.cli import main as door
 from aioadapt.experiment import markdown, report, sweep
+from aioadapt.experiment import run as running
 from aioadapt.experiment.plan import QUICK, Plan, Step
 from aioadapt.experiment.run import perform, steps_in
 from aioadapt.experiment.summary import verdict_of
@@ -130,6 +131,32 @@ def test_what_was_measured_beside_something_else_is_stored_only_where_told(
 
     assert door.main(["calibrate", "--quick", "--output", str(path)]) == 0
     assert path.exists()
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere/thresholds.json", "/proc"])
+def test_where_nothing_can_be_stored_nothing_is_measured(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sweep, "sweep", lambda plan, show: pytest.fail("it measures"))
+
+    assert door.main(["calibrate", "--output", place]) == 2
+
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"aioadapt: cannot store thresholds in {place}: ")
+    assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("place", ["/proc/nowhere", __file__])
+def test_where_no_report_can_be_written_nothing_is_measured(
+    place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(running, "perform", lambda *_: pytest.fail("it measures"))
+
+    assert door.main(["experiment", "--output", place]) == 2
+
+    printed = capsys.readouterr().err
+    assert printed.startswith(f"aioadapt: cannot write a report into {place}: ")
+    assert printed.count("\n") == 1
 
 
 @pytest.mark.soak
