@@ -5,12 +5,12 @@ import os
 import signal
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from serving.command import INSTALLED, MODULE, WITHIN_S, serving
+from serving.command import INSTALLED, MODULE, WITHIN_S, Served, serving
 
 from aioadapt import Thresholds
 from aioadapt.control import calibration
@@ -220,14 +220,37 @@ def alive(pid: int) -> bool:
         return False
 
 
-def who_answer(get: Callable[[], str], wanted: int) -> set[str]:
-    """The pids; a new connection goes to whichever worker wakes up first."""
+def who_answer(served: Served, wanted: int) -> set[str]:
+    """The pids of so many workers, each of which is held up while the others answer.
+
+    A new connection goes to whichever wakes up first, and on a machine that is
+    busy, or has one core, that may be the same for a long time.
+    """
     found: set[str] = set()
-    for _ in range(2000):
-        found.add(get())
-        if len(found) == wanted:
-            break
+    try:
+        while len(found) < wanted:
+            pid = served.get()
+            assert pid not in found
+            found.add(pid)
+            hold_up(int(pid))
+    finally:
+        for pid in found:
+            os.kill(int(pid), signal.SIGCONT)
     return found
+
+
+def hold_up(pid: int) -> None:
+    os.kill(pid, signal.SIGSTOP)
+    deadline_s = time.monotonic() + WITHIN_S
+    while set(states_of(pid)) != {"T"}:
+        assert time.monotonic() < deadline_s
+        time.sleep(0.001)
+
+
+def states_of(pid: int) -> Iterator[str]:
+    """Of each of its threads; "T" is stopped."""
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        yield (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.mark.parametrize("command", [INSTALLED, MODULE], ids=["aioadapt", "python -m"])
@@ -236,7 +259,7 @@ def test_workers_all_answer_and_all_end(command: tuple[str, ...]) -> None:
     options = "--workers", "2", "--no-access-log"
     with serving("good:app", *options, command=command) as served:
         served.wait_for("Starting on")
-        answered = who_answer(served.get, 2)
+        answered = who_answer(served, 2)
         assert len(answered) == 2
         assert str(served.process.pid) not in answered
         assert {int(pid) for pid in answered} <= worker_pids(served.process.pid)
@@ -249,11 +272,11 @@ def test_workers_all_answer_and_all_end(command: tuple[str, ...]) -> None:
 def test_a_worker_that_dies_is_replaced() -> None:
     with serving("good:app", "--workers", "2", "--no-access-log") as served:
         served.wait_for("Starting on")
-        killed = who_answer(served.get, 2).pop()
+        killed = who_answer(served, 2).pop()
         os.kill(int(killed), signal.SIGKILL)
         served.wait_for(f"worker {killed} is gone")
         served.wait_for("Starting on")
-        answered = who_answer(served.get, 2)
+        answered = who_answer(served, 2)
         assert len(answered) == 2
         assert killed not in answered
         status, _, _ = served.end()
@@ -263,7 +286,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
 def test_workers_finish_when_their_parent_is_killed() -> None:
     with serving("good:app", "--workers", "2", "--no-access-log") as served:
         served.wait_for("Starting on")
-        answered = who_answer(served.get, 2)
+        answered = who_answer(served, 2)
         served.process.kill()
         # It ends when the last worker has closed its end of the pipe.
         _, err = served.process.communicate(timeout=20)
@@ -277,7 +300,7 @@ def test_a_second_signal_ends_workers_too() -> None:
         connection = served.connect()
         connection.request("GET", "/for-ever")
         assert connection.getresponse().read(1) == b"x"
-        answered = who_answer(served.get, 2)
+        answered = who_answer(served, 2)
         served.process.send_signal(signal.SIGTERM)
         served.wait_for("the workers finish")
         status, _, _ = served.end()
