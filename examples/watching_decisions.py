@@ -95,6 +95,14 @@ class Watcher:
                     f"{served} after {lasted_s:.0f} s, on {state.active}"
                 )
 
+    async def until_all_are_gone(self) -> None:
+        """On a busy machine the server hears of it a moment later."""
+        while True:
+            engines = self._server.state().engines
+            if not any(each.stats.connections for each in engines):
+                return
+            await asyncio.sleep(0.01)
+
     def _print(self, decision: aioadapt.Decision) -> None:
         # One to stay, by the same rule as the last, says nothing new.
         what = (decision.verdict, decision.rule)
@@ -118,6 +126,7 @@ async def main() -> None:
             print(f"--- {count} connections", flush=True)
             async with load(count, server.addresses[0]):
                 await watcher.watch(count, engine)
+            await watcher.until_all_are_gone()
         for switch in server.state().switches:
             print(
                 f"=== {switch.source} > {switch.to}: {switch.moved} of "
