@@ -203,7 +203,6 @@ print("ended", flush=True)
 """
 
 
-@pytest.mark.consumer("aiohttp")
 def test_run_app_serves_on_the_loop_it_is_given_and_ends_on_sigterm(
     loop_kind: str,
 ) -> None:

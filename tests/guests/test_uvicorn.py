@@ -237,7 +237,6 @@ def factory_in_words(loop_kind: str) -> str:
     return "aioadapt:new_event_loop"
 
 
-@pytest.mark.consumer("uvicorn")
 def test_the_uvicorn_command_serves_and_ends_on_sigterm(
     loop_kind: str, parser: str
 ) -> None:

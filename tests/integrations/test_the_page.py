@@ -18,6 +18,8 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
+from aioadapt.integrations.requirements import OLDEST
+
 CONSUMERS = list(consumers().values())
 
 MARKS = [mark for path in sorted(TESTS.rglob("test_*.py")) for mark in marked_in(path)]
@@ -72,6 +74,11 @@ def test_what_a_consumer_needs_is_what_its_tests_ask_for(name: str) -> None:
     needs = consumers()[name].needs
 
     assert needs == {package: oldest[canonicalize_name(package)] for package in needs}
+
+
+@pytest.mark.parametrize("package", set(OLDEST) & set(oldest_versions()))
+def test_our_own_modules_ask_for_the_same(package: str) -> None:
+    assert OLDEST[package] == oldest_versions()[package]
 
 
 @pytest.mark.parametrize("name", consumers())

@@ -1,0 +1,107 @@
+"""Servers of several processes: each process has a loop of its own, until its end."""
+
+import re
+import shlex
+import signal
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+from integrations.consumers import line_of
+from integrations.running import Client, Running, a_free_port, serving
+
+import aioadapt
+
+STARTED = re.compile(r"^process (\d+) has started on (\w+)$", re.MULTILINE)
+SHUT_DOWN = "the application has shut down"
+
+
+@dataclass(frozen=True)
+class Pair:
+    """A server of two workers."""
+
+    name: str
+    options: str
+    package: str
+
+    def arguments(self, port: int) -> list[str]:
+        line = line_of(self.name).replace("module:app", "asgi_app:app")
+        return shlex.split(f"{line} {self.options.format(port=port)}")
+
+
+GUNICORN = "--bind 127.0.0.1:{port} --no-control-socket --workers 2"
+
+PAIRS = [
+    Pair("uvicorn", "--port {port} --workers 2", "uvicorn"),
+    Pair("gunicorn, uvicorn's worker", GUNICORN, "uvicorn_worker"),
+    Pair("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn"),
+    Pair("hypercorn", "--bind 127.0.0.1:{port} --workers 2", "hypercorn"),
+    Pair("granian", "--port {port} --workers 2", "granian"),
+]
+
+
+def default_class() -> str:
+    """Of the loops that are had where nobody names an engine."""
+    has_uring = aioadapt.uring_support().available
+    return "UringEventLoop" if has_uring else "EpollEventLoop"
+
+
+def workers_in(running: Running) -> dict[str, str]:
+    """Process: the class of its loop."""
+    return dict(STARTED.findall("".join(running.log)))
+
+
+@pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
+def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
+    if find_spec(pair.package) is None:
+        pytest.skip(f"{pair.package} is not installed")
+
+    with (
+        a_free_port() as port,
+        serving(pair.arguments(port), STARTED.pattern, "auto", tmp_path) as running,
+    ):
+        running.wait_for(STARTED.pattern)
+        workers = workers_in(running)
+        with Client(port) as client:
+            facts = client.facts()
+        status = running.end()
+        running.nothing_is_left()
+
+    log = "".join(running.log)
+    assert list(workers.values()) == [default_class()] * 2, log
+    assert str(running.process.pid) not in workers
+    assert str(facts["pid"]) in workers
+    assert facts["started"]
+    assert running.trouble == [], log
+    assert log.count(SHUT_DOWN) == 2, log
+    assert status == 0, log
+
+
+def test_gunicorn_reloads_its_workers(
+    engine: str, engine_class: str, tmp_path: Path
+) -> None:
+    pair = PAIRS[1]
+    pytest.importorskip(pair.package)
+
+    with (
+        a_free_port() as port,
+        serving(pair.arguments(port), STARTED.pattern, engine, tmp_path) as running,
+    ):
+        running.wait_for(STARTED.pattern)
+        first = workers_in(running)
+        running.process.send_signal(signal.SIGHUP)
+        for _ in range(2):
+            running.wait_for(SHUT_DOWN)
+        with Client(port) as client:
+            facts = client.facts()
+        status = running.end()
+        running.nothing_is_left()
+
+    log = "".join(running.log)
+    workers = workers_in(running)
+    assert list(workers.values()) == [engine_class] * 4, log
+    assert str(facts["pid"]) in workers.keys() - first.keys()
+    assert running.trouble == [], log
+    assert log.count(SHUT_DOWN) == 4, log
+    assert status == 0, log
