@@ -2,10 +2,12 @@
 
 import errno
 import json
+import logging
 import shlex
 import sys
 from importlib import metadata
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from confined import __file__ as confined
@@ -77,6 +79,19 @@ def test_granian_asked_for_another_loop(tmp_path: Path) -> None:
 
     one_line_with("granian was asked for its loop 'asyncio'", log)
     assert status == 1
+
+
+@pytest.mark.parametrize("asgi_loop", ["auto", "asyncio", "uvloop"])
+def test_gunicorn_asked_for_another_loop_is_told_that_it_is_not_used(
+    asgi_loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("gunicorn")
+    settings = SimpleNamespace(asgi_loop=asgi_loop, threads=1)
+
+    workers.AsgiWorker.check_config(settings, logging.getLogger("gunicorn.error"))
+
+    told = [f"asgi_loop '{asgi_loop}' is not used" in text for text in caplog.messages]
+    assert told == ([True] if asgi_loop == "uvloop" else [])
 
 
 def test_twisted_with_a_reactor(tmp_path: Path) -> None:

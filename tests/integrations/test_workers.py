@@ -1,13 +1,16 @@
 """Servers of several processes: each process has a loop of its own, until its end."""
 
+import os
 import re
 import shlex
 import signal
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from confined import __file__ as confined
 from integrations.consumers import line_of
 from integrations.running import Client, Running, a_free_port, serving
 
@@ -75,6 +78,57 @@ def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
     assert facts["started"]
     assert running.trouble == [], log
     assert log.count(SHUT_DOWN) == 2, log
+    assert status == 0, log
+
+
+def test_a_worker_that_is_spawned_has_our_loop_too(
+    engine: str, engine_class: str, tmp_path: Path
+) -> None:
+    """From Python 3.14 on granian forks no more: what it starts is sent by name."""
+    pytest.importorskip("granian")
+    # Python imports this when it starts.
+    (tmp_path / "sitecustomize.py").write_text(
+        "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n"
+    )
+    pair = Pair("granian", "--port {port}", "granian")
+
+    with (
+        a_free_port() as port,
+        serving(pair.arguments(port), STARTED.pattern, engine, tmp_path) as running,
+    ):
+        with Client(port) as client:
+            assert client.facts()["loop"] == engine_class
+        status = running.end()
+        running.nothing_is_left()
+
+    log = "".join(running.log)
+    assert running.trouble == [], log
+    assert status == 0, log
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can change its user")
+@pytest.mark.skipif(
+    not aioadapt.uring_support().available, reason="io_uring is had by nobody here"
+)
+def test_gunicorns_worker_chooses_for_the_user_that_it_has_become(
+    tmp_path: Path,
+) -> None:
+    """Root has io_uring whatever RLIMIT_MEMLOCK says; nobody else has."""
+    pytest.importorskip("gunicorn")
+    pair = Pair("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn")
+    with a_free_port() as port:
+        command = [*pair.arguments(port), "--user", "65534", "--group", "65534"]
+        limited = f"import os; os.execvp({command[0]!r}, {command!r})"
+        arguments = [sys.executable, confined, '{"memlock_bytes": 0}', limited]
+        with serving(arguments, STARTED.pattern, "auto", tmp_path) as running:
+            running.wait_for(STARTED.pattern)
+            with Client(port) as client:
+                assert client.facts()["loop"] == "EpollEventLoop"
+            status = running.end()
+            running.nothing_is_left()
+
+    log = "".join(running.log)
+    assert running.trouble == [], log
     assert status == 0, log
 
 
