@@ -4,6 +4,7 @@ It runs in a session of its own, so that whatever it starts can be found: after 
 end nothing of it may be left.
 """
 
+import asyncio
 import contextlib
 import http.client
 import json
@@ -19,6 +20,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+
+import aiohttp
+from aiohttp import ClientTimeout
 
 APPS = Path(__file__).parent / "apps"
 ROOT = Path(__file__).parents[2]
@@ -166,6 +170,23 @@ def connected(port: int) -> socket.socket:
             if time.monotonic() > ends:
                 raise
             time.sleep(0.01)
+
+
+def through_a_websocket(port: int, messages: list[bytes]) -> list[bytes]:
+    """What comes back for each message."""
+
+    async def main() -> list[bytes]:
+        async with (
+            aiohttp.ClientSession(timeout=ClientTimeout(WITHIN_S)) as session,
+            session.ws_connect(f"http://127.0.0.1:{port}/ws") as socket,
+        ):
+            answers = []
+            for message in messages:
+                await socket.send_bytes(message)
+                answers.append(await socket.receive_bytes(timeout=WITHIN_S))
+            return answers
+
+    return asyncio.run(main())
 
 
 class Client:

@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 from integrations.consumers import line_of
-from integrations.running import Client, a_free_port, serving
+from integrations.running import Client, a_free_port, serving, through_a_websocket
 
 BODY = bytes(range(256)) * 1024
+
+MESSAGES = [b"hello", bytes(100_000)]
 
 SHUT_DOWN = "the application has shut down"
 
@@ -89,6 +91,7 @@ def test_a_server_serves_on_the_chosen_loop_and_ends_on_sigterm(
             facts = client.facts()
             assert client.echo(BODY) == BODY
             assert client.facts() == facts
+        assert through_a_websocket(port, MESSAGES) == MESSAGES
         assert facts["loop"] == engine_class
         assert facts["module"].startswith("aioadapt.")
         assert facts["started"] is server.has_lifespan

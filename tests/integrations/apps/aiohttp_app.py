@@ -32,7 +32,16 @@ async def echo(request: web.Request) -> web.Response:
     return web.Response(body=await request.read())
 
 
+async def converse(request: web.Request) -> web.WebSocketResponse:
+    socket = web.WebSocketResponse()
+    await socket.prepare(request)
+    async for message in socket:
+        await socket.send_bytes(message.data)
+    return socket
+
+
 app = web.Application()
 app.cleanup_ctx.append(life)
 app.router.add_get("/", facts)
 app.router.add_post("/echo", echo)
+app.router.add_get("/ws", converse)

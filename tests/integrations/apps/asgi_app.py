@@ -15,6 +15,8 @@ Send = Callable[[Message], Awaitable[None]]
 async def app(scope: Message, receive: Receive, send: Send) -> None:
     if scope["type"] == "lifespan":
         await _live(scope, receive, send)
+    elif scope["type"] == "websocket":
+        await _converse(receive, send)
     elif scope["path"] == "/echo":
         await _respond(send, await _body(receive))
     else:
@@ -42,6 +44,13 @@ def _facts(scope: Message) -> bytes:
         "pid": os.getpid(),
     }
     return json.dumps(facts).encode()
+
+
+async def _converse(receive: Receive, send: Send) -> None:
+    assert (await receive())["type"] == "websocket.connect"
+    await send({"type": "websocket.accept"})
+    while (message := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "bytes": message["bytes"]})
 
 
 async def _body(receive: Receive) -> bytes:
