@@ -12,6 +12,7 @@ so ours is installed before.  Any Twisted program can do the same:
 import os
 import sys
 from concurrent.futures import ThreadPoolExecutor
+from importlib import import_module
 
 from aioadapt import ServeError, new_event_loop
 
@@ -49,9 +50,7 @@ def main() -> None:
     """
     require("daphne")
     install()
-    from daphne.cli import CommandLineInterface
-
-    CommandLineInterface.entrypoint()
+    import_module("daphne.cli").CommandLineInterface.entrypoint()
 
 
 if __name__ == "__main__":

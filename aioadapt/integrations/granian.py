@@ -28,41 +28,38 @@ def main() -> None:
         ServeError: granian is not installed or too old.
     """
     require("granian")
+    from granian.server import Server
+
     command: Any = import_module("granian.cli")
-    command.Server = _server()
+    command.Server = type("Server", (_OnOurLoops, Server), {})
     command.entrypoint()
 
 
-def _server() -> Any:
-    import click
-    from granian.constants import Loops
-    from granian.server import Server
+class _OnOurLoops:
+    """Goes before granian's server, whose class depends on how Python was built."""
 
-    server: Any = Server  # one class or another, by how Python was built
+    loop: Any  # what --loop named
 
-    class AioadaptServer(server):
-        """granian's own, but for the loop of its workers."""
+    def serve(self, *arguments: Any, **options: Any) -> None:
+        # Before any process is started: here a refusal is one line.
+        try:
+            if self.loop.value != "auto":
+                raise ServeError(
+                    f"granian was asked for its loop {self.loop.value!r}; "
+                    "leave it out to have aioadapt's"
+                )
+            new_event_loop().close()
+        except AioadaptError as error:
+            import click
 
-        def serve(self, *arguments: Any, **options: Any) -> None:
-            # Before any process is started: here a refusal is one line.
-            try:
-                if self.loop is not Loops.auto:
-                    raise ServeError(
-                        f"granian was asked for its loop {self.loop.value!r}; "
-                        "leave it out to have aioadapt's"
-                    )
-                new_event_loop().close()
-            except AioadaptError as error:
-                raise click.ClickException(f"aioadapt: {error}") from error
-            super().serve(*arguments, **options)
+            raise click.ClickException(f"aioadapt: {error}") from error
+        super().serve(*arguments, **options)  # type: ignore[misc]
 
-        def _spawn_worker(
-            self, idx: int, target: Callable[..., None], callback_loader: Any
-        ) -> Any:
-            on_ours = partial(_run_on_ours, target)
-            return super()._spawn_worker(idx, on_ours, callback_loader)
-
-    return AioadaptServer
+    def _spawn_worker(
+        self, idx: int, target: Callable[..., None], callback_loader: Any
+    ) -> Any:
+        on_ours = partial(_run_on_ours, target)
+        return super()._spawn_worker(idx, on_ours, callback_loader)  # type: ignore[misc]
 
 
 def _run_on_ours(worker: Callable[..., None], *arguments: Any) -> None:

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from gunicorn.workers.gasgi import ASGIWorker
+from gunicorn.workers.gasgi import ASGIWorker  # type: ignore[import-untyped]
 
 from .own_loop import OwnLoop
 

@@ -3,8 +3,8 @@
 import asyncio
 from typing import Any
 
-from gunicorn.arbiter import Arbiter
-from gunicorn.workers.base import Worker
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
 
 from aioadapt import AioadaptError, UnknownEngineError, new_event_loop
 from aioadapt.engine import engine_name

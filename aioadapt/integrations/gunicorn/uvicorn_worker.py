@@ -2,7 +2,7 @@
 
 from typing import Any, ClassVar
 
-import uvicorn_worker
+import uvicorn_worker  # type: ignore[import-untyped]
 
 from .own_loop import EngineChecked
 
