@@ -18,7 +18,7 @@ from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
 from .stats import LoopStats
-from .stdlib_private import SSLProtocol, hold_socket, release_socket
+from .stdlib_private import SSLProtocol, release_socket
 
 if TYPE_CHECKING:
     from ._stream.stream import Released, Stream
@@ -207,7 +207,6 @@ class NativeLoop(asyncio.SelectorEventLoop):
         listener = self._listener_type(
             self, sock, protocol_factory, server, sslcontext, backlog, timeouts
         )
-        hold_socket(sock)
         self.listeners[sock.fileno()] = listener
         listener.resume()
 
@@ -219,7 +218,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
         super()._stop_serving(sock)  # type: ignore[misc]
         if listener is not None:
             # Last: where its owner has closed it already, this closes it.
-            release_socket(sock)
+            release_socket(listener.kept_open)
 
     def serving_on(
         self, sockname: Any
@@ -299,7 +298,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
             self._close_self_pipe()
             for listener in list(self.listeners.values()):
                 listener.pause()
-                release_socket(listener.sock)
+                release_socket(listener.kept_open)
             self.listeners.clear()
             streams = list(self.streams_by_fd.values())
             for stream in streams:

@@ -47,16 +47,27 @@ ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 
-def hold_socket(sock: Any) -> None:
+def hold_socket(sock: Any) -> Any:
     """Whoever closes *sock* from now on closes it only after ``release_socket``.
 
     So its number cannot be given to another file while we use it.
+
+    Returns:
+        What ``release_socket`` takes.  *sock* may be an object of somebody's that
+        passes everything on to its socket and, once closed, knows it no more
+        (gunicorn's): what is held is the socket.  None if there is none in it.
     """
-    sock._io_refs += 1
+    decref = getattr(sock, "_decref_socketios", None)
+    if decref is None:
+        return None
+    held = decref.__self__
+    held._io_refs += 1
+    return held
 
 
-def release_socket(sock: Any) -> None:
-    sock._decref_socketios()
+def release_socket(held: Any) -> None:
+    if held is not None:
+        held._decref_socketios()
 
 
 def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> str:

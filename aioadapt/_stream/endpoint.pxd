@@ -22,6 +22,7 @@ cdef class Endpoint(Leaver):
         object server                # asyncio's Server, or None
         dict extra                   # more answers for get_extra_info, or None
         object sock                  # the socket object that owns fd, once there is one
+        object kept_open             # what hold_socket gave for it
         readonly int fd              # owned until GIVEN_AWAY; -1 then
         readonly int family, type, proto
         Way way

@@ -225,11 +225,12 @@ cdef class Endpoint(Leaver):
 
     cdef int close_descriptor(self) except -1:
         sock, self.sock = self.sock, None
+        kept_open, self.kept_open = self.kept_open, None
         # Still answered for afterwards, when the number may be another's.
         if self.sockname_known is None and self.fd >= 0:
             self.sockname_known = own_address(self.fd)
         if sock is not None:
-            release_socket(sock)
+            release_socket(kept_open)
             sock.close()
         elif self.fd >= 0:
             close_fd(self.fd)
@@ -273,7 +274,7 @@ cdef class Endpoint(Leaver):
                 self.sock = socket.socket(
                     self.family, self.type, self.proto, fileno=self.fd)
                 self.sock.setblocking(False)
-                hold_socket(self.sock)
+                self.kept_open = hold_socket(self.sock)
             else:
                 # Too late: one that is closed, as asyncio's would be by now.
                 sock = socket.socket(self.family, self.type)

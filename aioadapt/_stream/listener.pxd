@@ -9,6 +9,7 @@ cdef class Listener:
     cdef:
         Turn turn
         readonly object sock         # the server's socket; asyncio's Server closes it
+        readonly object kept_open    # what hold_socket gave for it
         readonly int fd
         readonly object protocol_factory
         readonly object server

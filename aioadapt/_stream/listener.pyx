@@ -53,7 +53,7 @@ import contextvars
 import os
 import socket
 
-from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket
+from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket, hold_socket
 
 
 cdef class Listener:
@@ -73,6 +73,7 @@ cdef class Listener:
         self.context = contextvars.copy_context()
         if self.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.kept_open = hold_socket(sock)
 
     def __repr__(self):
         words = "accepting" if self.is_accepting else "not accepting"

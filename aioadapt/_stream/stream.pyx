@@ -222,9 +222,9 @@ cdef class Stream(Inbound):
         released.tag = self.tag
         if self.sock is not None:
             # The number stays what it is; the object no longer closes it.
-            release_socket(self.sock)
+            release_socket(self.kept_open)
             self.sock.detach()
-            self.sock = None
+            self.sock = self.kept_open = None
         self.turn.counted.moves_out += 1
         protocol = self.protocol
         self.life = GIVEN_AWAY

@@ -153,7 +153,7 @@ def connect_stream(loop, sock, protocol, waiter, extra, server):
     stream = new_stream(
         loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, None)
     stream.sock = sock
-    hold_socket(sock)
+    stream.kept_open = hold_socket(sock)
     stream.sockname_known = own_address(stream.fd)
     if extra:
         stream.extra = dict(extra)

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from loops import in_words
 
 CONFTEST = """
@@ -60,6 +61,7 @@ async def test_this_one_fails():
 """
 
 
+@pytest.mark.consumer("pytest-asyncio")
 def test_a_suite_runs_on_the_loop_its_conftest_chooses(
     loop_kind: str, tmp_path: Path
 ) -> None:

@@ -1,0 +1,50 @@
+"""What the workers share: a loop of ours, made in the worker's own process."""
+
+import asyncio
+from typing import Any
+
+from gunicorn.arbiter import Arbiter  # type: ignore[import-untyped]
+from gunicorn.workers.base import Worker  # type: ignore[import-untyped]
+
+from aioadapt import AioadaptError, UnknownEngineError, new_event_loop
+from aioadapt.engine import engine_name
+
+
+class EngineChecked(Worker):
+    """A worker that says in one line why there is no loop for it, and ends gunicorn."""
+
+    @classmethod
+    def check_config(cls, cfg: Any, log: Any) -> None:
+        """Called by gunicorn before it forks; only the name can be looked at yet."""
+        try:
+            engine_name(None)
+        except UnknownEngineError as error:
+            # Which gunicorn shows as one line.
+            raise RuntimeError(f"aioadapt: {error}") from None
+        inherited = getattr(super(), "check_config", None)
+        if inherited is not None:
+            inherited(cfg, log)
+
+    def new_event_loop(self) -> asyncio.AbstractEventLoop:
+        try:
+            return new_event_loop()
+        except AioadaptError as error:
+            self.log.error("aioadapt: %s", error)
+            raise SystemExit(Arbiter.WORKER_BOOT_ERROR) from None
+
+
+class OwnLoop(EngineChecked):
+    """Replaces the loop that a worker makes at the start of ``init_process``.
+
+    gunicorn calls ``init_signals`` right after the worker has changed its user,
+    and that is the first time that the loop is used.
+    """
+
+    loop: Any  # somebody's until init_signals, ours from then on
+
+    def init_signals(self) -> None:
+        if self.loop is not None:
+            self.loop.close()
+        self.loop = self.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        super().init_signals()

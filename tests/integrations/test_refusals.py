@@ -1,0 +1,185 @@
+"""A server that cannot be had on our loops says so in one line, and does not start."""
+
+import errno
+import json
+import logging
+import shlex
+import sys
+from importlib import metadata
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from confined import __file__ as confined
+from integrations.consumers import line_of
+from integrations.running import refusal
+
+from aioadapt import ServeError
+from aioadapt.integrations import gunicorn as workers
+from aioadapt.integrations.requirements import OLDEST, require
+
+GUNICORN = "gunicorn, its ASGI worker"
+COMMANDS = ["hypercorn", "granian", "daphne"]
+
+
+def arguments_of(name: str, *more: str) -> list[str]:
+    options = ["--no-control-socket", "-b127.0.0.1:0"] if "gunicorn" in name else []
+    return [
+        *shlex.split(line_of(name).replace("module:app", "asgi_app:app")),
+        *options,
+        *more,
+    ]
+
+
+def one_line_with(words: str, log: str) -> None:
+    assert "Traceback" not in log, log
+    assert [line for line in log.splitlines() if words in line] != [], log
+    assert log.count(words) == 1, log
+
+
+# -- no such engine, and none to be had
+
+
+@pytest.mark.parametrize("name", [GUNICORN, *COMMANDS])
+def test_an_engine_that_there_is_not(name: str, tmp_path: Path) -> None:
+    status, log = refusal(arguments_of(name), "steam", tmp_path)
+
+    one_line_with("there is no engine 'steam' (from $AIOADAPT_ENGINE)", log)
+    assert status in (1, 2)
+
+
+@pytest.mark.parametrize("name", ["gunicorn, uvicorn's worker", GUNICORN, *COMMANDS])
+def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
+    """gunicorn finds out in its worker: it may be another user than the master."""
+    limits = json.dumps({"deny": [("io_uring_setup", errno.EPERM, None)]})
+    start = f"import os; os.execvp({arguments_of(name)[0]!r}, {arguments_of(name)!r})"
+
+    status, log = refusal([sys.executable, confined, limits, start], "uring", tmp_path)
+
+    one_line_with("cannot set up an io_uring", log)
+    assert status == (3 if "gunicorn" in name else 1 if name == "granian" else 2)
+
+
+# -- other loops
+
+
+def test_hypercorn_asked_for_other_loops(tmp_path: Path) -> None:
+    arguments = arguments_of("hypercorn", "--worker-class", "uvloop")
+
+    status, log = refusal(arguments, "epoll", tmp_path)
+
+    one_line_with("hypercorn was asked for its worker class 'uvloop'", log)
+    assert status == 2
+
+
+def test_granian_asked_for_another_loop(tmp_path: Path) -> None:
+    arguments = arguments_of("granian", "--loop", "asyncio")
+
+    status, log = refusal(arguments, "epoll", tmp_path)
+
+    one_line_with("granian was asked for its loop 'asyncio'", log)
+    assert status == 1
+
+
+@pytest.mark.parametrize("asgi_loop", ["auto", "asyncio", "uvloop"])
+def test_gunicorn_asked_for_another_loop_is_told_that_it_is_not_used(
+    asgi_loop: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    pytest.importorskip("gunicorn")
+    settings = SimpleNamespace(asgi_loop=asgi_loop, threads=1)
+
+    workers.AsgiWorker.check_config(settings, logging.getLogger("gunicorn.error"))
+
+    told = [f"asgi_loop '{asgi_loop}' is not used" in text for text in caplog.messages]
+    assert told == ([True] if asgi_loop == "uvloop" else [])
+
+
+def test_twisted_with_a_reactor(tmp_path: Path) -> None:
+    pytest.importorskip("twisted")
+    program = (
+        "import twisted.internet.reactor\n"
+        "from aioadapt.integrations import daphne, requirements\n"
+        "requirements.as_command(daphne.install)\n"
+    )
+
+    status, log = refusal([sys.executable, "-c", program], "epoll", tmp_path)
+
+    one_line_with("Twisted has a reactor already", log)
+    assert status == 2
+
+
+# -- packages
+
+
+def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(OLDEST, "no-such-package", "1.2")
+
+    with pytest.raises(ServeError) as caught:
+        require("no-such-package")
+
+    assert str(caught.value) == (
+        "this needs no-such-package 1.2 or newer, which is not installed: "
+        "pip install --upgrade 'no-such-package>=1.2'"
+    )
+
+
+@pytest.mark.parametrize(
+    ("installed", "oldest", "will_do"),
+    [
+        ("0.18.0", "0.18", True),
+        ("0.18", "0.18.0", True),
+        ("0.17.9", "0.18", False),
+        ("0.9", "0.10", False),
+        ("27.0.1", "24.0", True),
+        ("1.0rc1", "1.0", True),
+        ("1.0.post1", "1.0", True),
+        ("2!0.1", "1.0", True),
+        ("23.0.0", "24.0", False),
+    ],
+)
+def test_what_is_old_enough(
+    installed: str, oldest: str, will_do: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(OLDEST, "package", oldest)
+    monkeypatch.setattr(metadata, "version", lambda name: installed)
+
+    if will_do:
+        require("package")
+    else:
+        with pytest.raises(ServeError, match=f"and {installed} is installed"):
+            require("package")
+
+
+@pytest.mark.parametrize(
+    ("worker", "package"),
+    [
+        ("AsgiWorker", "gunicorn"),
+        ("UvicornWorker", "uvicorn-worker"),
+        ("AiohttpWorker", "aiohttp"),
+    ],
+)
+def test_a_worker_whose_package_is_too_old(
+    worker: str, package: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    versions = {**OLDEST, package: "0.0.1"}
+    monkeypatch.setattr(metadata, "version", versions.__getitem__)
+
+    # gunicorn shows a RuntimeError as one line.
+    with pytest.raises(RuntimeError) as caught:
+        getattr(workers, worker)
+
+    assert isinstance(caught.value, ServeError)
+    assert f"this needs {package} {OLDEST[package]} or newer" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", [GUNICORN, *COMMANDS])
+def test_a_server_that_is_too_old(name: str, tmp_path: Path) -> None:
+    # Python imports this when it starts.
+    (tmp_path / "sitecustomize.py").write_text(
+        "from importlib import metadata\nmetadata.version = lambda name: '0.0.1'\n"
+    )
+
+    status, log = refusal(arguments_of(name), "epoll", tmp_path)
+
+    one_line_with("or newer, and 0.0.1 is installed", log)
+    assert status == (1 if name == GUNICORN else 2)

@@ -1,0 +1,96 @@
+"""``docs/integrations.md``, the README's tables, the extras and the tests agree."""
+
+import re
+import tomllib
+from importlib import metadata
+
+import pytest
+from integrations.consumers import (
+    PAGE,
+    ROOT,
+    SECTIONS,
+    TESTS,
+    consumers,
+    marked_in,
+    rows_of_readme,
+)
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
+
+from aioadapt.integrations.requirements import OLDEST
+
+CONSUMERS = list(consumers().values())
+
+MARKS = [mark for path in sorted(TESTS.rglob("test_*.py")) for mark in marked_in(path)]
+
+
+def oldest_versions() -> dict[str, str]:
+    """What the extra ``test``, and those it takes in, ask for: ``name>=version``."""
+    with (ROOT / "pyproject.toml").open("rb") as file:
+        extras = tomllib.load(file)["project"]["optional-dependencies"]
+    oldest: dict[str, str] = {}
+    todo, seen = ["test"], set[str]()
+    while todo:
+        extra = todo.pop()
+        seen.add(extra)
+        for requirement in map(Requirement, extras[extra]):
+            if requirement.name == "aioadapt":
+                todo += requirement.extras - seen
+                continue
+            for specifier in requirement.specifier:
+                assert specifier.operator == ">="
+                oldest[canonicalize_name(requirement.name)] = specifier.version
+    return oldest
+
+
+def test_the_page_has_its_sections() -> None:
+    headings = re.findall(r"^## (.+)$", PAGE.read_text(), re.MULTILINE)
+
+    assert [heading for heading in headings if heading in SECTIONS] == list(SECTIONS)
+    assert {consumer.section for consumer in CONSUMERS} <= set(SECTIONS)
+
+
+def test_every_consumer_on_the_page_has_a_test() -> None:
+    tested = {name for name, _ in MARKS}
+
+    assert [c.name for c in CONSUMERS if c.name not in tested] == []
+
+
+def test_the_consumer_of_every_test_is_on_the_page() -> None:
+    """Else a user could not know of it; and a slip in a name would count as a test."""
+    strays = [f"{where}: {name}" for name, where in MARKS if name not in consumers()]
+
+    assert strays == []
+
+
+def test_the_readme_has_the_same_lines() -> None:
+    assert rows_of_readme() == [(c.section, c.name, c.line) for c in CONSUMERS]
+
+
+@pytest.mark.parametrize("name", consumers())
+def test_what_a_consumer_needs_is_what_its_tests_ask_for(name: str) -> None:
+    oldest = oldest_versions()
+    needs = consumers()[name].needs
+
+    assert needs == {package: oldest[canonicalize_name(package)] for package in needs}
+
+
+@pytest.mark.parametrize("package", set(OLDEST) & set(oldest_versions()))
+def test_our_own_modules_ask_for_the_same(package: str) -> None:
+    assert OLDEST[package] == oldest_versions()[package]
+
+
+@pytest.mark.parametrize("name", consumers())
+def test_what_was_tested_is_about_what_is_tested_here(name: str) -> None:
+    """Of the same major version: each release of each package needs no new page."""
+    consumer = consumers()[name]
+    assert consumer.tested.keys() == consumer.needs.keys()
+
+    for package, tested in consumer.tested.items():
+        assert Version(tested) >= Version(consumer.needs[package])
+        try:
+            installed = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            pytest.skip(f"{package} is not installed")
+        assert Version(tested).major == Version(installed).major
