@@ -1,7 +1,7 @@
 """What both loops are above the turn: an asyncio selector loop with other transports.
 
 Set-up of connections and servers, name resolution, executors, subprocesses,
-pipes, datagrams, signals, TLS and debug mode stay asyncio's own code.  It
+pipes, signals, TLS and debug mode stay asyncio's own code.  It
 reaches the kernel through ``_add_reader`` and its three brothers, which are
 the turn's, and through the few hooks overridden here.
 """
@@ -14,6 +14,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
+from ._datagram.transport import NativeDatagramTransport, connect_datagrams
 from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
@@ -68,6 +69,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
 
     #: How bytes move, what serves a listening socket, and how ``LoopStats`` calls the engine.
     _way_type: Any
+    _datagram_way_type: Any
     _listener_type: Any
     engine: str
 
@@ -98,6 +100,9 @@ class NativeLoop(asyncio.SelectorEventLoop):
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
 
     def __init__(self) -> None:
+        #: Descriptor -> endpoint, and where all of them receive; made for the first.
+        self.datagrams_by_fd: dict[int, Any] = {}
+        self._arrivals: Any = None
         super().__init__(FdCallbacksView(self.fd_callbacks))
 
     # -- waking: an eventfd, and a socket pair only for signals ---------------
@@ -171,6 +176,20 @@ class NativeLoop(asyncio.SelectorEventLoop):
         connect_stream(self, rawsock, tls, None, extra, server)
         app_transport: asyncio.Transport = tls._app_transport
         return app_transport
+
+    def _new_datagram_way(self) -> Any:
+        return self._datagram_way_type(self)
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> NativeDatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return connect_datagrams(self, sock, protocol, address, waiter, extra)
 
     async def _sendfile_native(
         self, transp: StreamTransport, file: Any, offset: int, count: int | None
@@ -301,15 +320,15 @@ class NativeLoop(asyncio.SelectorEventLoop):
                 listener.pause()
                 release_socket(listener.sock)
             self.listeners.clear()
-            streams = list(self.streams_by_fd.values())
-            for stream in streams:
-                stream.silence()
+            endpoints = [*self.streams_by_fd.values(), *self.datagrams_by_fd.values()]
+            for endpoint in endpoints:
+                endpoint.silence()
             self.close_inbox()
             self._drop_everything()
             self._close_engine()
             self._close_inbox_for_good()
-            for stream in streams:
-                stream.abandon()
+            for endpoint in endpoints:
+                endpoint.abandon()
         super().close()
 
 

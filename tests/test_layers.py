@@ -24,6 +24,7 @@ LAYERS: list[set[str]] = [
     {"_http1", "support"},
     {"_turn"},
     {"_stream"},
+    {"_datagram"},
     {"native_loop", "epoll_loop", "uring_loop"},
     {"engine", "policy"},
     {"loop_thread", "migration"},

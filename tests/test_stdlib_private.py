@@ -82,6 +82,11 @@ HOOKS = [
         "connections get asyncio's transports instead of ours",
     ),
     hook(
+        "_make_datagram_transport",
+        "sock, protocol, address, waiter, extra",
+        "datagrams pass through asyncio's own transport",
+    ),
+    hook(
         "_make_ssl_transport",
         "rawsock, protocol, sslcontext, waiter, *, server_side, server_hostname, "
         "extra, server, ssl_handshake_timeout, ssl_shutdown_timeout",
@@ -153,6 +158,18 @@ USED = [
     Part(
         transports, "_FlowControlMixin", "loop.sendfile's fallback refuses transports"
     ),
+    Part(
+        transports._FlowControlMixin,  # type: ignore[attr-defined]
+        "_maybe_pause_protocol",
+        "who sends datagrams too fast is not told",
+        "",
+    ),
+    Part(
+        transports._FlowControlMixin,  # type: ignore[attr-defined]
+        "_maybe_resume_protocol",
+        "who has sent datagrams too fast waits for ever",
+        "",
+    ),
     Part(trsock.TransportSocket, "_sock", "loop.sendfile finds no descriptor"),
     Part(socket.socket, "_io_refs", "a socket's owner can close it under a transport"),
     Part(socket.socket, "_decref_socketios", "a transport cannot close its socket", ""),
@@ -206,7 +223,9 @@ def test_our_hook_takes_whatever_asyncio_may_pass(
 ) -> None:
     ours = inspect.signature(getattr(loop_type, part.name))
     theirs = inspect.signature(getattr(THEIRS, part.name)).parameters.values()
-    by_position = [p for p in theirs if p.kind is not p.KEYWORD_ONLY]
+    by_position = [
+        p for p in theirs if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
+    ]
     by_keyword = {p.name: p for p in theirs if p.kind is p.KEYWORD_ONLY}
 
     try:
@@ -236,7 +255,15 @@ def test_no_other_hook_is_overridden() -> None:
 
 def test_no_other_private_name_is_imported() -> None:
     tree = ast.parse(inspect.getsource(stdlib_private))
-    modules = {base_events, constants, format_helpers, futures, sslproto, transports}
+    modules = {
+        base_events,
+        constants,
+        format_helpers,
+        futures,
+        sslproto,
+        transports,
+        unix_events,
+    }
 
     taken = {
         node.attr
