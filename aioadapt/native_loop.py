@@ -9,6 +9,7 @@ the turn's, and through the few hooks overridden here.
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
 import socket
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
 from .stats import LoopStats
 from .stdlib_private import SSLProtocol, hold_socket, release_socket
+from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
 
 if TYPE_CHECKING:
     from ._stream.stream import Released, Stream
@@ -103,6 +105,8 @@ class NativeLoop(asyncio.SelectorEventLoop):
         #: Descriptor -> endpoint, and where all of them receive; made for the first.
         self.datagrams_by_fd: dict[int, Any] = {}
         self._arrivals: Any = None
+        #: Pidfd -> child process that has not ended.
+        self.children: dict[int, SubprocessTransport] = {}
         super().__init__(FdCallbacksView(self.fd_callbacks))
 
     # -- waking: an eventfd, and a socket pair only for signals ---------------
@@ -212,6 +216,35 @@ class NativeLoop(asyncio.SelectorEventLoop):
             if was_reading:
                 transp.resume_reading()
 
+    # -- child processes ------------------------------------------------------
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: asyncio.BaseProtocol,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: Any = None,
+        **options: Any,
+    ) -> Any:
+        start: Any = functools.partial(start_subprocess, self)
+        if not pidfds_work():
+            start = super()._make_subprocess_transport  # type: ignore[misc]
+        return await start(
+            protocol,
+            args,
+            shell,
+            stdin,
+            stdout,
+            stderr,
+            bufsize,
+            extra=extra,
+            **options,
+        )
+
     # -- servers --------------------------------------------------------------
 
     def _start_serving(
@@ -316,6 +349,8 @@ class NativeLoop(asyncio.SelectorEventLoop):
         else:
             self._check_can_close()
             self._close_self_pipe()
+            for child in list(self.children.values()):
+                child._watch_no_more()
             for listener in list(self.listeners.values()):
                 listener.pause()
                 release_socket(listener.sock)

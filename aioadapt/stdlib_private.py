@@ -13,6 +13,7 @@ from asyncio import (
     sslproto,
     transports,
     trsock,
+    unix_events,
 )
 from asyncio.log import logger
 from collections.abc import Callable
@@ -32,6 +33,9 @@ set_result_unless_cancelled: Callable[[Any, Any], None] = (
 
 #: What ``loop.sendfile`` without sendfile(2) asks a transport to be.
 FlowControlMixin = transports._FlowControlMixin
+
+#: A child process and its pipes; who waits for the child is another matter.
+UnixSubprocessTransport: Any = unix_events._UnixSubprocessTransport  # type: ignore[attr-defined]
 
 #: ``loop.sendfile`` may try sendfile(2) on our transports.
 SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE

@@ -19,7 +19,7 @@ PACKAGE = ROOT / "aioadapt"
 
 # Lowest first.  A room may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
-    {"errors", "stats", "stdlib_private"},
+    {"errors", "stats", "stdlib_private", "subprocesses"},
     {"_kernel"},
     {"_http1", "support"},
     {"_turn"},

@@ -13,6 +13,7 @@ import threading
 import types
 from asyncio import (
     base_events,
+    base_subprocess,
     constants,
     events,
     format_helpers,
@@ -85,6 +86,11 @@ HOOKS = [
         "_make_datagram_transport",
         "sock, protocol, address, waiter, extra",
         "datagrams pass through asyncio's own transport",
+    ),
+    hook(
+        "_make_subprocess_transport",
+        "protocol, args, shell, stdin, stdout, stderr, bufsize, extra",
+        "a child process is waited for by a thread of its own",
     ),
     hook(
         "_make_ssl_transport",
@@ -168,6 +174,30 @@ USED = [
         transports._FlowControlMixin,  # type: ignore[attr-defined]
         "_maybe_resume_protocol",
         "who has sent datagrams too fast waits for ever",
+        "",
+    ),
+    Part(
+        unix_events,
+        "_UnixSubprocessTransport",
+        "nothing imports: a child process has no transport",
+        "loop, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter, extra",
+    ),
+    Part(
+        base_subprocess.BaseSubprocessTransport,
+        "_process_exited",
+        "nobody hears of the end of a child process",
+        "returncode",
+    ),
+    Part(
+        base_subprocess.BaseSubprocessTransport,
+        "_check_proc",
+        "a signal to a child process fails",
+        "",
+    ),
+    Part(
+        base_subprocess.BaseSubprocessTransport,
+        "_wait",
+        "a child process that could not be started is not waited for",
         "",
     ),
     Part(trsock.TransportSocket, "_sock", "loop.sendfile finds no descriptor"),
@@ -282,6 +312,12 @@ def test_asyncio_asks_a_transport_for_it(name: str) -> None:
     assert named_by_asyncio(name), f"{PYTHON} asks for no {name}: {breaks}"
     assert hasattr(THEIR_TRANSPORT, name), f"{PYTHON} has no {name}: {breaks}"
     assert name in vars(StreamTransport)
+
+
+@pytest.mark.parametrize("name", ["_loop", "_pid", "_proc"])
+def test_a_transport_of_a_child_process_keeps_it_under_this_name(name: str) -> None:
+    source = inspect.getsource(base_subprocess.BaseSubprocessTransport.__init__)
+    assert f"self.{name} = " in source, f"{PYTHON} keeps no {name}"
 
 
 @pytest.mark.parametrize("name", STATE)
