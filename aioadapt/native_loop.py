@@ -19,6 +19,8 @@ from ._datagram.transport import NativeDatagramTransport, connect_datagrams
 from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
+from .pipes import ReadPipeTransport
+from .sock_calls import SockCalls
 from .stats import LoopStats
 from .stdlib_private import SSLProtocol, hold_socket, release_socket
 from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
@@ -66,7 +68,7 @@ class FdCallbacksView(selectors.BaseSelector):
         raise NotImplementedError("the loop waits by itself")
 
 
-class NativeLoop(asyncio.SelectorEventLoop):
+class NativeLoop(SockCalls):
     """The part that EpollEventLoop and UringEventLoop share; a Turn comes before it."""
 
     #: How bytes move, what serves a listening socket, and how ``LoopStats`` calls the engine.
@@ -215,6 +217,17 @@ class NativeLoop(asyncio.SelectorEventLoop):
                 self.streams_by_fd[stream.fd] = stream
             if was_reading:
                 transp.resume_reading()
+
+    # -- pipes ----------------------------------------------------------------
+
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> ReadPipeTransport:
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
 
     # -- child processes ------------------------------------------------------
 

@@ -37,8 +37,14 @@ FlowControlMixin = transports._FlowControlMixin
 #: A child process and its pipes; who waits for the child is another matter.
 UnixSubprocessTransport: Any = unix_events._UnixSubprocessTransport  # type: ignore[attr-defined]
 
+#: What reads from a pipe; ``max_size`` bytes at once.
+UnixReadPipeTransport: Any = unix_events._UnixReadPipeTransport  # type: ignore[attr-defined]
+
 #: ``loop.sendfile`` may try sendfile(2) on our transports.
 SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE
+
+#: What ``sock_*`` methods say to an SSLSocket.
+check_ssl_socket: Callable[[Any], None] = base_events._check_ssl_socket  # type: ignore[attr-defined]
 
 #: Writes after the connection is lost that pass in silence.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES

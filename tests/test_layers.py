@@ -19,7 +19,7 @@ PACKAGE = ROOT / "aioadapt"
 
 # Lowest first.  A room may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
-    {"errors", "stats", "stdlib_private", "subprocesses"},
+    {"errors", "stats", "stdlib_private", "pipes", "sock_calls", "subprocesses"},
     {"_kernel"},
     {"_http1", "support"},
     {"_turn"},

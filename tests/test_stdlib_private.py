@@ -88,6 +88,11 @@ HOOKS = [
         "datagrams pass through asyncio's own transport",
     ),
     hook(
+        "_make_read_pipe_transport",
+        "pipe, protocol, waiter, extra",
+        "pipes are read by 256 KiB, which malloc maps anew each time",
+    ),
+    hook(
         "_make_subprocess_transport",
         "protocol, args, shell, stdin, stdout, stderr, bufsize, extra",
         "a child process is waited for by a thread of its own",
@@ -132,6 +137,7 @@ USED = [
     ),
     Part(base_events.Server, "_attach", "a server does not know its connections"),
     Part(base_events.Server, "_detach", "Server.wait_closed waits for ever"),
+    Part(base_events, "_check_ssl_socket", "sock_* calls take TLS sockets", "sock"),
     Part(base_events, "_format_handle", "no warning of slow callbacks", "handle"),
     Part(events.Handle, "_run", "no callback runs in debug mode", ""),
     Part(events.Handle, "_cancelled", "debug mode runs what was cancelled"),
@@ -175,6 +181,17 @@ USED = [
         "_maybe_resume_protocol",
         "who has sent datagrams too fast waits for ever",
         "",
+    ),
+    Part(
+        unix_events,
+        "_UnixReadPipeTransport",
+        "nothing imports: nobody reads from pipes",
+        "loop, pipe, protocol, waiter, extra",
+    ),
+    Part(
+        unix_events._UnixReadPipeTransport,  # type: ignore[attr-defined]
+        "max_size",
+        "pipes are read by 256 KiB, which malloc maps anew each time",
     ),
     Part(
         unix_events,
