@@ -12,7 +12,6 @@ called in the next turn.
 
 from __future__ import annotations
 
-import functools
 import os
 import signal
 from asyncio.log import logger
@@ -27,9 +26,11 @@ if TYPE_CHECKING:
 STATUS_UNKNOWN = 255
 
 
-@functools.cache
 def pidfds_work() -> bool:
-    """Linux has them since 5.3; a sandbox may refuse either call."""
+    """Linux has them since 5.3; a sandbox may refuse either call.
+
+    Asked for each child: beside starting one the three calls are nothing.
+    """
     try:
         pidfd = os.pidfd_open(os.getpid())
     except OSError:

@@ -171,13 +171,13 @@ USED = [
         transports, "_FlowControlMixin", "loop.sendfile's fallback refuses transports"
     ),
     Part(
-        transports._FlowControlMixin,  # type: ignore[attr-defined]
+        transports._FlowControlMixin,
         "_maybe_pause_protocol",
         "who sends datagrams too fast is not told",
         "",
     ),
     Part(
-        transports._FlowControlMixin,  # type: ignore[attr-defined]
+        transports._FlowControlMixin,
         "_maybe_resume_protocol",
         "who has sent datagrams too fast waits for ever",
         "",
@@ -270,9 +270,7 @@ def test_our_hook_takes_whatever_asyncio_may_pass(
 ) -> None:
     ours = inspect.signature(getattr(loop_type, part.name))
     theirs = inspect.signature(getattr(THEIRS, part.name)).parameters.values()
-    by_position = [
-        p for p in theirs if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)
-    ]
+    by_position = [p for p in theirs if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
     by_keyword = {p.name: p for p in theirs if p.kind is p.KEYWORD_ONLY}
 
     try:

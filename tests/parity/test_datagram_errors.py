@@ -28,7 +28,7 @@ def test_the_transport_is_asyncios(loop: AbstractEventLoop, run: Run) -> None:
         assert transport.get_extra_info("sockname") == sock.getsockname()
         assert transport.get_extra_info("peername", "absent") is None
         assert transport.get_extra_info("compression", "absent") == "absent"
-        assert transport.is_reading()  # type: ignore[attr-defined]
+        assert transport.is_reading()
         await protocol.close()
         assert transport.is_closing()
 
@@ -50,9 +50,7 @@ def test_the_transport_is_a_datagram_transport_on_every_python(
 
 
 @pytest.mark.parametrize("data", ["text", 5, None, [1]])
-def test_only_bytes_can_be_sent(
-    loop: AbstractEventLoop, run: Run, data: Any
-) -> None:
+def test_only_bytes_can_be_sent(loop: AbstractEventLoop, run: Run, data: Any) -> None:
     async def main() -> None:
         transport, protocol = await loop.create_datagram_endpoint(
             Datagrams, local_addr=("127.0.0.1", 0)
@@ -60,8 +58,7 @@ def test_only_bytes_can_be_sent(
         with pytest.raises(TypeError) as caught:
             transport.sendto(data, ("127.0.0.1", 9))
         assert str(caught.value) == (
-            "data argument must be a bytes-like object, "
-            f"not {type(data).__name__!r}"
+            f"data argument must be a bytes-like object, not {type(data).__name__!r}"
         )
         await protocol.close()
 

@@ -8,7 +8,7 @@ import sys
 from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import TypeVar
 
 import pytest
 from loops import LoopFactory, Reported, Run
@@ -33,8 +33,7 @@ def unix(tmp_path: Path) -> Iterator[Pair]:
 async def over(
     loop: AbstractEventLoop, protocol: type[P], sock: socket.socket
 ) -> tuple[asyncio.DatagramTransport, P]:
-    transport, made = await loop.create_datagram_endpoint(protocol, sock=sock)
-    return cast(asyncio.DatagramTransport, transport), made
+    return await loop.create_datagram_endpoint(protocol, sock=sock)
 
 
 def receive_all(sock: socket.socket) -> list[bytes]:

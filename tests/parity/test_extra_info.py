@@ -138,7 +138,9 @@ def test_what_a_child_process_knows(run: Run) -> None:
     run(main())
 
 
-KEEPS_ALIVE = "keep_alive" in inspect.signature(asyncio.BaseEventLoop.create_server).parameters
+KEEPS_ALIVE = (
+    "keep_alive" in inspect.signature(asyncio.BaseEventLoop.create_server).parameters
+)
 
 
 @pytest.mark.skipif(not KEEPS_ALIVE, reason="new in 3.13")
@@ -161,7 +163,10 @@ def test_a_server_keeps_its_connections_alive_if_told_to(
         ({"interleave": 1}, ["v6 a", "v4 a", "v6 b", "v4 b"]),
         ({"interleave": 2}, ["v6 a", "v6 b", "v4 a", "v4 b"]),
         ({"happy_eyeballs_delay": 5.0}, ["v6 a", "v4 a", "v6 b", "v4 b"]),
-        ({"interleave": 0, "happy_eyeballs_delay": 5.0}, ["v6 a", "v6 b", "v4 a", "v4 b"]),
+        (
+            {"interleave": 0, "happy_eyeballs_delay": 5.0},
+            ["v6 a", "v6 b", "v4 a", "v4 b"],
+        ),
         ({}, ["v6 a", "v6 b", "v4 a", "v4 b"]),
     ],
 )
@@ -187,7 +192,7 @@ def test_families_are_tried_in_the_order_asked_for(
         raise ConnectionRefusedError(111, f"refused by {address[0]}")
 
     async def main() -> None:
-        loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign, assignment]
+        loop.getaddrinfo = getaddrinfo  # type: ignore[method-assign]
         loop.sock_connect = sock_connect  # type: ignore[method-assign]
         with pytest.raises(OSError, match="refused by"):
             await loop.create_connection(Recorder, "a name", 1, **options)

@@ -8,12 +8,12 @@ import subprocess
 import threading
 from asyncio import AbstractEventLoop
 from asyncio.subprocess import DEVNULL, PIPE
-from typing import Any, cast
+from typing import Any, Self, cast
 
 import pytest
 from loops import LoopFactory, Run
 
-from aioadapt import subprocesses
+from aioadapt import native_loop, subprocesses
 
 from .protocols import Changing
 
@@ -67,7 +67,7 @@ class Held:
     def __init__(self) -> None:
         self.stdin, self._end = os.pipe()
 
-    def __enter__(self) -> "Held":
+    def __enter__(self) -> Self:
         return self
 
     def let_go(self) -> None:
@@ -280,24 +280,34 @@ def test_closing_kills_what_runs(loop: AbstractEventLoop, run: Run) -> None:
     run(main())
 
 
+def test_pidfds_that_are_refused_are_not_relied_on(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def refuse(*_: object) -> int:
+        raise PermissionError(errno.EPERM, "not in this sandbox")
+
+    assert subprocesses.pidfds_work()
+    with monkeypatch.context() as patched:
+        patched.setattr(signal, "pidfd_send_signal", refuse)
+        assert not subprocesses.pidfds_work()
+    monkeypatch.setattr(os, "pidfd_open", refuse)
+    assert not subprocesses.pidfds_work()
+
+
 @pytest.mark.ours_only
 def test_where_pidfds_are_refused_asyncios_watcher_waits(
     loop: AbstractEventLoop, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(pid: int, flags: int = 0) -> int:
-        raise PermissionError(errno.EPERM, "not in this sandbox")
+    monkeypatch.setattr(native_loop, "pidfds_work", lambda: False)
 
     async def main() -> None:
-        process = await asyncio.create_subprocess_exec("sh", "-c", "exit 4")
-        assert await process.wait() == 4
+        protocol = await start(loop, "sh", "-c", "exit 4")
+        assert not isinstance(protocol.transport, subprocesses.SubprocessTransport)
+        await protocol.until_call("connection_lost None")
+        assert protocol.transport.get_returncode() == 4
+        protocol.transport.close()
 
-    monkeypatch.setattr(os, "pidfd_open", refuse)
-    subprocesses.pidfds_work.cache_clear()
-    try:
-        assert not subprocesses.pidfds_work()
-        run(main())
-    finally:
-        subprocesses.pidfds_work.cache_clear()
+    run(main())
 
 
 @pytest.mark.ours_only
@@ -307,10 +317,12 @@ def test_a_child_that_cannot_be_watched_is_ended_and_the_caller_told(
     started: list[int] = []
 
     def out_of_descriptors(pid: int, flags: int = 0) -> int:
+        if pid == os.getpid():
+            return open_pidfd(pid, flags)
         started.append(pid)
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
 
-    assert subprocesses.pidfds_work()
+    open_pidfd = os.pidfd_open
     monkeypatch.setattr(os, "pidfd_open", out_of_descriptors)
 
     async def main() -> None:

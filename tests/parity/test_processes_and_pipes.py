@@ -183,9 +183,7 @@ def test_a_pipe_is_read_by_no_more_than_64_kib(
         assert fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 1 << 20) >= len(data)
         assert os.write(write_end, data) == len(data)
         os.close(write_end)
-        _, protocol = await loop.connect_read_pipe(
-            Reads, os.fdopen(read_end, "rb", 0)
-        )
+        _, protocol = await loop.connect_read_pipe(Reads, os.fdopen(read_end, "rb", 0))
         assert await protocol.got(len(data)) == data
         assert max(protocol.sizes) == 65536
         await protocol.lost()
