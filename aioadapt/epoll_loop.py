@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._datagram.ways import ReadinessDatagrams
 from ._stream.listener import ReadinessListener
 from ._stream.readiness import ReadinessTurn, ReadinessWay
 from .native_loop import NativeLoop
@@ -15,5 +16,6 @@ class EpollEventLoop(ReadinessTurn, NativeLoop):
     """
 
     _way_type = ReadinessWay
+    _datagram_way_type = ReadinessDatagrams
     _listener_type = ReadinessListener
     engine = "epoll"

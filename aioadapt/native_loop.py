@@ -1,7 +1,7 @@
 """What both loops are above the turn: an asyncio selector loop with other transports.
 
 Set-up of connections and servers, name resolution, executors, subprocesses,
-pipes, datagrams, signals, TLS and debug mode stay asyncio's own code.  It
+pipes, signals, TLS and debug mode stay asyncio's own code.  It
 reaches the kernel through ``_add_reader`` and its three brothers, which are
 the turn's, and through the few hooks overridden here.
 """
@@ -9,16 +9,21 @@ the turn's, and through the few hooks overridden here.
 from __future__ import annotations
 
 import asyncio
+import functools
 import selectors
 import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
+from ._datagram.transport import NativeDatagramTransport, connect_datagrams
 from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
+from .pipes import ReadPipeTransport
+from .sock_calls import SockCalls
 from .stats import LoopStats
 from .stdlib_private import SSLProtocol, release_socket
+from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
 
 if TYPE_CHECKING:
     from ._stream.stream import Released, Stream
@@ -63,11 +68,12 @@ class FdCallbacksView(selectors.BaseSelector):
         raise NotImplementedError("the loop waits by itself")
 
 
-class NativeLoop(asyncio.SelectorEventLoop):
+class NativeLoop(SockCalls):
     """The part that EpollEventLoop and UringEventLoop share; a Turn comes before it."""
 
     #: How bytes move, what serves a listening socket, and how ``LoopStats`` calls the engine.
     _way_type: Any
+    _datagram_way_type: Any
     _listener_type: Any
     engine: str
 
@@ -98,6 +104,11 @@ class NativeLoop(asyncio.SelectorEventLoop):
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
 
     def __init__(self) -> None:
+        #: Descriptor -> endpoint, and where all of them receive; made for the first.
+        self.datagrams_by_fd: dict[int, Any] = {}
+        self._arrivals: Any = None
+        #: Pidfd -> child process that has not ended.
+        self.children: dict[int, SubprocessTransport] = {}
         super().__init__(FdCallbacksView(self.fd_callbacks))
 
     # -- waking: an eventfd, and a socket pair only for signals ---------------
@@ -172,6 +183,20 @@ class NativeLoop(asyncio.SelectorEventLoop):
         app_transport: asyncio.Transport = tls._app_transport
         return app_transport
 
+    def _new_datagram_way(self) -> Any:
+        return self._datagram_way_type(self)
+
+    def _make_datagram_transport(
+        self,
+        sock: socket.socket,
+        protocol: asyncio.BaseProtocol,
+        address: Any = None,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> NativeDatagramTransport:
+        self._ensure_fd_no_transport(sock)
+        return connect_datagrams(self, sock, protocol, address, waiter, extra)
+
     async def _sendfile_native(
         self, transp: StreamTransport, file: Any, offset: int, count: int | None
     ) -> int:
@@ -192,6 +217,46 @@ class NativeLoop(asyncio.SelectorEventLoop):
                 self.streams_by_fd[stream.fd] = stream
             if was_reading:
                 transp.resume_reading()
+
+    # -- pipes ----------------------------------------------------------------
+
+    def _make_read_pipe_transport(
+        self,
+        pipe: Any,
+        protocol: asyncio.BaseProtocol,
+        waiter: asyncio.Future[None] | None = None,
+        extra: dict[str, Any] | None = None,
+    ) -> ReadPipeTransport:
+        return ReadPipeTransport(self, pipe, protocol, waiter, extra)
+
+    # -- child processes ------------------------------------------------------
+
+    async def _make_subprocess_transport(
+        self,
+        protocol: asyncio.BaseProtocol,
+        args: Any,
+        shell: bool,
+        stdin: Any,
+        stdout: Any,
+        stderr: Any,
+        bufsize: int,
+        extra: Any = None,
+        **options: Any,
+    ) -> Any:
+        start: Any = functools.partial(start_subprocess, self)
+        if not pidfds_work():
+            start = super()._make_subprocess_transport  # type: ignore[misc]
+        return await start(
+            protocol,
+            args,
+            shell,
+            stdin,
+            stdout,
+            stderr,
+            bufsize,
+            extra=extra,
+            **options,
+        )
 
     # -- servers --------------------------------------------------------------
 
@@ -296,19 +361,21 @@ class NativeLoop(asyncio.SelectorEventLoop):
         else:
             self._check_can_close()
             self._close_self_pipe()
+            for child in list(self.children.values()):
+                child._watch_no_more()
             for listener in list(self.listeners.values()):
                 listener.pause()
                 release_socket(listener.kept_open)
             self.listeners.clear()
-            streams = list(self.streams_by_fd.values())
-            for stream in streams:
-                stream.silence()
+            endpoints = [*self.streams_by_fd.values(), *self.datagrams_by_fd.values()]
+            for endpoint in endpoints:
+                endpoint.silence()
             self.close_inbox()
             self._drop_everything()
             self._close_engine()
             self._close_inbox_for_good()
-            for stream in streams:
-                stream.abandon()
+            for endpoint in endpoints:
+                endpoint.abandon()
         super().close()
 
 

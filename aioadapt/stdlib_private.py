@@ -13,6 +13,7 @@ from asyncio import (
     sslproto,
     transports,
     trsock,
+    unix_events,
 )
 from asyncio.log import logger
 from collections.abc import Callable
@@ -33,8 +34,17 @@ set_result_unless_cancelled: Callable[[Any, Any], None] = (
 #: What ``loop.sendfile`` without sendfile(2) asks a transport to be.
 FlowControlMixin = transports._FlowControlMixin
 
+#: A child process and its pipes; who waits for the child is another matter.
+UnixSubprocessTransport: Any = unix_events._UnixSubprocessTransport  # type: ignore[attr-defined]
+
+#: What reads from a pipe; ``max_size`` bytes at once.
+UnixReadPipeTransport: Any = unix_events._UnixReadPipeTransport  # type: ignore[attr-defined]
+
 #: ``loop.sendfile`` may try sendfile(2) on our transports.
 SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE
+
+#: What ``sock_*`` methods say to an SSLSocket.
+check_ssl_socket: Callable[[Any], None] = base_events._check_ssl_socket  # type: ignore[attr-defined]
 
 #: Writes after the connection is lost that pass in silence.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ._datagram.ways import CompletionDatagrams
 from ._stream.completion import CompletionWay
 from ._stream.completion_turn import CompletionTurn
 from ._stream.listener import CompletionListener
@@ -21,6 +22,7 @@ class UringEventLoop(CompletionTurn, NativeLoop):
     """
 
     _way_type = CompletionWay
+    _datagram_way_type = CompletionDatagrams
     _listener_type = CompletionListener
     engine = "uring"
 

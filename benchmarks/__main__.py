@@ -15,7 +15,7 @@ from benchmarks.loops import LOOPS
 from benchmarks.measure import MeasureError, allow_descriptors, check_cores
 from benchmarks.micro_worker import SCENARIOS
 from benchmarks.report import machine, machine_text
-from benchmarks.servers import C_SERVERS, Scenario
+from benchmarks.servers import C_DATAGRAM_SERVERS, C_SERVERS, Scenario
 
 
 def names(text: str) -> list[str]:
@@ -74,6 +74,7 @@ def parser() -> argparse.ArgumentParser:
     http = commands.add_parser(
         "http", help="server CPU per request to uvicorn with httptools"
     )
+    datagrams = commands.add_parser("datagrams", help="server CPU per UDP echo")
     small = commands.add_parser("micro", help="CPU per call_soon, timer, task, wake-up")
 
     echo.add_argument(
@@ -82,10 +83,19 @@ def parser() -> argparse.ArgumentParser:
         default=names("epoll,uring,uvloop,asyncio,c-epoll,c-uring"),
         help=list_of([*LOOPS, *C_SERVERS]),
     )
-    echo.add_argument("--bytes", type=counts, default=[64], help="one size or several")
     echo.add_argument(
         "--mode", choices=MODES, default="protocol", help="how the echo is written"
     )
+    datagrams.add_argument(
+        "--servers",
+        type=names,
+        default=names("epoll,uring,uvloop,asyncio,c-epoll"),
+        help=list_of([*LOOPS, *C_DATAGRAM_SERVERS]),
+    )
+    for command in (echo, datagrams):
+        command.add_argument(
+            "--bytes", type=counts, default=[64], help="one size or several"
+        )
     for command in (http, small):
         command.add_argument(
             "--servers",
@@ -93,7 +103,7 @@ def parser() -> argparse.ArgumentParser:
             default=names("epoll,uring,uvloop,asyncio"),
             help=list_of(LOOPS),
         )
-    for command, connections in ((echo, [256]), (http, [64])):
+    for command, connections in ((echo, [256]), (datagrams, [16]), (http, [64])):
         command.add_argument(
             "--connections",
             type=counts,
@@ -110,7 +120,7 @@ def parser() -> argparse.ArgumentParser:
             default=2,
             help="how often a round that other work disturbed is taken again",
         )
-    for command in (echo, http, small):
+    for command in (echo, datagrams, http, small):
         command.add_argument("--rounds", type=count, default=5)
         command.add_argument(
             "--reference", default="uvloop", help="what ratios are taken to"
@@ -144,7 +154,7 @@ def scenarios(options: argparse.Namespace) -> list[Scenario]:
             server_core=options.server_core,
             client_core=options.client_core,
         )
-        for size in (options.bytes if echo else [0])
+        for size in ([0] if options.command == "http" else options.bytes)
         for connections in options.connections
     ]
 

@@ -18,6 +18,7 @@ FLAGS = ["-O2", "-std=gnu11", "-Wall", "-Wextra"]
 LIBRARIES: dict[str, list[list[str]]] = {
     "echo_client": [[]],
     "c_echo_epoll": [[]],
+    "c_datagrams_epoll": [[]],
     "c_echo_uring": [["-l:liburing.a"], ["-luring"]],
 }
 

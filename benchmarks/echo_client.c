@@ -19,6 +19,9 @@
  *
  * Every byte of every answer is compared.  A wrong byte, a closed connection
  * or silence beyond the patience ends the run with {"event": "error", ...}.
+ *
+ * With --datagrams it is the same over UDP: a request is one datagram, and so
+ * is its answer.  One that is lost is silence, and ends the run.
  */
 
 #define _GNU_SOURCE
@@ -53,6 +56,7 @@ static size_t request_bytes = 64;
 static size_t answer_bytes;
 static const char *fixed_request;    /* NULL: echo */
 static const char *fixed_answer;
+static bool datagrams;               /* UDP instead of TCP */
 static double seconds = 2.0;
 static double warmup_seconds = 0.3;
 static double patience_seconds = 10.0;
@@ -85,12 +89,13 @@ static void connect_one(struct connection *connection, int port)
     int one = 1;
 
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    connection->fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    connection->fd = socket(AF_INET, (datagrams ? SOCK_DGRAM : SOCK_STREAM) | SOCK_CLOEXEC, 0);
     if (connection->fd < 0)
         fail("socket: %s", strerror(errno));
     if (connect(connection->fd, (struct sockaddr *)&address, sizeof(address)) < 0)
         fail("connect to port %d: %s", port, strerror(errno));
-    setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+    if (!datagrams)
+        setsockopt(connection->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
     if (fcntl(connection->fd, F_SETFL, O_NONBLOCK) < 0)
         fail("fcntl: %s", strerror(errno));
 }
@@ -238,7 +243,8 @@ static double number(const char *text, double least)
 
 int main(int argc, char **argv)
 {
-    enum { PORT = 1, CONNECTIONS, BYTES, SECONDS, WARMUP, PATIENCE, REQUEST, ANSWER };
+    enum { PORT = 1, CONNECTIONS, BYTES, SECONDS, WARMUP, PATIENCE, REQUEST, ANSWER,
+           DATAGRAMS };
     static const struct option options[] = {
         {"port", required_argument, NULL, PORT},
         {"connections", required_argument, NULL, CONNECTIONS},
@@ -248,6 +254,7 @@ int main(int argc, char **argv)
         {"patience-seconds", required_argument, NULL, PATIENCE},
         {"request", required_argument, NULL, REQUEST},
         {"answer", required_argument, NULL, ANSWER},
+        {"datagrams", no_argument, NULL, DATAGRAMS},
         {NULL, 0, NULL, 0},
     };
     int port = 0, option;
@@ -262,6 +269,7 @@ int main(int argc, char **argv)
         case PATIENCE: patience_seconds = number(optarg, 0.001); break;
         case REQUEST: fixed_request = optarg; break;
         case ANSWER: fixed_answer = optarg; break;
+        case DATAGRAMS: datagrams = true; break;
         default: fail("unknown option");
         }
     }

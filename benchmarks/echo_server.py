@@ -8,12 +8,13 @@ from __future__ import annotations
 import argparse
 import asyncio
 import sys
-from typing import cast
+from typing import Any, cast
 
 from benchmarks.lifeline import NOT_INSTALLED, announce, when_input_ends
 from benchmarks.loops import NotInstalledError, factory_of
 
 MODES = ("protocol", "buffered", "streams")
+"""The ways to write a TCP echo; "datagrams" is the one to write UDP's."""
 
 #: Above any number of connections that are measured: a client that connects
 #: them all at once must not meet a full queue, whose answer takes a second.
@@ -55,6 +56,18 @@ class BufferedEcho(asyncio.BufferedProtocol):
         self.transport.write(bytes(self.buffer[:nbytes]))
 
 
+class DatagramEcho(asyncio.DatagramProtocol):
+    __slots__ = ("transport",)
+
+    transport: asyncio.DatagramTransport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast(asyncio.DatagramTransport, transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        self.transport.sendto(data, addr)
+
+
 async def echo_stream(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
@@ -71,6 +84,15 @@ async def echo_stream(
 async def serve(mode: str) -> None:
     loop = asyncio.get_running_loop()
     stopped = asyncio.Event()
+    if mode == "datagrams":
+        transport, _ = await loop.create_datagram_endpoint(
+            DatagramEcho, local_addr=("127.0.0.1", 0)
+        )
+        when_input_ends(lambda: loop.call_soon_threadsafe(stopped.set))
+        announce(transport.get_extra_info("sockname")[1])
+        await stopped.wait()
+        transport.close()
+        return
     if mode == "streams":
         server = await asyncio.start_server(
             echo_stream, "127.0.0.1", 0, backlog=BACKLOG
@@ -91,7 +113,7 @@ def main() -> None:
     parser.add_argument(
         "--loop", default="asyncio", help="a peer's name, or module:factory"
     )
-    parser.add_argument("--mode", default="protocol", choices=MODES)
+    parser.add_argument("--mode", default="protocol", choices=(*MODES, "datagrams"))
     options = parser.parse_args()
     try:
         with asyncio.Runner(loop_factory=factory_of(options.loop)) as runner:

@@ -24,6 +24,7 @@ from benchmarks.measure import Usage, pinned_to, usage
 ROOT = Path(__file__).resolve().parent.parent
 
 C_SERVERS = {"c-epoll": "c_echo_epoll", "c-uring": "c_echo_uring"}
+C_DATAGRAM_SERVERS = {"c-epoll": "c_datagrams_epoll"}
 
 #: Time for an interpreter to start and for a process to end; a guess, ample.
 START_STOP_S = 10.0
@@ -37,7 +38,7 @@ class ServerError(Exception):
 class Scenario:
     """What is asked of every server alike."""
 
-    kind: str  # "echo" or "http"
+    kind: str  # "echo", "datagrams" or "http"
     mode: str  # of an echo: "protocol", "buffered" or "streams"
     connections: int
     request_bytes: int
@@ -52,6 +53,8 @@ class Scenario:
         )
         if self.kind == "http":
             return f"uvicorn with httptools, {connections}"
+        if self.kind == "datagrams":
+            return f"UDP echo of {self.request_bytes} bytes, {connections}"
         how = {
             "protocol": "",
             "buffered": " by BufferedProtocol",
@@ -99,12 +102,16 @@ class Round:
 
 def server_command(name: str, kind: str, mode: str) -> list[str]:
     if name in C_SERVERS:
-        if kind != "echo":
+        if kind == "http":
             raise NotInstalledError("the C servers only echo")
-        return [str(program(C_SERVERS[name]))]
+        in_c = C_SERVERS if kind == "echo" else C_DATAGRAM_SERVERS
+        if name not in in_c:
+            raise NotInstalledError("it is not written for datagrams")
+        return [str(program(in_c[name]))]
     python = [sys.executable, "-m"]
     if kind == "http":
         return [*python, "benchmarks.http_server", "--loop", name]
+    mode = "datagrams" if kind == "datagrams" else mode
     return [*python, "benchmarks.echo_server", "--loop", name, "--mode", mode]
 
 
@@ -185,6 +192,7 @@ def client_command(port: int, scenario: Scenario) -> list[str]:
     ]
     if scenario.kind == "http":
         return [*command, f"--request={REQUEST}", f"--answer={ANSWER}"]
+    command += ["--datagrams"] if scenario.kind == "datagrams" else []
     return [*command, f"--bytes={scenario.request_bytes}"]
 
 

@@ -19,11 +19,12 @@ PACKAGE = ROOT / "aioadapt"
 
 # Lowest first.  A room may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
-    {"errors", "stats", "stdlib_private"},
+    {"errors", "stats", "stdlib_private", "pipes", "sock_calls", "subprocesses"},
     {"_kernel"},
     {"_http1", "support"},
     {"_turn"},
     {"_stream"},
+    {"_datagram"},
     {"native_loop", "epoll_loop", "uring_loop"},
     {"engine", "policy"},
     {"loop_thread", "migration"},

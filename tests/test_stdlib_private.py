@@ -13,6 +13,7 @@ import threading
 import types
 from asyncio import (
     base_events,
+    base_subprocess,
     constants,
     events,
     format_helpers,
@@ -82,6 +83,21 @@ HOOKS = [
         "connections get asyncio's transports instead of ours",
     ),
     hook(
+        "_make_datagram_transport",
+        "sock, protocol, address, waiter, extra",
+        "datagrams pass through asyncio's own transport",
+    ),
+    hook(
+        "_make_read_pipe_transport",
+        "pipe, protocol, waiter, extra",
+        "pipes are read by 256 KiB, which malloc maps anew each time",
+    ),
+    hook(
+        "_make_subprocess_transport",
+        "protocol, args, shell, stdin, stdout, stderr, bufsize, extra",
+        "a child process is waited for by a thread of its own",
+    ),
+    hook(
         "_make_ssl_transport",
         "rawsock, protocol, sslcontext, waiter, *, server_side, server_hostname, "
         "extra, server, ssl_handshake_timeout, ssl_shutdown_timeout",
@@ -121,6 +137,7 @@ USED = [
     ),
     Part(base_events.Server, "_attach", "a server does not know its connections"),
     Part(base_events.Server, "_detach", "Server.wait_closed waits for ever"),
+    Part(base_events, "_check_ssl_socket", "sock_* calls take TLS sockets", "sock"),
     Part(base_events, "_format_handle", "no warning of slow callbacks", "handle"),
     Part(events.Handle, "_run", "no callback runs in debug mode", ""),
     Part(events.Handle, "_cancelled", "debug mode runs what was cancelled"),
@@ -152,6 +169,53 @@ USED = [
     ),
     Part(
         transports, "_FlowControlMixin", "loop.sendfile's fallback refuses transports"
+    ),
+    Part(
+        transports._FlowControlMixin,
+        "_maybe_pause_protocol",
+        "who sends datagrams too fast is not told",
+        "",
+    ),
+    Part(
+        transports._FlowControlMixin,
+        "_maybe_resume_protocol",
+        "who has sent datagrams too fast waits for ever",
+        "",
+    ),
+    Part(
+        unix_events,
+        "_UnixReadPipeTransport",
+        "nothing imports: nobody reads from pipes",
+        "loop, pipe, protocol, waiter, extra",
+    ),
+    Part(
+        unix_events._UnixReadPipeTransport,  # type: ignore[attr-defined]
+        "max_size",
+        "pipes are read by 256 KiB, which malloc maps anew each time",
+    ),
+    Part(
+        unix_events,
+        "_UnixSubprocessTransport",
+        "nothing imports: a child process has no transport",
+        "loop, protocol, args, shell, stdin, stdout, stderr, bufsize, waiter, extra",
+    ),
+    Part(
+        base_subprocess.BaseSubprocessTransport,
+        "_process_exited",
+        "nobody hears of the end of a child process",
+        "returncode",
+    ),
+    Part(
+        base_subprocess.BaseSubprocessTransport,
+        "_check_proc",
+        "a signal to a child process fails",
+        "",
+    ),
+    Part(
+        base_subprocess.BaseSubprocessTransport,
+        "_wait",
+        "a child process that could not be started is not waited for",
+        "",
     ),
     Part(trsock.TransportSocket, "_sock", "loop.sendfile finds no descriptor"),
     Part(socket.socket, "_io_refs", "a socket's owner can close it under a transport"),
@@ -206,7 +270,7 @@ def test_our_hook_takes_whatever_asyncio_may_pass(
 ) -> None:
     ours = inspect.signature(getattr(loop_type, part.name))
     theirs = inspect.signature(getattr(THEIRS, part.name)).parameters.values()
-    by_position = [p for p in theirs if p.kind is not p.KEYWORD_ONLY]
+    by_position = [p for p in theirs if p.kind not in (p.KEYWORD_ONLY, p.VAR_KEYWORD)]
     by_keyword = {p.name: p for p in theirs if p.kind is p.KEYWORD_ONLY}
 
     try:
@@ -236,7 +300,15 @@ def test_no_other_hook_is_overridden() -> None:
 
 def test_no_other_private_name_is_imported() -> None:
     tree = ast.parse(inspect.getsource(stdlib_private))
-    modules = {base_events, constants, format_helpers, futures, sslproto, transports}
+    modules = {
+        base_events,
+        constants,
+        format_helpers,
+        futures,
+        sslproto,
+        transports,
+        unix_events,
+    }
 
     taken = {
         node.attr
@@ -255,6 +327,12 @@ def test_asyncio_asks_a_transport_for_it(name: str) -> None:
     assert named_by_asyncio(name), f"{PYTHON} asks for no {name}: {breaks}"
     assert hasattr(THEIR_TRANSPORT, name), f"{PYTHON} has no {name}: {breaks}"
     assert name in vars(StreamTransport)
+
+
+@pytest.mark.parametrize("name", ["_loop", "_pid", "_proc"])
+def test_a_transport_of_a_child_process_keeps_it_under_this_name(name: str) -> None:
+    source = inspect.getsource(base_subprocess.BaseSubprocessTransport.__init__)
+    assert f"self.{name} = " in source, f"{PYTHON} keeps no {name}"
 
 
 @pytest.mark.parametrize("name", STATE)

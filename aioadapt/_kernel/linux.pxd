@@ -41,18 +41,27 @@ cdef extern from "<sys/socket.h>" nogil:
     struct sockaddr_storage:
         unsigned short ss_family
     struct msghdr:
+        void *msg_name
+        socklen_t msg_namelen
         iovec *msg_iov
         size_t msg_iovlen
+        int msg_flags
+    struct mmsghdr:                  # _GNU_SOURCE
+        msghdr msg_hdr
+        unsigned int msg_len
     ssize_t recv(int fd, void *buffer, size_t size, int flags)
     ssize_t send(int fd, const void *buffer, size_t size, int flags)
     ssize_t sendmsg(int fd, const msghdr *message, int flags)
+    ssize_t sendto(int fd, const void *data, size_t size, int flags,
+                   const sockaddr *address, socklen_t address_size)
+    int recvmmsg(int fd, mmsghdr *messages, unsigned int count, int flags, void *timeout)
     int accept4(int fd, sockaddr *address, socklen_t *size, int flags)
     int shutdown(int fd, int how)
     int setsockopt(int fd, int level, int name, const void *value, socklen_t size)
     int getpeername(int fd, sockaddr *address, socklen_t *size)
     int getsockname(int fd, sockaddr *address, socklen_t *size)
     int AF_UNIX, AF_INET, AF_INET6, SOCK_STREAM
-    int MSG_DONTWAIT, MSG_NOSIGNAL
+    int MSG_DONTWAIT, MSG_NOSIGNAL, MSG_TRUNC, MSG_PEEK
     int SOCK_NONBLOCK, SOCK_CLOEXEC, SHUT_WR
 
 cdef extern from "<netinet/in.h>" nogil:
@@ -61,9 +70,11 @@ cdef extern from "<netinet/in.h>" nogil:
     struct in6_addr:
         pass
     struct sockaddr_in:
+        unsigned short sin_family
         unsigned short sin_port
         in_addr sin_addr
     struct sockaddr_in6:
+        unsigned short sin6_family
         unsigned short sin6_port
         uint32_t sin6_flowinfo
         in6_addr sin6_addr
@@ -72,9 +83,12 @@ cdef extern from "<netinet/in.h>" nogil:
     int INET6_ADDRSTRLEN
     unsigned short ntohs(unsigned short number)
     uint32_t ntohl(uint32_t number)
+    unsigned short htons(unsigned short number)
+    uint32_t htonl(uint32_t number)
 
 cdef extern from "<arpa/inet.h>" nogil:
     const char *inet_ntop(int family, const void *address, char *text, socklen_t size)
+    int inet_pton(int family, const char *text, void *address)
 
 cdef extern from "<netinet/tcp.h>" nogil:
     int TCP_NODELAY

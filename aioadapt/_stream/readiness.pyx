@@ -121,7 +121,8 @@ cdef class FdWatch(Watch):
         # As asyncio's selector has it: hang-up and error wake both.
         if events & ~EPOLLOUT:
             self.callbacks.readable(self.turn)
-        if events & ~EPOLLIN:
+        # An attempt that succeeds is watched no more.
+        if self.callbacks is not None and events & ~EPOLLIN:
             self.callbacks.writable(self.turn)
         return 0
 

@@ -12,6 +12,7 @@ from cpython.object cimport PyObject
 from aioadapt._kernel.addresses cimport own_address, peer_address
 from aioadapt._kernel.linux cimport AF_INET, AF_INET6
 from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN
+from aioadapt._stream.slots cimport in_slot, slot_offset
 from aioadapt._stream.stream cimport Stream, new_stream
 from aioadapt._turn.handle cimport new_handle
 
@@ -19,17 +20,6 @@ import socket
 import warnings
 
 from aioadapt.stdlib_private import SENDFILE_MODE, FlowControlMixin, hold_socket
-
-cdef extern from *:
-    """
-    #if PY_VERSION_HEX < 0x030C0000
-    #include <structmember.h>
-    #endif
-    static inline Py_ssize_t aioadapt_slot_offset(PyObject *descriptor) {
-        return ((PyMemberDescrObject *)descriptor)->d_member->offset;
-    }
-    """
-    Py_ssize_t slot_offset "aioadapt_slot_offset"(object descriptor)
 
 
 class StreamTransport(FlowControlMixin):
@@ -172,7 +162,7 @@ cdef inline Stream stream_of(object transport):
     cdef PyObject *stream
     if type(transport) is not transport_type and not isinstance(transport, transport_type):
         raise TypeError(f"a StreamTransport was expected, got {transport!r}")
-    stream = (<PyObject **> (<char *> <void *> transport + STREAM_OFFSET))[0]
+    stream = in_slot(transport, STREAM_OFFSET)
     if stream == NULL:
         raise TypeError("this StreamTransport has no connection: a loop makes transports")
     return <Stream> stream

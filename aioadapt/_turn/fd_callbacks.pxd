@@ -1,3 +1,4 @@
+from aioadapt._turn.handle cimport Handle
 from aioadapt._turn.scheduling cimport SchedulingTurn
 from aioadapt._turn.turn cimport Turn
 
@@ -14,9 +15,21 @@ cdef class FdCallbacks:
     cdef int writable(self, Turn turn) except -1
 
 
+cdef class Attempt(Handle):
+    cdef:
+        FdTurn turn
+        int fd                       # borrowed
+        bint is_for_room
+        readonly object future
+
+    cdef int try_again(self) except -1
+
+
 cdef class FdTurn(SchedulingTurn):
     cdef:
         readonly dict fd_callbacks   # descriptor -> FdCallbacks
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1
     cdef FdCallbacks callbacks_for(self, object fileobj)
+    cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1
+    cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1

@@ -1,10 +1,14 @@
 """add_reader and add_writer, and their removal: one entry for each descriptor.
 
-asyncio's own pipes, datagrams, subprocesses, signals and ``sock_*`` methods
-wait through these.  How a descriptor is watched is the engine's business.
+asyncio's own pipes and signals, child processes and ``sock_*`` methods wait
+through these.  How a descriptor is watched is the engine's business.
+
+A ``sock_*`` method leaves an *attempt* instead of a callback: a call that would
+have blocked.  It is made again as soon as the descriptor is ready, and when it
+succeeds the task that waits for it runs in the same turn.
 """
 
-from aioadapt._turn.handle cimport new_handle
+from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.scheduling cimport SchedulingTurn
 from aioadapt._turn.turn cimport Turn
 
@@ -15,14 +19,46 @@ cdef class FdCallbacks:
     """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
 
     cdef int readable(self, Turn turn) except -1:
+        if type(self.reader) is Attempt:
+            return (<Attempt> self.reader).try_again()
         if self.reader is not None:
             turn.push_ready(self.reader)
         return 0
 
     cdef int writable(self, Turn turn) except -1:
+        if type(self.writer) is Attempt:
+            return (<Attempt> self.writer).try_again()
         if self.writer is not None:
             turn.push_ready(self.writer)
         return 0
+
+
+cdef class Attempt(Handle):
+    """A call that would have blocked, and the future of what it returns in the end."""
+
+    cdef int try_again(self) except -1:
+        if self.is_cancelled or self.future.done():
+            return 0
+        try:
+            result = self.callback(*self.args)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.future.set_exception(exc)
+        else:
+            self.future.set_result(result)
+        self.end()
+        return 0
+
+    def end(self):
+        """Watch the descriptor no more; harmless when somebody else watches it by now."""
+        if not self.is_cancelled:
+            if self.is_for_room:
+                self.turn._remove_writer(self.fd)
+            else:
+                self.turn._remove_reader(self.fd)
 
 
 cdef class FdTurn(SchedulingTurn):
@@ -44,11 +80,33 @@ cdef class FdTurn(SchedulingTurn):
             callbacks.fd = fd
         return callbacks
 
+    def _attempt(self, sock, bint is_for_room, callback, *args):
+        """Make a call that would block now, as soon as it does not; ``end`` it in any case."""
+        cdef Attempt attempt
+        cdef int fd = sock.fileno()
+        self.check_open()
+        self._ensure_fd_no_transport(fd)
+        attempt = Attempt.__new__(Attempt)
+        attempt.loop = attempt.turn = self
+        attempt.callback, attempt.args = callback, args
+        attempt.fd = fd
+        attempt.is_for_room = is_for_room
+        attempt.future = self.create_future()
+        if is_for_room:
+            self.set_writer(self.callbacks_for(fd), attempt)
+        else:
+            self.set_reader(self.callbacks_for(fd), attempt)
+        return attempt
+
     def _add_reader(self, fd, callback, *args):
         cdef FdCallbacks callbacks
         self.check_open()
         callbacks = self.callbacks_for(fd)
         handle = self._new_fd_handle(callback, args)
+        self.set_reader(callbacks, handle)
+        return handle
+
+    cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.reader = callbacks.reader, handle
         try:
             self.interest_changed(callbacks)
@@ -58,13 +116,17 @@ cdef class FdTurn(SchedulingTurn):
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
-        return handle
+        return 0
 
     def _add_writer(self, fd, callback, *args):
         cdef FdCallbacks callbacks
         self.check_open()
         callbacks = self.callbacks_for(fd)
         handle = self._new_fd_handle(callback, args)
+        self.set_writer(callbacks, handle)
+        return handle
+
+    cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.writer = callbacks.writer, handle
         try:
             self.interest_changed(callbacks)
@@ -74,7 +136,7 @@ cdef class FdTurn(SchedulingTurn):
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
-        return handle
+        return 0
 
     def _remove_reader(self, fd):
         cdef FdCallbacks callbacks

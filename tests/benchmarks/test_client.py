@@ -114,3 +114,56 @@ def test_a_fixed_answer_is_compared_whole() -> None:
 
     assert right[-1]["event"] == "done"
     assert "wrong bytes" in str(wrong)
+
+
+def outcome_of_datagrams(answer: Answer, *arguments: str) -> list[dict[str, object]]:
+    """The same over UDP; the answer ``b""`` is none at all."""
+    with socket.socket(type=socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+
+        def serve() -> None:
+            number = 0
+            while True:
+                request, address = server.recvfrom(65536)
+                if request == b"end":
+                    return
+                if reply := answer(request, number):
+                    server.sendto(reply, address)
+                number += 1
+
+        thread = threading.Thread(target=serve, daemon=True)
+        thread.start()
+        done = subprocess.run(
+            [
+                program("echo_client"),
+                "--datagrams",
+                f"--port={server.getsockname()[1]}",
+                "--seconds=0.01",
+                "--warmup-seconds=0",
+                *arguments,
+            ],
+            input="\n",
+            capture_output=True,
+            text=True,
+            timeout=30,
+            check=False,
+        )
+        server.sendto(b"end", server.getsockname())
+        thread.join()
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def test_a_right_echo_of_datagrams_is_counted() -> None:
+    ready, done = outcome_of_datagrams(lambda request, number: request)
+
+    assert ready["event"] == "ready"
+    assert isinstance(done["operations"], int)
+    assert done["operations"] > 0
+
+
+def test_a_datagram_that_is_lost_ends_the_run_in_time() -> None:
+    said = outcome_of_datagrams(
+        lambda request, number: b"" if number == 3 else request,
+        "--patience-seconds=0.1",
+    )
+    assert "no answer" in str(said[-1]["message"])

@@ -1,5 +1,6 @@
 """A peer that is missing is listed, and one that errs has no figures."""
 
+import dataclasses
 import os
 import shutil
 import socket
@@ -46,6 +47,17 @@ def test_servers_are_measured_beside_each_other() -> None:
     assert outcome.failed == outcome.absent == {}
     assert outcome.cpu("c-epoll").ratio == 1.0
     assert outcome.cpu("asyncio").median > 0
+
+
+@needs_a_machine
+def test_datagrams_are_measured_too() -> None:
+    datagrams = dataclasses.replace(scenario(), kind="datagrams")
+    outcome = contest.hold(
+        datagrams, ["c-epoll", "epoll"], rounds=1, retakes=0, reference="c-epoll"
+    )
+
+    assert list(outcome.rounds) == ["c-epoll", "epoll"]
+    assert outcome.cpu("epoll").median > 0
 
 
 @needs_a_machine

@@ -1,6 +1,7 @@
 """Subprocesses, pipes and what a loop needs for them."""
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
@@ -157,6 +158,35 @@ def test_a_pipe_is_read_to_its_end(loop: AbstractEventLoop, run: Run) -> None:
         os.close(write_end)
         assert await lost is None
         assert received == b"words"
+
+    run(main())
+
+
+@pytest.mark.ours_only
+def test_a_pipe_is_read_by_no_more_than_64_kib(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """More than malloc keeps costs fresh pages for every read."""
+    data = pattern(300_000)
+
+    class Reads(Recorder):
+        def connection_made(self, transport: asyncio.BaseTransport) -> None:
+            self.sizes: list[int] = []
+            self.note("connection_made")
+
+        def data_received(self, data: bytes) -> None:
+            self.sizes.append(len(data))
+            super().data_received(data)
+
+    async def main() -> None:
+        read_end, write_end = os.pipe()
+        assert fcntl.fcntl(write_end, fcntl.F_SETPIPE_SZ, 1 << 20) >= len(data)
+        assert os.write(write_end, data) == len(data)
+        os.close(write_end)
+        _, protocol = await loop.connect_read_pipe(Reads, os.fdopen(read_end, "rb", 0))
+        assert await protocol.got(len(data)) == data
+        assert max(protocol.sizes) == 65536
+        await protocol.lost()
 
     run(main())
 

@@ -1,0 +1,1 @@
+"""UDP and Unix datagrams: asyncio's datagram transports, over either engine."""

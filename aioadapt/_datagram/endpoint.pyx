@@ -1,0 +1,391 @@
+"""One socket of datagrams: what the protocol is told, and in which order.
+
+Its life is that of a connection (_stream/endpoint.pyx).  Otherwise datagrams
+are another thing: each is whole or not there, an error belongs to one of them
+and ends nothing, and a sender learns of it while it sends.  So what is sent
+goes to the socket at once, and only what a full socket refuses waits.
+
+How readiness is learnt of is the business of its *way* (ways.pyx): the
+descriptor is readable, or has room again.  Over io_uring too the bytes are
+moved by ordinary calls: a multishot recvmsg used as much CPU as a poll and a
+call that takes all that wait, and would have to hold 64 KiB for each datagram
+that may come.
+
+A protocol that pauses reading in the midst of a batch has the rest of it held
+until it reads on.
+"""
+
+from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from cpython.object cimport PyObject
+from libc.errno cimport EAGAIN, EINTR, EMSGSIZE, errno
+
+from aioadapt._datagram.address_book cimport Entry
+from aioadapt._datagram.arrivals cimport Arrivals
+from aioadapt._kernel.linux cimport (
+    AF_INET,
+    AF_INET6,
+    AF_UNIX,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    now_ns,
+    sockaddr,
+)
+from aioadapt._kernel.linux cimport sendto as send_to_socket
+from aioadapt._stream.endpoint cimport Endpoint
+from aioadapt._stream.life cimport CLOSING, ENDED, ENDING, OPEN
+from aioadapt._stream.outgoing cimport Outgoing
+from aioadapt._turn.counters cimport count_failure
+from aioadapt._turn.handle cimport new_handle, report_failure
+
+import logging
+import os
+import sys
+from collections import deque
+
+from aioadapt.stdlib_private import (
+    SILENT_LOST_WRITES,
+    TransportSocket,
+    hold_socket,
+    report_slow_read,
+)
+
+cdef extern from "Python.h":
+    object PyObject_CallMethodOneArg(object self, object name, object argument)
+    object PyObject_VectorcallMethod(
+        object name, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+
+cdef object logger = logging.getLogger("asyncio")
+
+# Since 3.13 an empty datagram is sent, and what a datagram costs the kernel
+# beside its bytes counts as waiting too.
+cdef bint SENDS_EMPTY = sys.version_info >= (3, 13)
+cdef Py_ssize_t HEADER_BYTES = 8 if sys.version_info >= (3, 13) else 0
+
+cdef enum:
+    # asyncio's size, for families whose addresses only the socket module knows.
+    ELSEWHERE_BYTES = 262144
+
+cdef object FULL = object()          # "the socket takes no more for now"
+
+
+cdef class DatagramEndpoint(Endpoint):
+
+    def __init__(self):
+        raise TypeError("a DatagramEndpoint is made by a loop")
+
+    # -- sending --------------------------------------------------------------
+
+    cdef int sendto(self, object data, object address) except -1:
+        if not isinstance(data, (bytes, bytearray, memoryview)):
+            raise TypeError("data argument must be a bytes-like object, "
+                            f"not {type(data).__name__!r}")
+        if not SENDS_EMPTY and not data:
+            return 0
+        if self.remote is not None:
+            if address is not None and address != self.remote:
+                raise ValueError(f"Invalid address: must be None or {self.remote}")
+            address = self.remote
+        if self.life >= ENDING and (self.remote is not None or self.life >= ENDED):
+            if self.lost_writes >= SILENT_LOST_WRITES:
+                logger.warning("socket.send() raised exception.")
+            self.lost_writes += 1
+            return 0
+        if not self.waiting:
+            result = self.send_now(data, address)
+            if result is None:
+                return 0
+            if result is not FULL:
+                # Of the call that is under way: what it raises is the caller's.
+                self.protocol.error_received(result)
+                return 0
+        return self.queue(data, address)
+
+    cdef object send_now(self, object data, object address):
+        """None, FULL, or the OSError.  Anything else ends the transport."""
+        cdef Py_buffer view
+        cdef Entry *name = NULL
+        cdef Py_ssize_t sent
+        cdef int error
+        try:
+            if not self.is_connected:
+                name = self.arrivals.book.name_of(address, self.family)
+                if name == NULL:
+                    # A host's name, a Unix path, or what is no address at all.
+                    self.sock.sendto(data, address)
+                    self.turn.counted.direct_sends += 1
+                    self.turn.counted.bytes_out += len(data)
+                    return None
+            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
+        except (BlockingIOError, InterruptedError):
+            return FULL
+        except OSError as exc:
+            return exc
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.fatal(exc, "Fatal write error on datagram transport")
+            return None
+        if name == NULL:
+            sent = send_to_socket(
+                self.fd, view.buf, view.len, MSG_DONTWAIT | MSG_NOSIGNAL, NULL, 0)
+        else:
+            sent = send_to_socket(
+                self.fd, view.buf, view.len, MSG_DONTWAIT | MSG_NOSIGNAL,
+                <sockaddr *> &name.name, name.size)
+        error = errno
+        PyBuffer_Release(&view)
+        self.turn.counted.direct_sends += 1
+        if sent >= 0:
+            self.turn.counted.bytes_out += sent
+            return None
+        if error == EAGAIN or error == EINTR:
+            return FULL
+        count_failure(&self.turn.counted, error)
+        return OSError(error, os.strerror(error))
+
+    cdef int queue(self, object data, object address) except -1:
+        if self.life >= ENDING:
+            return 0
+        # A copy: the caller may change its buffer before it leaves.
+        data = bytes(data)
+        self.waiting.append((data, address))
+        self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES
+        if not self.wants_room:
+            self.wants_room = True
+            self.way.send(False)
+        self.transport._maybe_pause_protocol()
+        return 0
+
+    cdef int writable(self) except -1:
+        """From the way: there is room again."""
+        while self.waiting:
+            data, address = self.waiting.popleft()
+            self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
+            result = self.send_now(data, address)
+            if result is FULL:
+                self.waiting.appendleft((data, address))
+                self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES
+                break
+            if self.life >= ENDING:
+                return 0
+            if result is not None:
+                self.tell_of(result)
+                if self.life >= ENDING:
+                    return 0
+        self.transport._maybe_resume_protocol()     # which may send more
+        if not self.waiting and self.life < ENDING:
+            self.wants_room = False
+            self.way.send(False)
+            if self.life == CLOSING:
+                self.end(None)
+        return 0
+
+    # -- arriving -------------------------------------------------------------
+
+    cdef int readable(self) except -1:
+        """From the way: take all that waits, up to a bound, and only then tell of it."""
+        cdef Arrivals arrivals = self.arrivals
+        cdef int i, n
+        if self.family not in (AF_INET, AF_INET6, AF_UNIX):
+            return self.receive_elsewhere()
+        n = arrivals.receive(self.fd, self.family)
+        if n == -EAGAIN or n == -EINTR:
+            return 0
+        if n < 0:
+            count_failure(&self.turn.counted, -n)
+            return self.tell_of(OSError(-n, os.strerror(-n)))
+        self.turn.counted.receives += 1
+        if n == 1 and arrivals.is_whole(0):
+            data = arrivals.data_at(0)
+            self.turn.counted.bytes_in += PyBytes_GET_SIZE(data)
+            return self.deliver(data, arrivals.address_at(0))
+        arrived = []
+        for i in range(n):
+            data = arrivals.data_at(i)
+            self.turn.counted.bytes_in += PyBytes_GET_SIZE(data)
+            arrived.append(data if arrivals.is_whole(i) else None)
+            arrived.append(arrivals.address_at(i))
+        return self.deliver_all(arrived)
+
+    cdef int receive_elsewhere(self) except -1:
+        """Netlink, packets, virtual machines: asyncio's way, address and all."""
+        try:
+            data, address = self.sock.recvfrom(ELSEWHERE_BYTES)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except OSError as exc:
+            return self.tell_of(exc)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            return self.fatal(exc, "Fatal read error on datagram transport")
+        self.turn.counted.receives += 1
+        self.turn.counted.bytes_in += len(data)
+        return self.deliver(data, address)
+
+    cdef int deliver_all(self, list arrived) except -1:
+        """Datagrams and their addresses, in turns; what the protocol will not have is held."""
+        cdef Py_ssize_t i = 0
+        try:
+            while i < len(arrived) and self.is_reading:
+                i += 2
+                if arrived[i - 2] is None:
+                    self.tell_of(OSError(
+                        EMSGSIZE, "there is no memory for a datagram as long as this one"))
+                else:
+                    self.deliver(arrived[i - 2], arrived[i - 1])
+        finally:
+            if i < len(arrived):
+                self.hold(arrived, i)
+        return 0
+
+    cdef int hold(self, list arrived, Py_ssize_t first) except -1:
+        """Not read from the socket again until these are delivered."""
+        # What is closing reads no more: they are nobody's.
+        if self.life == OPEN:
+            self.held = arrived[first:] + (self.held or [])
+            if self.is_reading:      # an interrupt has left the loop
+                self.turn.push_ready(new_handle(self.turn, self._deliver_held, (), None))
+            self.update_reading()
+        return 0
+
+    def _deliver_held(self):
+        cdef list arrived
+        if self.held and self.life == OPEN and not self.is_paused:
+            arrived, self.held = self.held, None
+            self.is_reading = True   # delivering is what reading is; the way hears below
+            try:
+                self.deliver_all(arrived)
+            finally:
+                if self.is_reading:
+                    self.is_reading = False
+                    self.update_reading()
+
+    cdef int deliver(self, object data, object address) except -1:
+        cdef PyObject *args[3]
+        cdef long long started = now_ns() if self.turn._debug else 0
+        cdef bint entered = False
+        cdef object protocol = self.protocol
+        args[0] = <PyObject *> protocol
+        args[1] = <PyObject *> data
+        args[2] = <PyObject *> address
+        try:
+            PyContext_Enter(self.context)
+            entered = True
+            PyObject_VectorcallMethod("datagram_received", args, 3, NULL)
+        except BaseException as exc:
+            if entered:
+                PyContext_Exit(self.context)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            self.callback_failed("datagram_received", (data, address), exc)
+        else:
+            PyContext_Exit(self.context)
+        if started:
+            report_slow_read(self.turn, self.transport, (now_ns() - started) * 1e-9)
+        return 0
+
+    cdef int tell_of(self, object failure) except -1:
+        """error_received; it ends nothing."""
+        cdef bint entered = False
+        try:
+            PyContext_Enter(self.context)
+            entered = True
+            PyObject_CallMethodOneArg(self.protocol, "error_received", failure)
+        except BaseException as exc:
+            if entered:
+                PyContext_Exit(self.context)
+            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                raise
+            self.callback_failed("error_received", (failure,), exc)
+        else:
+            PyContext_Exit(self.context)
+        return 0
+
+    def callback_failed(self, name, args, exc):
+        """As asyncio has it: reported, and the endpoint lives on."""
+        method = getattr(self.protocol, name, self.protocol)
+        report_failure(new_handle(self.turn, method, args, self.context), method, args, exc)
+
+    cdef int pause_reading(self) except -1:
+        if self.life >= CLOSING or self.is_paused:
+            return 0
+        self.is_paused = True
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r pauses reading", self.transport)
+        return 0
+
+    cdef int resume_reading(self) except -1:
+        if self.life >= CLOSING or not self.is_paused:
+            return 0
+        self.is_paused = False
+        if self.held:
+            self.turn.push_ready(new_handle(self.turn, self._deliver_held, (), None))
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r resumes reading", self.transport)
+        return 0
+
+    # -- ending ---------------------------------------------------------------
+
+    cdef int close(self) except -1:
+        if self.life >= CLOSING:
+            return 0
+        self.life = CLOSING
+        self.update_reading()
+        if not self.waiting:
+            self.end(None)
+        return 0
+
+    cdef int end(self, object exc) except -1:
+        self.waiting.clear()
+        self.waiting_bytes = 0
+        self.wants_room = False
+        return Endpoint.end(self, exc)
+
+    cdef int forget(self) except -1:
+        if self.turn.datagrams_by_fd.get(self.fd) is self:
+            del self.turn.datagrams_by_fd[self.fd]
+        return Endpoint.forget(self)
+
+    def abandon(self):
+        if self.turn.datagrams_by_fd.get(self.fd) is self:
+            del self.turn.datagrams_by_fd[self.fd]
+        Endpoint.abandon(self)
+
+
+cdef DatagramEndpoint new_datagram_endpoint(
+    object loop, object sock, object protocol, object remote, dict extra,
+):
+    cdef DatagramEndpoint endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
+    endpoint.turn = loop
+    endpoint.fd = sock.fileno()
+    endpoint.family, endpoint.type, endpoint.proto = sock.family, sock.type, sock.proto
+    endpoint.sock = sock
+    endpoint.out = Outgoing.__new__(Outgoing)        # stays empty
+    endpoint.waiting = deque()
+    endpoint.context = PyContext_CopyCurrent()
+    endpoint.remote = remote or None
+    if loop._arrivals is None:
+        loop._arrivals = Arrivals()
+    endpoint.arrivals = loop._arrivals
+    endpoint.extra = extra
+    extra["socket"] = TransportSocket(sock)
+    for name, ask in (("sockname", sock.getsockname), ("peername", sock.getpeername)):
+        if name == "sockname" or name not in extra:
+            try:
+                extra[name] = ask()
+            except OSError:
+                extra[name] = None
+    # asyncio asks whether the name is true, and so takes one end of an unnamed
+    # Unix pair for one that is not connected, and cannot send on it.
+    endpoint.is_connected = extra["peername"] is not None
+    endpoint.kept_open = hold_socket(sock)
+    endpoint.set_protocol(protocol)
+    endpoint.way = loop._new_datagram_way()
+    endpoint.way.serve(endpoint)
+    loop.datagrams_by_fd[endpoint.fd] = endpoint
+    return endpoint

@@ -1,0 +1,123 @@
+"""What a protocol sees of its endpoint: an asyncio.DatagramTransport.
+
+A Python class with one slot that holds the DatagramEndpoint which does the
+work, for the reason that _stream/transport.pyx gives.  Like asyncio's own it is
+an asyncio.Transport too, and its flow control is asyncio's.
+"""
+
+from cpython.object cimport PyObject
+
+from aioadapt._datagram.endpoint cimport DatagramEndpoint, new_datagram_endpoint
+from aioadapt._stream.life cimport CLOSING, ENDED, OPEN
+from aioadapt._stream.slots cimport in_slot, slot_offset
+from aioadapt._turn.handle cimport new_handle
+
+import warnings
+from asyncio import DatagramTransport
+
+from aioadapt.stdlib_private import FlowControlMixin
+
+
+class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
+    """A UDP or Unix datagram socket; see asyncio's "Transports" for every method."""
+
+    __slots__ = ("_endpoint", "__dict__", "__weakref__")
+
+    def __init__(self, endpoint, loop):
+        self._endpoint = endpoint
+        super().__init__(None, loop)
+
+    def __repr__(self):
+        cdef DatagramEndpoint endpoint = endpoint_of(self)
+        words = [type(self).__name__]
+        if endpoint.life >= ENDED:
+            words.append("closed")
+        elif endpoint.life >= CLOSING:
+            words.append("closing")
+        words.append(f"fd={endpoint.fd}")
+        if endpoint.life <= CLOSING:
+            words.append("read=polling" if endpoint.is_reading else "read=idle")
+            state = "polling" if endpoint.wants_room else "idle"
+            words.append(f"write=<{state}, bufsize={endpoint.waiting_bytes}>")
+        return f"<{' '.join(words)}>"
+
+    def __del__(self, _warn=warnings.warn):
+        # Only a closed loop forgets an endpoint that is still open.
+        cdef DatagramEndpoint endpoint
+        try:
+            endpoint = endpoint_of(self)
+        except TypeError:
+            return
+        words = repr(self)
+        if endpoint.collected():
+            _warn(f"unclosed transport {words}", ResourceWarning, source=self)
+
+    def sendto(self, data, addr=None):
+        endpoint_of(self).sendto(data, addr)
+
+    def close(self):
+        endpoint_of(self).close()
+
+    def abort(self):
+        endpoint_of(self).abort(None)
+
+    def _force_close(self, exc):
+        endpoint_of(self).abort(exc)
+
+    def _fatal_error(self, exc, message="Fatal error on transport"):
+        endpoint_of(self).fatal(exc, message)
+
+    def is_closing(self):
+        return endpoint_of(self).life >= CLOSING
+
+    def pause_reading(self):
+        endpoint_of(self).pause_reading()
+
+    def resume_reading(self):
+        endpoint_of(self).resume_reading()
+
+    def is_reading(self):
+        cdef DatagramEndpoint endpoint = endpoint_of(self)
+        return endpoint.life <= OPEN and not endpoint.is_paused
+
+    def set_protocol(self, protocol):
+        endpoint_of(self).set_protocol(protocol)
+
+    def get_protocol(self):
+        return endpoint_of(self).protocol
+
+    def get_extra_info(self, name, default=None):
+        return endpoint_of(self).get_extra(name, default)
+
+    def get_write_buffer_size(self):
+        return endpoint_of(self).waiting_bytes
+
+    # What asyncio's flow control looks at.
+    @property
+    def _protocol(self):
+        return endpoint_of(self).protocol
+
+
+def connect_datagrams(loop, sock, protocol, remote, waiter, extra):
+    """A transport for a socket of datagrams; it owns the socket from now on."""
+    cdef DatagramEndpoint endpoint = new_datagram_endpoint(
+        loop, sock, protocol, remote, dict(extra or ()))
+    endpoint.transport = NativeDatagramTransport(endpoint, loop)
+    # Where asyncio's own are looked for, when somebody watches their descriptor.
+    loop._transports[endpoint.fd] = endpoint.transport
+    endpoint.turn.push_ready(new_handle(loop, endpoint.open, (waiter,), None))
+    return endpoint.transport
+
+
+cdef Py_ssize_t ENDPOINT_OFFSET = slot_offset(NativeDatagramTransport._endpoint)
+cdef object transport_type = NativeDatagramTransport
+
+
+cdef inline DatagramEndpoint endpoint_of(object transport):
+    cdef PyObject *endpoint
+    if type(transport) is not transport_type and not isinstance(transport, transport_type):
+        raise TypeError(f"a NativeDatagramTransport was expected, got {transport!r}")
+    endpoint = in_slot(transport, ENDPOINT_OFFSET)
+    if endpoint == NULL:
+        raise TypeError("this transport has no endpoint: a loop makes transports")
+    return <DatagramEndpoint> endpoint

@@ -1,0 +1,129 @@
+"""loop.sock_*: a plain socket, awaited.
+
+Each call tries at once, and only what would block waits.  Then the turn tries
+again as soon as the descriptor is ready, and the task that waits runs in that
+same turn: no callback is queued in between, and nothing is left to undo when
+the future is done but the watch, which ``end`` takes away in every case.
+
+Checks, errors and their texts are asyncio's.  So are ``sock_accept``,
+``sock_connect`` and ``sock_sendto`` as a whole: what they wait for costs so much
+more than the waiting that nothing was gained by another way.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from typing import Any
+
+from .stdlib_private import check_ssl_socket
+
+BLOCKING = "the socket must be non-blocking"
+WOULD_BLOCK = (BlockingIOError, InterruptedError)
+
+
+class SockCalls(asyncio.SelectorEventLoop):
+    """The part of a loop that awaits plain sockets."""
+
+    # The Turn's, named for the type checker.
+    _debug: bool
+    _attempt: Callable[..., Any]
+
+    async def sock_recv(self, sock: socket.socket, n: int) -> bytes:
+        """See asyncio's documentation."""
+        check_ssl_socket(sock)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError(BLOCKING)
+        try:
+            return sock.recv(n)
+        except WOULD_BLOCK:
+            pass
+        attempt = self._attempt(sock, False, sock.recv, n)
+        try:
+            data: bytes = await attempt.future
+            return data
+        finally:
+            attempt.end()
+
+    async def sock_recv_into(self, sock: socket.socket, buf: Any) -> int:
+        """See asyncio's documentation."""
+        check_ssl_socket(sock)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError(BLOCKING)
+        try:
+            return sock.recv_into(buf)
+        except WOULD_BLOCK:
+            pass
+        attempt = self._attempt(sock, False, sock.recv_into, buf)
+        try:
+            count: int = await attempt.future
+            return count
+        finally:
+            attempt.end()
+
+    async def sock_recvfrom(
+        self, sock: socket.socket, bufsize: int
+    ) -> tuple[bytes, Any]:
+        """See asyncio's documentation."""
+        check_ssl_socket(sock)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError(BLOCKING)
+        try:
+            return sock.recvfrom(bufsize)
+        except WOULD_BLOCK:
+            pass
+        attempt = self._attempt(sock, False, sock.recvfrom, bufsize)
+        try:
+            received: tuple[bytes, Any] = await attempt.future
+            return received
+        finally:
+            attempt.end()
+
+    async def sock_recvfrom_into(
+        self, sock: socket.socket, buf: Any, nbytes: int = 0
+    ) -> tuple[int, Any]:
+        """See asyncio's documentation."""
+        check_ssl_socket(sock)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError(BLOCKING)
+        if not nbytes:
+            nbytes = len(buf)
+        try:
+            return sock.recvfrom_into(buf, nbytes)
+        except WOULD_BLOCK:
+            pass
+        attempt = self._attempt(sock, False, sock.recvfrom_into, buf, nbytes)
+        try:
+            received: tuple[int, Any] = await attempt.future
+            return received
+        finally:
+            attempt.end()
+
+    async def sock_sendall(self, sock: socket.socket, data: Any) -> None:
+        """See asyncio's documentation."""
+        check_ssl_socket(sock)
+        if self._debug and sock.gettimeout() != 0:
+            raise ValueError(BLOCKING)
+        try:
+            sent = sock.send(data)
+        except WOULD_BLOCK:
+            sent = 0
+        if sent == len(data):
+            return
+        # In bytes, whatever the items: send counts bytes too.
+        rest = memoryview(data).cast("B")[sent:]
+        if not rest:
+            return
+
+        def send_more() -> None:
+            nonlocal rest
+            rest = rest[sock.send(rest) :]
+            if rest:
+                raise BlockingIOError
+
+        attempt = self._attempt(sock, True, send_more)
+        try:
+            await attempt.future
+        finally:
+            attempt.end()

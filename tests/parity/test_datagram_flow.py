@@ -1,0 +1,442 @@
+"""Datagrams one after the other: batches, pauses, a full socket, and the end."""
+
+import asyncio
+import contextvars
+import gc
+import socket
+import sys
+from asyncio import AbstractEventLoop
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+from loops import LoopFactory, Reported, Run
+
+from .test_datagrams import DatagramEcho, Datagrams
+
+P = TypeVar("P", bound=Datagrams)
+Pair = tuple[socket.socket, socket.socket]
+
+
+@pytest.fixture
+def unix(tmp_path: Path) -> Iterator[Pair]:
+    """Unix datagram sockets, connected to each other: full soon, and nothing is lost."""
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    for sock, name in ((ours, "ours"), (theirs, "theirs")):
+        sock.bind(str(tmp_path / name))
+        sock.setblocking(False)
+    with ours, theirs:
+        yield ours, theirs
+
+
+async def over(
+    loop: AbstractEventLoop, protocol: type[P], sock: socket.socket
+) -> tuple[asyncio.DatagramTransport, P]:
+    return await loop.create_datagram_endpoint(protocol, sock=sock)
+
+
+def receive_all(sock: socket.socket) -> list[bytes]:
+    received = []
+    try:
+        while True:
+            received.append(sock.recv(1 << 20))
+    except BlockingIOError:
+        return received
+
+
+def fill(transport: asyncio.DatagramTransport, data: bytes | bytearray) -> int:
+    """Send until the socket takes no more, and the last one waits."""
+    sent = 0
+    while not transport.get_write_buffer_size():  # type: ignore[attr-defined]
+        transport.sendto(data)
+        sent += 1
+    return sent
+
+
+def numbered(count: int) -> list[bytes]:
+    return [b"%d" % number for number in range(count)]
+
+
+class Flow(Datagrams):
+    def __init__(self) -> None:
+        super().__init__()
+        self.calls: list[str] = []
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+        self.changed()
+
+
+# -- arriving -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("count", [1, 15, 16, 17, 100])
+def test_what_waits_in_the_socket_arrives_whole_and_in_order(
+    loop: AbstractEventLoop, run: Run, count: int
+) -> None:
+    async def main() -> None:
+        _, protocol = await loop.create_datagram_endpoint(
+            Datagrams, local_addr=("127.0.0.1", 0)
+        )
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.bind(("127.0.0.1", 0))
+            for data in numbered(count):
+                peer.sendto(data, protocol.transport.get_extra_info("sockname"))
+            name = peer.getsockname()
+            assert await protocol.got(count) == [(d, name) for d in numbered(count)]
+        await protocol.close()
+
+    run(main())
+
+
+def test_a_protocol_that_pauses_gets_no_more_and_later_all_the_rest(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    class PausesAtEvery5th(Datagrams):
+        def datagram_received(self, data: bytes, address: object) -> None:
+            super().datagram_received(data, address)
+            if len(self.received) % 5 == 0:
+                self.transport.pause_reading()  # type: ignore[attr-defined]
+
+    async def main() -> None:
+        _, protocol = await loop.create_datagram_endpoint(
+            PausesAtEvery5th, local_addr=("127.0.0.1", 0)
+        )
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.connect(protocol.transport.get_extra_info("sockname"))
+            for data in numbered(30):
+                peer.send(data)
+        for pauses in range(1, 7):
+            await protocol.got(5 * pauses)
+            for _ in range(3):
+                await asyncio.sleep(0)
+            assert [d for d, _ in protocol.received] == numbered(5 * pauses)
+            protocol.transport.resume_reading()  # type: ignore[attr-defined]
+        await protocol.close()
+
+    run(main())
+
+
+def test_a_protocol_that_closes_gets_no_more(loop: AbstractEventLoop, run: Run) -> None:
+    class ClosesAtOnce(Datagrams):
+        def datagram_received(self, data: bytes, address: object) -> None:
+            super().datagram_received(data, address)
+            self.transport.close()
+
+    async def main() -> None:
+        _, protocol = await loop.create_datagram_endpoint(
+            ClosesAtOnce, local_addr=("127.0.0.1", 0)
+        )
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.connect(protocol.transport.get_extra_info("sockname"))
+            for data in numbered(10):
+                peer.send(data)
+        await protocol.until(lambda: protocol.is_lost)
+        assert [d for d, _ in protocol.received] == [b"0"]
+
+    run(main())
+
+
+def test_a_protocol_that_raises_is_reported_and_the_next_datagram_arrives(
+    loop: AbstractEventLoop, run: Run, reported: Reported
+) -> None:
+    class Raises(Datagrams):
+        def datagram_received(self, data: bytes, address: object) -> None:
+            super().datagram_received(data, address)
+            raise LookupError(data.decode())
+
+    async def main() -> None:
+        _, protocol = await loop.create_datagram_endpoint(
+            Raises, local_addr=("127.0.0.1", 0)
+        )
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.connect(protocol.transport.get_extra_info("sockname"))
+            for data in numbered(3):
+                peer.send(data)
+        await protocol.got(3)
+        assert not protocol.transport.is_closing()
+        await protocol.close()
+        assert [repr(each["exception"]) for each in reported] == [
+            repr(LookupError(each)) for each in "012"
+        ]
+        reported.clear()
+
+    run(main())
+
+
+def test_an_interrupt_leaves_the_loop_and_loses_no_datagram(
+    loop: AbstractEventLoop,
+) -> None:
+    class Interrupts(Datagrams):
+        def datagram_received(self, data: bytes, address: object) -> None:
+            super().datagram_received(data, address)
+            if data in (b"1", b"3"):
+                raise KeyboardInterrupt
+
+    async def main() -> list[bytes]:
+        _, protocol = await loop.create_datagram_endpoint(
+            Interrupts, local_addr=("127.0.0.1", 0)
+        )
+        with socket.socket(type=socket.SOCK_DGRAM) as peer:
+            peer.connect(protocol.transport.get_extra_info("sockname"))
+            for data in numbered(6):
+                peer.send(data)
+        await protocol.got(6)
+        await protocol.close()
+        return [data for data, _ in protocol.received]
+
+    task = loop.create_task(main())
+    for _ in range(2):
+        with pytest.raises(KeyboardInterrupt):
+            loop.run_until_complete(task)
+    assert loop.run_until_complete(task) == numbered(6)
+
+
+def test_each_of_very_many_peers_gets_its_own_answer(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """More than are remembered: an address must not be taken for another."""
+
+    async def main() -> None:
+        _, echo = await loop.create_datagram_endpoint(
+            DatagramEcho, local_addr=("127.0.0.1", 0)
+        )
+        peers = [socket.socket(type=socket.SOCK_DGRAM) for _ in range(600)]
+        for turn in range(2):
+            for number, peer in enumerate(peers):
+                peer.settimeout(5)
+                peer.connect(echo.transport.get_extra_info("sockname"))
+                peer.send(b"%d" % number)
+                if number % 50 == 49:
+                    await echo.got(turn * len(peers) + number + 1)
+            for number, peer in enumerate(peers):
+                assert peer.recv(100) == b"%d" % number
+        names = [peer.getsockname() for peer in peers]
+        assert [address for _, address in echo.received] == 2 * names
+        for peer in peers:
+            peer.close()
+        await echo.close()
+
+    run(main())
+
+
+def test_callbacks_run_in_the_context_in_which_the_endpoint_was_made(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    where = contextvars.ContextVar("where", default="nowhere")
+    seen: list[str] = []
+
+    class Looks(Datagrams):
+        def datagram_received(self, data: bytes, address: object) -> None:
+            seen.append(where.get())
+            super().datagram_received(data, address)
+
+    async def main() -> None:
+        where.set("made")
+        _, protocol = await loop.create_datagram_endpoint(
+            Looks, local_addr=("127.0.0.1", 0)
+        )
+        where.set("later")
+        protocol.transport.sendto(
+            b"to myself", protocol.transport.get_extra_info("sockname")
+        )
+        await protocol.got(1)
+        await protocol.close()
+
+    run(main())
+    assert seen == ["made"]
+
+
+def test_the_protocol_can_be_replaced(loop: AbstractEventLoop, run: Run) -> None:
+    async def main() -> None:
+        transport, first = await loop.create_datagram_endpoint(
+            Datagrams, local_addr=("127.0.0.1", 0)
+        )
+        assert transport.get_protocol() is first
+        second = Datagrams()
+        transport.set_protocol(second)
+        transport.sendto(b"x", transport.get_extra_info("sockname"))
+        await second.got(1)
+        transport.close()
+        await second.until(lambda: second.is_lost)
+        assert not first.is_lost
+
+    run(main())
+
+
+# -- a full socket ------------------------------------------------------------
+
+
+def test_what_a_full_socket_refuses_waits_and_leaves_in_order(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        for data in numbered(1000):
+            transport.sendto(data)
+        assert transport.get_write_buffer_size() > 0  # type: ignore[attr-defined]
+        received: list[bytes] = []
+        while len(received) < 1000:
+            received += receive_all(theirs)
+            await asyncio.sleep(0)
+        assert received == numbered(1000)
+        await protocol.close()
+
+    run(main())
+
+
+def test_a_full_socket_pauses_the_protocol_until_there_is_room(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        transport.set_write_buffer_limits(high=10_000, low=1000)  # type: ignore[attr-defined]
+        assert transport.get_write_buffer_limits() == (1000, 10_000)  # type: ignore[attr-defined]
+        sent = 0
+        while not protocol.calls:
+            transport.sendto(bytes(1000))
+            sent += 1
+        assert protocol.calls == ["pause"]
+        received = 0
+        while received < sent:
+            received += len(receive_all(theirs))
+            await asyncio.sleep(0)
+        assert protocol.calls == ["pause", "resume"]
+        await protocol.close()
+
+    run(main())
+
+
+@pytest.mark.ours_only
+def test_nothing_counts_as_waiting_once_all_has_left(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    """asyncio 3.13.0 adds 8 bytes for a header and does not take them off again."""
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        sent = fill(transport, b"12")
+        header = 8 if sys.version_info >= (3, 13) else 0
+        assert transport.get_write_buffer_size() == 2 + header  # type: ignore[attr-defined]
+        received = 0
+        while received < sent:
+            received += len(receive_all(theirs))
+            await asyncio.sleep(0)
+        assert transport.get_write_buffer_size() == 0  # type: ignore[attr-defined]
+        await protocol.close()
+
+    run(main())
+
+
+def test_closing_sends_what_waits(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        sent = numbered(fill(transport, b"before"))
+        for data in sent:
+            transport.sendto(data)
+        transport.close()
+        await asyncio.sleep(0)
+        assert transport.is_closing()
+        assert not protocol.is_lost
+        received: list[bytes] = []
+        while not protocol.is_lost:
+            received += receive_all(theirs)
+            await asyncio.sleep(0)
+        received += receive_all(theirs)
+        assert received == len(sent) * [b"before"] + sent
+
+    run(main())
+
+
+def test_abort_drops_what_waits(loop: AbstractEventLoop, run: Run, unix: Pair) -> None:
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        sent = fill(transport, b"before")
+        transport.abort()
+        await protocol.until(lambda: protocol.is_lost)
+        assert len(receive_all(theirs)) == sent - 1
+
+    run(main())
+
+
+def test_what_waits_is_a_copy(loop: AbstractEventLoop, run: Run, unix: Pair) -> None:
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        data = bytearray(b"first")
+        fill(transport, data)
+        data[:] = b"other"
+        seen: set[bytes] = set()
+        transport.close()
+        while not protocol.is_lost:
+            seen |= set(receive_all(theirs))
+            await asyncio.sleep(0)
+        assert seen | set(receive_all(theirs)) == {b"first"}
+
+    run(main())
+
+
+# -- the end ------------------------------------------------------------------
+
+
+def test_the_port_is_free_when_connection_lost_is_called(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    class BindsAgain(Datagrams):
+        bound = False
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            loop.call_soon(self.bind_again, self.transport.get_extra_info("sockname"))
+
+        def bind_again(self, name: tuple[str, int]) -> None:
+            with socket.socket(type=socket.SOCK_DGRAM) as sock:
+                sock.bind(name)
+            self.bound = True
+            self.changed()
+
+    async def main() -> None:
+        transport, protocol = await loop.create_datagram_endpoint(
+            BindsAgain, local_addr=("127.0.0.1", 0)
+        )
+        transport.close()
+        await protocol.until(lambda: protocol.bound)
+
+    run(main())
+
+
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
+def test_an_endpoint_left_open_warns_once_the_loop_is_closed(
+    loop_factory: LoopFactory,
+) -> None:
+    loop = loop_factory()
+
+    async def main() -> asyncio.BaseTransport:
+        transport, _ = await loop.create_datagram_endpoint(
+            Datagrams, local_addr=("127.0.0.1", 0)
+        )
+        transport.sendto(b"never read", transport.get_extra_info("sockname"))
+        return transport
+
+    transport = loop.run_until_complete(main())
+    sock = transport.get_extra_info("socket")
+    loop.close()
+    with pytest.warns(ResourceWarning, match="unclosed transport"):
+        del transport
+        gc.collect()
+    assert sock.fileno() == -1
