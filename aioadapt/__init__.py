@@ -1,56 +1,96 @@
-"""asyncio event loops on epoll and io_uring, and connections that move between them."""
+"""asyncio event loops on epoll and io_uring, and connections that move between them.
+
+PYTEST_DONT_REWRITE: else pytest, which has a plugin of ours to load, would warn each
+program that imports aioadapt and then calls pytest.
+"""
 
 from typing import TYPE_CHECKING
 
-from .control.controller import Controller
-from .control.decide import Decision, Verdict
-from .control.start import WorkloadHint
-from .control.switch import Switch
-from .control.thresholds import Thresholds
-from .engine import install, new_event_loop, run
-from .epoll_loop import EpollEventLoop
-from .errors import (
-    AioadaptError,
-    ForeignLoopError,
-    ForkedLoopError,
-    LoopStoppedError,
-    MigrationOrderError,
-    ServeError,
-    ThresholdsError,
-    UnknownEngineError,
-    UringUnavailableError,
-    WrongThreadError,
-)
-from .loop_thread import LoopThread
-from .migration.connection import Connection
-from .migration.migrator import Migrator
-from .migration.phase import Phase
-from .migration.report import DrainReport, MigratorStats, MoveResult, Pauses
-from .stats import LoopStats
-from .support import UringSupport, uring_support
-from .uring_loop import UringEventLoop
-
 if TYPE_CHECKING:
+    from .control.controller import Controller
+    from .control.decide import Decision, Verdict
+    from .control.start import WorkloadHint
+    from .control.switch import Switch
+    from .control.thresholds import Thresholds
+    from .engine import install, new_event_loop, run
+    from .epoll_loop import EpollEventLoop
+    from .errors import (
+        AioadaptError,
+        ForeignLoopError,
+        ForkedLoopError,
+        LoopStoppedError,
+        MigrationOrderError,
+        ServeError,
+        ThresholdsError,
+        UnknownEngineError,
+        UringUnavailableError,
+        WrongThreadError,
+    )
+    from .loop_thread import LoopThread
+    from .migration.connection import Connection
+    from .migration.migrator import Migrator
+    from .migration.phase import Phase
+    from .migration.report import DrainReport, MigratorStats, MoveResult, Pauses
     from .policy import EventLoopPolicy as EventLoopPolicy
     from .serving.adaptive_server import AdaptiveServer as AdaptiveServer
     from .serving.run import serve as serve
+    from .stats import LoopStats
+    from .support import UringSupport, uring_support
+    from .uring_loop import UringEventLoop
 else:
-    # They need uvicorn, which not everybody has; and they stand above this
-    # module, whose names they use, so that it cannot import them itself.
-    _SERVING = {"AdaptiveServer": "adaptive_server", "serve": "run"}
+    # Each is looked up when it is first asked for.  So a program pays for what it
+    # uses; what needs uvicorn, which not everybody has, is met only by who asks for
+    # it; asyncio's warning of its policies, from Python 3.14 on, likewise; and
+    # pytest, which loads aioadapt.pytest_plugin at each of its starts, loads no more.
+    _HOMES = {
+        "AdaptiveServer": "serving.adaptive_server",
+        "AioadaptError": "errors",
+        "Connection": "migration.connection",
+        "Controller": "control.controller",
+        "Decision": "control.decide",
+        "DrainReport": "migration.report",
+        "EpollEventLoop": "epoll_loop",
+        "EventLoopPolicy": "policy",
+        "ForeignLoopError": "errors",
+        "ForkedLoopError": "errors",
+        "LoopStats": "stats",
+        "LoopStoppedError": "errors",
+        "LoopThread": "loop_thread",
+        "MigrationOrderError": "errors",
+        "Migrator": "migration.migrator",
+        "MigratorStats": "migration.report",
+        "MoveResult": "migration.report",
+        "Pauses": "migration.report",
+        "Phase": "migration.phase",
+        "ServeError": "errors",
+        "Switch": "control.switch",
+        "Thresholds": "control.thresholds",
+        "ThresholdsError": "errors",
+        "UnknownEngineError": "errors",
+        "UringEventLoop": "uring_loop",
+        "UringSupport": "support",
+        "UringUnavailableError": "errors",
+        "Verdict": "control.decide",
+        "WorkloadHint": "control.start",
+        "WrongThreadError": "errors",
+        "install": "engine",
+        "new_event_loop": "engine",
+        "run": "engine",
+        "serve": "serving.run",
+        "uring_support": "support",
+    }
 
     def __getattr__(name):
-        # asyncio warns of its policies from Python 3.14 on: only who asks for
-        # ours shall hear it.
-        if name == "EventLoopPolicy":
-            from .policy import EventLoopPolicy
+        if name not in _HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
 
-            return EventLoopPolicy
-        if name in _SERVING:
-            from importlib import import_module
+        value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+        globals()[name] = value  # the next look finds it without this function
+        return value
 
-            return getattr(import_module(f"{__name__}.serving.{_SERVING[name]}"), name)
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    def __dir__():
+        return sorted({*globals(), *_HOMES})
 
 
 # Without EventLoopPolicy: "import *" must neither warn nor, from Python 3.16 on, fail.

@@ -89,6 +89,8 @@ def install_filter(rules: list[tuple[str, int, int | None]]) -> None:
 def main(limits: dict[str, Any], code: str) -> None:
     import aioadapt
 
+    for name in aioadapt.__all__:
+        getattr(aioadapt, name)  # while there still is the right to read its file
     for module in limits.get("imports", ()):
         importlib.import_module(module)
     if "memlock_bytes" in limits:

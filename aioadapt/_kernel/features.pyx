@@ -203,7 +203,8 @@ cdef class _Trial:
                 raise _Refused(-result, step)
             del wanted[0]
         self.ring_is_up = True
-        self.setup_flags = params.flags
+        # Not params.flags: a newer liburing adds one of its own, for its own use.
+        self.setup_flags = sum(flag for _, flag in wanted)
         self.announced = params.features
         self.features.update(name for name, _ in wanted)
         if params.flags & IORING_SETUP_R_DISABLED:

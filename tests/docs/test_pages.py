@@ -14,6 +14,7 @@ from marked import Example, examples_of, marks_in, run
 import aioadapt
 from aioadapt.cli.commands import app
 from aioadapt.migration.phase import OWNERS, TRANSITIONS, Phase
+from aioadapt.pytest_plugin import OPTION
 from docs._ext import from_code, phases
 
 ROOT = Path(__file__).parents[2]
@@ -117,7 +118,7 @@ def test_every_option_of_our_commands_exists() -> None:
         for option in parameter.opts + parameter.secondary_opts
     }
     benchmark = (ROOT / "benchmarks" / "follow.py").read_text()
-    ours |= set(re.findall(r'"(--[a-z-]+)"', benchmark))
+    ours |= {OPTION, *re.findall(r'"(--[a-z-]+)"', benchmark)}
 
     assert "--factory" in named
     assert named - of_others - ours == set()

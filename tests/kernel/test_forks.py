@@ -129,7 +129,7 @@ async def main():
         peer.send(words)
         assert await protocol.data == words
         _, status = os.waitpid(pid, 0) if b"while" in words else (0, status)
-    assert os.waitstatus_to_exitcode(status) == 7, status
+    assert os.waitstatus_to_exitcode(status) == {status}, status
     print("the parent works on")
     transport.abort()
 
@@ -140,9 +140,16 @@ asyncio.Runner(loop_factory=aioadapt.{name}).run(main())
 def test_a_child_forked_by_a_running_loop_can_leave_through_the_interpreter(
     loop_kind: str,
 ) -> None:
-    """sys.exit in the child finishes coroutines and runs every destructor."""
+    """sys.exit in the child finishes coroutines and runs every destructor.
+
+    From Python 3.14 on a task that runs in a forked child cannot end: asyncio has a
+    RuntimeError for it, reports that, and goes on; so asyncio's own child runs for
+    ever.  Ours ends, with the error that says what it has done.
+    """
     name = in_words(loop_kind).partition(":")[2]
+    status = 7 if sys.version_info < (3, 14) else 1
     code = LEAVES_THROUGH_THE_INTERPRETER.replace("{name}", name)
+    code = code.replace("{status}", str(status))
 
     done = subprocess.run(
         [sys.executable, "-c", code],

@@ -1,8 +1,10 @@
 """asyncio's policy: ours on demand, and no louder than asyncio's own."""
 
 import importlib.util
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -107,3 +109,20 @@ def test_a_name_that_aioadapt_does_not_have_is_an_attribute_error() -> None:
 
     with pytest.raises(AttributeError, match="has no attribute 'KqueueEventLoop'"):
         _ = aioadapt.KqueueEventLoop  # type: ignore[attr-defined]
+
+
+def test_only_the_policy_needs_what_python_3_16_removes() -> None:
+    """Else aioadapt, and not its policy alone, would stop working there."""
+    removed = re.compile(
+        r"asyncio\.\w*(EventLoopPolicy|event_loop_policy|ChildWatcher)"
+    )
+    package = Path(__file__).parent.parent.parent / "aioadapt"
+
+    users = {
+        path.name
+        for path in package.rglob("*.py*")
+        if path.suffix in (".py", ".pyx") and removed.search(path.read_text())
+    }
+
+    # engine.py sets the policy, in install().
+    assert users == {"engine.py", "policy.py"}

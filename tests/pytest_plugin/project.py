@@ -1,0 +1,89 @@
+"""Somebody's project: a folder of tests, and what a pytest of its own makes of it."""
+
+import os
+import re
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from textwrap import dedent
+
+INI = """
+    [pytest]
+    addopts = -p no:cacheprovider -rA --strict-markers --strict-config
+    filterwarnings = error
+"""
+
+# A test that calls it leaves a line with its name and the loop it runs on.
+NOTED = """
+    import asyncio
+    import os
+    import sys
+
+
+    def name_of_this_test():
+        return os.environ["PYTEST_CURRENT_TEST"].split("::", 1)[1].rpartition(" (")[0]
+
+
+    def note():
+        loop = asyncio.get_running_loop()
+        with open(os.environ["NOTED"], "a") as file:
+            print(name_of_this_test(), type(loop).__name__, sep="\\t", file=file)
+        return loop
+"""
+
+OUTCOME = re.compile(r"^(PASSED|FAILED|ERROR) \S+?\.py::(.+?)(?: - .*)?$", re.M)
+
+DEFAULT = "_UnixSelectorEventLoop"
+EPOLL = "EpollEventLoop"
+URING = "UringEventLoop"
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a pytest made of its tests, each by its id without the file's name."""
+
+    status: int
+    output: str
+    loops: dict[str, str] = field(repr=False)
+    """The loops of the tests that noted theirs."""
+
+    @property
+    def tests(self) -> dict[str, str]:
+        summary = self.output.rpartition("short test summary info")[2]
+        return {name: outcome for outcome, name in OUTCOME.findall(summary)}
+
+
+class Project:
+    def __init__(self, folder: Path, ini: str = "", **files: str) -> None:
+        self.folder = folder
+        self.write("noted.py", NOTED)
+        (folder / "pytest.ini").write_text(dedent(INI) + dedent(ini))
+        for name, text in files.items():
+            self.write(f"{name}.py", text)
+
+    def write(self, name: str, text: str) -> None:
+        (self.folder / name).write_text(dedent(text))
+
+    def run(self, *arguments: str, instead: Path | None = None) -> Outcome:
+        """*instead*: a folder with versions of packages that go before the installed ones."""
+        noted = self.folder / "noted.txt"
+        noted.unlink(missing_ok=True)
+        done = subprocess.run(
+            [sys.executable, "-W", "error", "-m", "pytest", *arguments],
+            cwd=self.folder,
+            env={
+                **os.environ,
+                "COLUMNS": "200",  # nothing is cut short
+                "NOTED": str(noted),
+                "PYTHONPATH": str(instead or ""),
+                "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
+            },
+            capture_output=True,
+            text=True,
+            timeout=50,
+            check=False,
+        )
+        lines = noted.read_text().splitlines() if noted.exists() else []
+        loops = dict(line.split("\t") for line in lines)
+        return Outcome(done.returncode, done.stdout + done.stderr, loops)

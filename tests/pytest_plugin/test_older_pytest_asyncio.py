@@ -1,0 +1,112 @@
+"""pytest-asyncio before 1.4, which takes its loops from a policy.
+
+The versions themselves are installed beside the current one, into the build folder,
+when they are first needed.
+"""
+
+import errno
+import os
+import subprocess
+import sys
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import pytest
+from pytest_plugin.project import DEFAULT, EPOLL, Project
+from pytest_plugin.test_pytest_asyncio import INI, MIXED, SUITE, check
+
+pytestmark = pytest.mark.skipif(
+    sys.version_info >= (3, 16), reason="asyncio has no policies any more"
+)
+ROOT = Path(__file__).parent.parent.parent
+# The first of them makes its loop itself and knows only an older pytest; the last
+# one leaves the loop to asyncio's Runner, as all do since.
+VERSIONS = {
+    "1.0.0": ["pytest-asyncio==1.0.0", "pytest==8.4.2"],
+    "1.3.0": ["pytest-asyncio==1.3.0"],
+}
+
+
+@pytest.fixture(params=VERSIONS)
+def older(request: pytest.FixtureRequest) -> Path:
+    """A folder with that version, to go before the installed one."""
+    folder = ROOT / "build" / f"pytest-asyncio-{request.param}"
+    if not folder.exists():
+        # Whole or not at all: another process may want the same one now.
+        with TemporaryDirectory(dir=folder.parent) as made:
+            command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
+            command += ["--target", f"{made}/packages", *VERSIONS[request.param]]
+            done = subprocess.run(command, capture_output=True, text=True, check=False)
+            if done.returncode:
+                reason = done.stderr.strip().rpartition("\n")[2]
+                pytest.skip(
+                    f"pytest-asyncio {request.param} is not to be had: {reason}"
+                )
+            try:
+                os.rename(f"{made}/packages", folder)
+            except OSError as error:
+                if error.errno != errno.ENOTEMPTY:  # the other one was first
+                    raise
+    return folder
+
+
+@pytest.mark.usefixtures("needs_uring")
+def test_every_async_test_runs_once_on_each_engine(tmp_path: Path, older: Path) -> None:
+    project = Project(tmp_path, INI, test_suite=SUITE)
+
+    outcome = project.run("--aioadapt-engine=all", instead=older)
+
+    check(outcome, "epoll", "uring")
+
+
+def test_a_mark_chooses_and_nothing_outlives_a_change_of_policy(
+    tmp_path: Path, older: Path
+) -> None:
+    """The project's own policy has several values, which go on for other tests."""
+    project = Project(
+        tmp_path,
+        INI,
+        test_mixed=MIXED,
+        test_own_policies="""
+            import asyncio
+
+            import pytest
+            from noted import note
+
+
+            class Own(asyncio.SelectorEventLoop):
+                pass
+
+
+            @pytest.fixture(params=[1, 2])
+            def event_loop_policy(request):
+                class OwnPolicy(type(asyncio.get_event_loop_policy())):
+                    def new_event_loop(self):
+                        return Own()
+
+                return OwnPolicy()
+
+
+            @pytest.mark.asyncio
+            async def test_own():
+                note()
+
+
+            @pytest.mark.asyncio
+            @pytest.mark.aioadapt("epoll")
+            async def test_ours():
+                note()
+        """,
+    )
+
+    outcome = project.run(instead=older)
+
+    assert outcome.loops == {
+        "test_before": DEFAULT,
+        "test_chosen[epoll]": EPOLL,
+        "test_after": DEFAULT,
+        "test_own[1]": "Own",
+        "test_own[2]": "Own",
+        "test_ours[epoll]": EPOLL,
+    }, outcome.output
+    assert outcome.status == 0
