@@ -76,7 +76,7 @@ def test_what_a_consumer_needs_is_what_its_tests_ask_for(name: str) -> None:
     assert needs == {package: oldest[canonicalize_name(package)] for package in needs}
 
 
-@pytest.mark.parametrize("package", set(OLDEST) & set(oldest_versions()))
+@pytest.mark.parametrize("package", sorted(OLDEST.keys() & oldest_versions().keys()))
 def test_our_own_modules_ask_for_the_same(package: str) -> None:
     assert OLDEST[package] == oldest_versions()[package]
 
