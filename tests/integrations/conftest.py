@@ -1,8 +1,16 @@
-"""The line that the page gives for a test's consumer, and the engines it is run on."""
+"""The line that the page gives for a test's consumer, and real servers for clients."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
+import trustme
 from integrations.consumers import line_of
+from integrations.postgresql import PostgreSQL, running_postgresql
+from integrations.redis_server import RedisServer, running_redis
 from loops import Missing, factory_of
+
+import aioadapt
 
 
 @pytest.fixture
@@ -28,3 +36,39 @@ def engine(request: pytest.FixtureRequest) -> str:
 def engine_class(engine: str) -> str:
     """The name of the class of the loops that the engine gives."""
     return {"epoll": "EpollEventLoop", "uring": "UringEventLoop"}[engine]
+
+
+@pytest.fixture
+def follow(
+    line: str, loop_kind: str, monkeypatch: pytest.MonkeyPatch
+) -> Callable[..., Any]:
+    """Evaluates the line as it stands on the page, with these names known to it.
+
+    The line names no engine: the environment says which loop is under test.
+    """
+    monkeypatch.setenv("AIOADAPT_ENGINE", loop_kind)
+
+    def follow(**names: Any) -> Any:
+        return eval(line, {"aioadapt": aioadapt, **names})
+
+    return follow
+
+
+# Each server is started once, before the first test that asks for it.
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def postgresql(authority: trustme.CA) -> Iterator[PostgreSQL]:
+    with running_postgresql(authority) as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def redis_server(authority: trustme.CA) -> Iterator[RedisServer]:
+    with running_redis(authority) as server:
+        yield server

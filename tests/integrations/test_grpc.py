@@ -1,0 +1,48 @@
+"""grpc.aio, unchanged, in a process of its own: four kinds of call, a deadline, a cancel."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from loops import in_words
+
+HERE = Path(__file__).parent
+
+
+def run(*arguments: str, engine: str = "auto") -> str:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", *arguments],
+        cwd=HERE,
+        # Else gRPC tells on stderr of each connection that ends.
+        env={**os.environ, "AIOADAPT_ENGINE": engine, "GRPC_VERBOSITY": "ERROR"},
+        capture_output=True,
+        text=True,
+        timeout=50,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    return done.stdout
+
+
+@pytest.mark.ours_only
+@pytest.mark.consumer("grpc.aio")
+def test_the_line_of_the_page_runs_it(line: str, loop_kind: str) -> None:
+    program = f"""
+import aioadapt
+from grpc_program import main, running
+{line}
+print(running[-1].stats().engine)
+"""
+
+    assert run("-c", program, engine=loop_kind) == f"{loop_kind}\n"
+
+
+def test_every_kind_of_call_is_answered(loop_kind: str) -> None:
+    name, events = run("grpc_program.py", in_words(loop_kind)).split()
+
+    assert in_words(loop_kind).endswith(name.removeprefix("_Unix"))
+    if loop_kind != "asyncio":
+        # Thousands of messages were exchanged; the loop was woken for many at once.
+        assert int(events) > 100

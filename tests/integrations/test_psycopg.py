@@ -1,0 +1,163 @@
+"""psycopg, unchanged, against a real PostgreSQL.
+
+It leaves reading and writing to libpq and asks the loop only to be told when the
+socket is ready: a reader or a writer for each wait.
+"""
+
+import asyncio
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import psycopg
+import pytest
+from integrations.postgresql import DATABASE, PASSWORD, USER, PostgreSQL
+from integrations.proof import assert_woken, running_engine
+from loops import Run
+
+BIG = bytes(range(256)) * 4096 * 4  # four mebibytes
+Connection = psycopg.AsyncConnection[Any]
+
+
+@asynccontextmanager
+async def connected(
+    server: PostgreSQL, door: str = "unix"
+) -> AsyncIterator[Connection]:
+    options: dict[str, Any] = {
+        "tcp": {"host": "127.0.0.1", "password": PASSWORD, "sslmode": "disable"},
+        "unix": {"host": str(server.folder)},
+        "tls": {"host": "127.0.0.1", "password": PASSWORD, "sslmode": "require"},
+    }[door]
+    connection = await psycopg.AsyncConnection.connect(
+        port=server.port, user=USER, dbname=DATABASE, autocommit=True, **options
+    )
+    async with connection:
+        yield connection
+
+
+async def value(connection: Connection, query: str, *arguments: Any) -> Any:
+    cursor = await connection.execute(query, arguments, binary=True)
+    row = await cursor.fetchone()
+    assert row is not None
+    return row[0]
+
+
+@pytest.mark.ours_only
+@pytest.mark.consumer("psycopg")
+def test_the_line_of_the_page_runs_it(
+    follow: Callable[..., Any], loop_kind: str, postgresql: PostgreSQL
+) -> None:
+    async def main() -> str:
+        async with connected(postgresql) as connection:
+            assert await value(connection, "SELECT 1") == 1
+        return running_engine()
+
+    assert follow(main=main) == loop_kind
+
+
+@pytest.mark.parametrize("door", ["tcp", "unix", "tls"])
+def test_values_go_there_and_back_by_every_door(
+    loop: AbstractEventLoop, run: Run, postgresql: PostgreSQL, door: str
+) -> None:
+    async def main() -> None:
+        async with connected(postgresql, door) as connection:
+            assert await value(connection, "SELECT %s::int + 1", 41) == 42
+            assert await value(connection, "SELECT %s::bytea", BIG) == BIG
+            encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+            assert await value(connection, encrypted) is (door == "tls")
+
+    run(main())
+    assert_woken(loop, 4)
+
+
+def test_twenty_connections_at_once(run: Run, postgresql: PostgreSQL) -> None:
+    async def user(name: int) -> None:
+        async with connected(postgresql) as connection:
+            for number in range(10):
+                query = "SELECT %s::int * 1000 + %s::int"
+                assert await value(connection, query, name, number) == (
+                    name * 1000 + number
+                )
+
+    async def main() -> None:
+        await asyncio.gather(*(user(name) for name in range(20)))
+
+    run(main())
+
+
+def test_rows_are_copied_in_and_out(run: Run, postgresql: PostgreSQL) -> None:
+    async def main() -> None:
+        async with connected(postgresql) as connection, connection.cursor() as cursor:
+            await cursor.execute("CREATE TEMP TABLE copied (id int, text text)")
+            async with cursor.copy("COPY copied FROM STDIN") as copy_in:
+                for number in range(20_000):
+                    await copy_in.write_row((number, f"row {number}"))
+            query = "COPY (SELECT id FROM copied ORDER BY id) TO STDOUT"
+            async with cursor.copy(query) as copy_out:
+                found = [row[0] async for row in copy_out.rows()]
+            assert found == [str(number) for number in range(20_000)]
+
+    run(main())
+
+
+def test_a_pipeline_answers_in_order(run: Run, postgresql: PostgreSQL) -> None:
+    async def main() -> None:
+        async with connected(postgresql) as connection:
+            async with connection.pipeline():
+                cursors = [
+                    await connection.execute("SELECT %s::int", (number,))
+                    for number in range(500)
+                ]
+                rows = [await cursor.fetchone() for cursor in cursors]
+            assert rows == [(number,) for number in range(500)]
+
+    run(main())
+
+
+def test_a_listener_is_notified(run: Run, postgresql: PostgreSQL) -> None:
+    async def main() -> None:
+        async with connected(postgresql) as listener, connected(postgresql) as speaker:
+            await listener.execute("LISTEN news")
+            for number in range(50):
+                await speaker.execute("SELECT pg_notify('news', %s)", (f"{number}",))
+            notes = listener.notifies(stop_after=50, timeout=15)
+            heard = [note.payload async for note in notes]
+            assert heard == [str(number) for number in range(50)]
+
+    run(main())
+
+
+def test_a_task_that_is_cancelled_cancels_its_query(
+    run: Run, postgresql: PostgreSQL
+) -> None:
+    async def main() -> None:
+        async with (
+            connected(postgresql) as connection,
+            connected(postgresql) as watcher,
+        ):
+            sleeping = asyncio.ensure_future(connection.execute("SELECT pg_sleep(60)"))
+            pid = connection.info.backend_pid
+            query = "SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = %s"
+            while not await value(watcher, query, pid):
+                pass
+            sleeping.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sleeping
+            assert await value(connection, "SELECT 1") == 1
+
+    run(main())
+
+
+def test_a_connection_that_the_server_ends_is_reported(
+    run: Run, postgresql: PostgreSQL
+) -> None:
+    async def main() -> None:
+        async with connected(postgresql) as victim, connected(postgresql) as killer:
+            pid = victim.info.backend_pid
+            assert await value(killer, "SELECT pg_terminate_backend(%s)", pid)
+            with pytest.raises(psycopg.OperationalError):
+                await victim.execute("SELECT pg_sleep(60)")
+            assert victim.broken
+
+    run(main())

@@ -1,0 +1,169 @@
+"""Quart, unchanged: under uvicorn, and run by itself, over HTTP/1, 2 and WebSockets."""
+
+import asyncio
+import http.client
+import os
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+from asyncio import AbstractEventLoop
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+import trustme
+from integrations.proof import assert_carried
+from integrations.uvicorn_server import served
+from loops import Run, factory_of
+from quart import Quart, ResponseReturnValue, request, websocket
+from websockets.asyncio.client import connect
+
+import aioadapt
+
+BODY = bytes(range(256)) * 4096 * 3  # three mebibytes
+
+
+def make_app() -> Quart:
+    app = Quart(__name__)
+    app.config["MAX_CONTENT_LENGTH"] = None
+
+    @app.get("/hello/<name>")
+    async def hello(name: str) -> ResponseReturnValue:
+        return f"hello {name}"
+
+    @app.post("/echo")
+    async def echo() -> ResponseReturnValue:
+        return await request.get_data()
+
+    @app.get("/stream")
+    async def stream() -> Any:
+        async def pieces() -> AsyncIterator[bytes]:
+            for number in range(500):
+                yield b"%d;" % number
+
+        return pieces(), 200
+
+    @app.get("/loop")
+    async def own_loop() -> ResponseReturnValue:
+        return type(asyncio.get_running_loop()).__name__
+
+    @app.websocket("/talk")
+    async def talk() -> None:
+        while True:
+            await websocket.send(await websocket.receive())
+
+    return app
+
+
+async def use(session: httpx2.AsyncClient, version: str) -> None:
+    answers = await asyncio.gather(
+        *(session.get(f"/hello/{number}") for number in range(50))
+    )
+    assert [answer.text for answer in answers] == [f"hello {n}" for n in range(50)]
+    assert {answer.http_version for answer in answers} == {version}
+    assert (await session.post("/echo", content=BODY)).content == BODY
+    expected = b"".join(b"%d;" % number for number in range(500))
+    assert (await session.get("/stream")).content == expected
+    own = type(asyncio.get_running_loop()).__name__
+    assert (await session.get("/loop")).text == own
+
+
+def test_under_uvicorn(loop: AbstractEventLoop, run: Run) -> None:
+    async def main() -> None:
+        async with served(make_app()) as address:
+            async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
+                await use(session, "HTTP/1.1")
+            async with connect(f"ws://{address}/talk") as talking:
+                for number in range(50):
+                    await talking.send(f"message {number}")
+                    assert await talking.recv() == f"message {number}"
+
+    run(main())
+    assert_carried(loop, 2 * len(BODY))
+
+
+def test_run_task_serves_http_2_over_tls(
+    loop: AbstractEventLoop, run: Run, authority: trustme.CA, tmp_path: Path
+) -> None:
+    """Quart runs itself by hypercorn, on the running loop."""
+    own = authority.issue_cert("127.0.0.1")
+    own.private_key_pem.write_to_path(tmp_path / "key.pem")
+    own.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+
+    async def main() -> None:
+        stop = asyncio.Event()
+        app: Any = make_app()
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            host, port = listener.getsockname()
+            serving = asyncio.ensure_future(
+                app.run_task(
+                    f"fd://{listener.fileno()}",
+                    certfile=str(tmp_path / "certificate.pem"),
+                    keyfile=str(tmp_path / "key.pem"),
+                    shutdown_trigger=stop.wait,
+                )
+            )
+            address = f"https://{host}:{port}"
+            async with httpx2.AsyncClient(
+                base_url=address, verify=trust, http2=True
+            ) as session:
+                await use(session, "HTTP/2")
+            stop.set()
+            await serving
+            listener.detach()  # hypercorn has closed it.
+
+    run(main())
+    assert_carried(loop, 2 * len(BODY))
+
+
+PROGRAM = """
+import sys
+sys.path.insert(0, {tests!r})
+import aioadapt
+from integrations.test_quart import make_app
+app = make_app()
+{line}
+print("ended")
+"""
+
+
+@pytest.mark.ours_only
+@pytest.mark.consumer("Quart")
+def test_the_line_of_the_page_serves_it_until_sigterm(
+    line: str, loop_kind: str
+) -> None:
+    tests = str(Path(__file__).parents[1])
+    # It is given a listening socket: no port has to be guessed.
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        line = line.replace(
+            "app.run(", f"app.run('fd://{listener.fileno()}', use_reloader=False, "
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(tests=tests, line=line)],
+            env={**os.environ, "AIOADAPT_ENGINE": loop_kind},
+            pass_fds=[listener.fileno()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+    with process:
+        try:
+            connection = http.client.HTTPConnection(host, port, timeout=15)
+            connection.request("GET", "/loop")
+            own = getattr(aioadapt, connection.getresponse().read().decode())
+            assert own is factory_of(loop_kind)
+            connection.close()
+            process.send_signal(signal.SIGTERM)
+            out, errors = process.communicate(timeout=15)
+        finally:
+            process.kill()
+    assert out.endswith("ended\n")
+    assert "Traceback" not in errors
+    assert process.returncode == 0
