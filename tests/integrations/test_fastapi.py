@@ -74,7 +74,7 @@ def test_everything_it_is_used_for_works(loop: AbstractEventLoop, run: Run) -> N
             assert app.state.loop is loop
             async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
                 await asyncio.gather(*(client(session, number) for number in range(50)))
-                bad = await session.post("/orders/x", json={})
+                bad = await session.post("/upload")
                 assert bad.status_code == 422
                 assert (await session.get("/loop")).json() == type(loop).__name__
                 # What is no coroutine runs in a worker thread.
