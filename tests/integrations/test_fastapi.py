@@ -44,7 +44,7 @@ def test_the_line_of_the_page_serves_it(line: str, loop_kind: str) -> None:
         )
     with process:
         try:
-            connection = http.client.HTTPConnection(host, port, timeout=15)
+            connection = http.client.HTTPConnection(host, port, timeout=45)
             connection.request("GET", "/loop")
             own = getattr(aioadapt, json.load(connection.getresponse()))
             assert own is factory_of(loop_kind)
