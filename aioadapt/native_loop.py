@@ -204,6 +204,7 @@ class NativeLoop(asyncio.SelectorEventLoop):
         backlog: int = 100,
         *timeouts: float | None,
     ) -> None:
+        self._check_closed()  # type: ignore[attr-defined]
         listener = self._listener_type(
             self, sock, protocol_factory, server, sslcontext, backlog, timeouts
         )
