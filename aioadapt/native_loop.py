@@ -269,6 +269,7 @@ class NativeLoop(SockCalls):
         backlog: int = 100,
         *timeouts: float | None,
     ) -> None:
+        self._check_closed()  # type: ignore[attr-defined]
         listener = self._listener_type(
             self, sock, protocol_factory, server, sslcontext, backlog, timeouts
         )

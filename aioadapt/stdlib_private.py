@@ -10,6 +10,7 @@ from asyncio import (
     constants,
     format_helpers,
     futures,
+    selector_events,
     sslproto,
     transports,
     trsock,
@@ -48,6 +49,11 @@ check_ssl_socket: Callable[[Any], None] = base_events._check_ssl_socket  # type:
 
 #: Writes after the connection is lost that pass in silence.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
+
+#: Before 3.12 writelines joins what it is given, and its errors are join's.
+WRITELINES_JOINS = "writelines" not in vars(
+    selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
+)
 
 #: Seconds until accepting is tried again after running out of descriptors.
 ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY

@@ -147,6 +147,11 @@ USED = [
         "nothing imports: writes after the end have no bound for their silence",
     ),
     Part(constants, "ACCEPT_RETRY_DELAY", "nothing imports: accepting has no pause"),
+    Part(
+        selector_events,
+        "_SelectorSocketTransport",
+        "nothing imports: whether writelines joins is asked of it",
+    ),
     Part(constants, "_SendfileMode", "loop.sendfile refuses our transports"),
     Part(
         format_helpers,

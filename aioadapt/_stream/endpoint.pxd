@@ -35,6 +35,7 @@ cdef class Endpoint(Leaver):
         bint protocol_paused         # pause_writing was called
         Outgoing out
         Py_ssize_t high_bytes, low_bytes
+        tuple odd_limits             # (low, high) as they were given, if no such numbers
         int lost_writes              # writes since the connection was lost
         object ending_exc
         object empty_waiter          # a future that wants to know when all is sent

@@ -98,7 +98,10 @@ cdef class Endpoint(Leaver):
             if entered:
                 PyContext_Exit(self.context)
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
+                # The connection is there, whenever the loop runs again.
                 self.update_reading()
+                if waiter is not None:
+                    set_result_unless_cancelled(waiter, None)
                 raise
             made = self.protocol.connection_made
             report_failure(
@@ -294,6 +297,7 @@ cdef class Endpoint(Leaver):
                 self.extra = {}
             self.extra["socket"] = answer = TransportSocket(self.get_socket())
             return answer
+        hash(name)                   # asyncio looks in a dict, which refuses a list
         return default
 
     @property

@@ -37,14 +37,26 @@ cdef class Inbound(Outbound):
     cdef int received(self, const char *data, Py_ssize_t n) except -1:
         self.turn.counted.bytes_in += n
         self.turn.counted.receives += 1
-        if self.is_reading:
+        if not self.is_reading:
+            return self.hold(data, n)
+        if not self.is_buffered:
             return self.deliver(data, n)
-        return self.hold(data, n)
+        try:
+            return self.deliver(data, n)
+        except BaseException:
+            # A KeyboardInterrupt leaves the loop; what no buffer has is held.
+            self.deliver_held_soon()
+            self.update_reading()
+            raise
 
     cdef int received_end(self, int end) except -1:
         """End of file (1) or a negative errno; nothing comes after it."""
         if self.is_reading:
-            return self.deliver_end(end)
+            try:
+                return self.deliver_end(end)
+            except BaseException:
+                self.deliver_held_soon()
+                raise
         if self.life == OPEN:
             self.held_end = end
         return 0
@@ -106,7 +118,11 @@ cdef class Inbound(Outbound):
                 return self.hold_rest(data, n)
             if not self.is_buffered:
                 return self.hand_over(data, n)     # the protocol was replaced
-            buffer = self.next_buffer()
+            try:
+                buffer = self.next_buffer()
+            except BaseException:
+                self.hold_rest(data, n)
+                raise
             if buffer is None:
                 return 0
             try:
@@ -120,9 +136,14 @@ cdef class Inbound(Outbound):
                     self.watch_inbound(data, part)
             finally:
                 PyBuffer_Release(&view)
-            self.buffer_filled(part)
             data += part
             n -= part
+            try:
+                self.buffer_filled(part)
+            except BaseException:
+                if n:
+                    self.hold_rest(data, n)
+                raise
         return 0
 
     cdef bint takes_buffer(self) noexcept:
@@ -170,6 +191,9 @@ cdef class Inbound(Outbound):
         try:
             keep_open = self.call_protocol("eof_received", None)
         except (SystemExit, KeyboardInterrupt):
+            # The protocol is told again when the loop runs again.
+            self.eof_seen = False
+            self.held_end = end
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal error: protocol.eof_received() call failed.")

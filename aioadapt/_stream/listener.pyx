@@ -52,6 +52,7 @@ from aioadapt._turn.turn cimport Turn
 import contextvars
 import os
 import socket
+from operator import index
 
 from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket, hold_socket
 
@@ -68,7 +69,7 @@ cdef class Listener:
         self.protocol_factory = protocol_factory
         self.server = server
         self.sslcontext = sslcontext
-        self.backlog = backlog
+        self.backlog = index(backlog)
         self.timeouts = timeouts
         self.context = contextvars.copy_context()
         if self.family in (socket.AF_INET, socket.AF_INET6):

@@ -14,10 +14,14 @@ from aioadapt._turn.counters cimport count_answers, count_failure
 
 import logging
 import os
+from math import floor
 
 from aioadapt.stdlib_private import SILENT_LOST_WRITES, set_result_unless_cancelled
 
 cdef object logger = logging.getLogger("asyncio")
+
+cdef extern from "Python.h":
+    Py_ssize_t PY_SSIZE_T_MAX
 
 cdef enum:
     HIGH_WATER_BYTES = 65536     # asyncio's
@@ -27,10 +31,12 @@ cdef class Outbound(Endpoint):
     """See the file's beginning."""
 
     cdef int write(self, object data) except -1:
+        cdef bint is_scattered = False
         if not PyBytes_CheckExact(data):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError("data argument must be a bytes-like object, "
                                 f"not {type(data).__name__!r}")
+            is_scattered = isinstance(data, memoryview) and not data.c_contiguous
             # A copy: the caller may change its buffer before the turn ends.
             data = bytes(data)
         if self.eof_asked:
@@ -48,6 +54,11 @@ cdef class Outbound(Endpoint):
                 logger.warning("socket.send() raised exception.")
             self.lost_writes += 1
             return 0
+        if is_scattered:
+            # What send(2) is not given; asyncio finds the connection dead of it.
+            return self.fatal(
+                BufferError("memoryview: underlying buffer is not C-contiguous"),
+                "Fatal write error on socket transport")
         if self.exchange is not None:
             self.watch_outbound(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         self.out.add(data)
@@ -126,13 +137,20 @@ cdef class Outbound(Endpoint):
         return 0
 
     cdef int set_limits(self, object high, object low) except -1:
+        if high is None and low is None:
+            self.odd_limits = None
+            self.high_bytes, self.low_bytes = HIGH_WATER_BYTES, HIGH_WATER_BYTES // 4
+            return self.pause_protocol_if_full()
         if high is None:
-            high = HIGH_WATER_BYTES if low is None else 4 * low
+            high = 4 * low
         if low is None:
             low = high // 4
         if not high >= low >= 0:
             raise ValueError(f"high ({high!r}) must be >= low ({low!r}) must be >= 0")
-        self.high_bytes, self.low_bytes = high, low
+        self.high_bytes, self.low_bytes = whole(high), whole(low)
+        self.odd_limits = None
+        if type(high) is not int or type(low) is not int or high > PY_SSIZE_T_MAX:
+            self.odd_limits = (low, high)
         return self.pause_protocol_if_full()
 
     cdef int write_eof(self) except -1:
@@ -149,3 +167,10 @@ cdef class Outbound(Endpoint):
             # An error here is the connection's end, which reading will find.
             shutdown(self.fd, SHUT_WR)
         return 0
+
+
+cdef Py_ssize_t whole(object limit) except -1:
+    """The whole number that every size is above if and only if it is above *limit*."""
+    if limit >= PY_SSIZE_T_MAX:
+        return PY_SSIZE_T_MAX
+    return floor(limit)

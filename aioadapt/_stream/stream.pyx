@@ -241,7 +241,11 @@ cdef Stream new_stream(
     object server, object context,
 ):
     global last_id
-    cdef Stream stream = Stream.__new__(Stream)
+    cdef Stream stream
+    # One that has no such method is refused here, as asyncio does, while the
+    # descriptor is still the caller's.
+    protocol.connection_made
+    stream = Stream.__new__(Stream)
     last_id += 1
     stream.id = last_id
     stream.turn = loop

@@ -7,6 +7,7 @@ Its methods read the slot at its place in the object: a call costs what a call
 of a C method costs.
 """
 
+from cpython.bytes cimport PyBytes_CheckExact
 from cpython.object cimport PyObject
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
@@ -19,7 +20,12 @@ from aioadapt._turn.handle cimport new_handle
 import socket
 import warnings
 
-from aioadapt.stdlib_private import SENDFILE_MODE, FlowControlMixin, hold_socket
+from aioadapt.stdlib_private import (
+    SENDFILE_MODE,
+    WRITELINES_JOINS,
+    FlowControlMixin,
+    hold_socket,
+)
 
 
 class StreamTransport(FlowControlMixin):
@@ -38,10 +44,10 @@ class StreamTransport(FlowControlMixin):
         words = [type(self).__name__]
         if stream.life >= ENDED:
             words.append("moved" if stream.life == GIVEN_AWAY else "closed")
-        elif stream.life >= CLOSING:
+        elif stream.life >= CLOSING and not stream.is_abandoned:
             words.append("closing")
         words.append(f"fd={stream.fd}")
-        if stream.life <= CLOSING:
+        if stream.life <= CLOSING and not stream.is_abandoned:
             words.append("read=polling" if stream.is_reading else "read=idle")
             state = "polling" if stream.out.size else "idle"
             words.append(f"write=<{state}, bufsize={stream.out.size}>")
@@ -63,6 +69,19 @@ class StreamTransport(FlowControlMixin):
 
     def writelines(self, list_of_data):
         cdef Stream stream = stream_of(self)
+        if not WRITELINES_JOINS:
+            if stream.eof_asked:
+                raise RuntimeError("Cannot call writelines() after write_eof()")
+            if stream.empty_waiter is not None:
+                raise RuntimeError("unable to writelines; sendfile is in progress")
+            if not list_of_data:
+                return
+        if not are_bytes(list_of_data):
+            # What cannot be written is refused before any of it is.
+            if WRITELINES_JOINS:
+                list_of_data = (b"".join(list_of_data),)
+            else:
+                list_of_data = [memoryview(data) for data in list_of_data]
         for data in list_of_data:
             stream.write(data)
 
@@ -111,6 +130,8 @@ class StreamTransport(FlowControlMixin):
 
     def get_write_buffer_limits(self):
         cdef Stream stream = stream_of(self)
+        if stream.odd_limits is not None:
+            return stream.odd_limits
         return stream.low_bytes, stream.high_bytes
 
     def set_write_buffer_limits(self, high=None, low=None):
@@ -137,6 +158,7 @@ class StreamTransport(FlowControlMixin):
 def connect_stream(loop, sock, protocol, waiter, extra, server):
     """A transport for a socket that is connected; it owns the socket from now on."""
     cdef Stream stream
+    loop._check_closed()
     if sock.type == socket.SOCK_STREAM and sock.family in (AF_INET, AF_INET6):
         # asyncio looks at sock.proto, which is 0 for many a TCP socket.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -152,6 +174,16 @@ def connect_stream(loop, sock, protocol, waiter, extra, server):
         stream.peername_known = peer_address(stream.fd)
     stream.turn.push_ready(new_handle(loop, stream.open, (waiter,), None))
     return stream.transport
+
+
+cdef bint are_bytes(object items) except -1:
+    """A list or tuple that is not empty, of nothing but bytes."""
+    if not isinstance(items, (list, tuple)) or not items:
+        return False
+    for item in items:
+        if not PyBytes_CheckExact(item):
+            return False
+    return True
 
 
 cdef Py_ssize_t STREAM_OFFSET = slot_offset(StreamTransport._stream)

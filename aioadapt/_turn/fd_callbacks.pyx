@@ -77,7 +77,12 @@ cdef class FdTurn(SchedulingTurn):
         callbacks = self.fd_callbacks.get(fd)
         if callbacks is None:
             callbacks = FdCallbacks.__new__(FdCallbacks)
-            callbacks.fd = fd
+            try:
+                callbacks.fd = fd
+            except OverflowError:
+                # As the epoll object says it, which is what asyncio asks.
+                raise OverflowError(
+                    "Python int too large to convert to C int") from None
         return callbacks
 
     def _attempt(self, sock, bint is_for_room, callback, *args):
@@ -197,7 +202,7 @@ cdef class FdTurn(SchedulingTurn):
         SchedulingTurn._drop_everything(self)
 
 
-cdef int descriptor_of(object fileobj) except -1:
+cdef object descriptor_of(object fileobj):
     """asyncio's own rule, and its errors, for what may be watched."""
     if isinstance(fileobj, int):
         fd = fileobj

@@ -8,6 +8,7 @@ cdef class Handle:
         object __weakref__
 
     cdef int run(self) except -1
+    cdef int run_in_no_context(self) except -1
     cdef void clear(self) noexcept
     cdef list words(self)
 

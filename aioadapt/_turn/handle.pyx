@@ -6,7 +6,12 @@ debug mode reports is asyncio's by construction.
 """
 
 cimport cython
-from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from cpython.contextvars cimport (
+    PyContext_CheckExact,
+    PyContext_CopyCurrent,
+    PyContext_Enter,
+    PyContext_Exit,
+)
 from cpython.object cimport PyObject
 
 from aioadapt.stdlib_private import describe_callback
@@ -43,11 +48,25 @@ cdef class Handle:
             # Left first: the exception handler may run in this very context.
             if entered:
                 PyContext_Exit(context)
+            elif not PyContext_CheckExact(context):
+                return self.run_in_no_context()
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
             report_failure(self, callback, args, exc)
         else:
             PyContext_Exit(context)
+        return 0
+
+    cdef int run_in_no_context(self) except -1:
+        """Whatever was given for a context need only have a ``run``, as for asyncio."""
+        cdef object callback = self.callback
+        cdef tuple args = self.args
+        try:
+            self.context.run(callback, *args)
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            report_failure(self, callback, args, exc)
         return 0
 
     cdef void clear(self) noexcept:

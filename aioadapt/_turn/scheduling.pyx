@@ -4,7 +4,7 @@ In debug mode the handles are asyncio's own, and so is all that they report.
 """
 
 from cpython.contextvars cimport PyContext_CopyCurrent
-from libc.math cimport isnan
+from libc.math cimport INFINITY, isnan
 
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._turn.counters cimport counts_by_name
@@ -68,12 +68,12 @@ cdef class SchedulingTurn(Turn):
 
     cdef object new_timer(self, double when, object callback, tuple args, object context):
         cdef TimerHandle timer
-        if isnan(when):
-            raise ValueError("a timer cannot be due at NaN")
+        # asyncio finds what is due at NaN due at once: no time is less than it.
+        cdef double due_s = -INFINITY if isnan(when) else when
         if self._debug:
             foreign = events.TimerHandle(when, callback, args, self, context)
             foreign._scheduled = True
-            self.timers.add(when, foreign)
+            self.timers.add(due_s, foreign)
             return foreign
         timer = TimerHandle.__new__(TimerHandle)
         timer.loop = self
@@ -81,7 +81,7 @@ cdef class SchedulingTurn(Turn):
         timer.args = args
         timer.context = PyContext_CopyCurrent() if context is None else context
         timer.due_s = when
-        self.timers.add(when, timer)
+        self.timers.add(due_s, timer)
         return timer
 
     def _timer_handle_cancelled(self, handle):

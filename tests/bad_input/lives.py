@@ -1,0 +1,107 @@
+"""Whole lives of connections in which something goes wrong, and what was seen of each."""
+
+import asyncio
+import socket
+import time
+import warnings
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from loops import factory_of
+
+from .bench import ROW_ENDS_WITHIN_S, Bench, echoes, in_report, in_words, rest, turns
+
+BIG = bytes(4 << 20)
+"""More than the buffers of two sockets hold."""
+
+Live = Callable[["Life"], Coroutine[Any, Any, None]]
+
+
+class Life:
+    """A loop, and a list of what can be seen."""
+
+    def __init__(self, loop: Any) -> None:
+        self.loop = loop
+        self.bench = Bench(loop)
+        self.seen: list[str] = []
+
+    def see(self, what: str) -> None:
+        # How often the same comes one after the other is the kernel's doing.
+        if self.seen[-1:] != [what]:
+            self.seen.append(what)
+
+    async def until(self, is_so: Callable[[], Any]) -> None:
+        """As turns of the loop, so that nothing but the loop is waited for."""
+        end = time.monotonic() + ROW_ENDS_WITHIN_S
+        while not is_so():
+            if time.monotonic() > end:
+                raise AssertionError(f"waits for ever after {self.seen}")
+            await asyncio.sleep(0)
+
+    def tcp(self) -> tuple[socket.socket, socket.socket]:
+        """Connected: what the loop gets, and the peer."""
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            theirs = socket.create_connection(listener.getsockname())
+            ours, _ = listener.accept()
+        # Small and fixed: the kernel lets them grow past what BIG is.
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
+        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
+        ours.setblocking(False)
+        theirs.setblocking(False)
+        self.bench.stack.callback(theirs.close)
+        self.bench.stack.callback(ours.close)
+        return ours, theirs
+
+    async def read_to_end(self, peer: socket.socket) -> str:
+        """It ends: of bytes that the loop had not read the kernel makes a reset."""
+        try:
+            while await self.loop.sock_recv(peer, 1 << 20):
+                pass
+        except ConnectionResetError:
+            pass
+        return "the peer sees the end"
+
+    async def attempt(self, awaitable: Any) -> Any:
+        try:
+            answer = await awaitable
+        except Exception as error:
+            self.see(in_words(error))
+            return None
+        self.see(f"gives {type(answer).__name__}")
+        return answer
+
+
+def lived(kind: str, live: Live) -> list[str]:
+    """What is seen of a life on a loop that goes on after it.
+
+    What leaves the loop (KeyboardInterrupt, SystemExit) is seen too, and the
+    loop is run again.
+    """
+    loop = factory_of(kind)()
+    life = Life(loop)
+
+    def handler(_: Any, context: dict[str, Any]) -> None:
+        # asyncio's own, when resume_writing left its loop with nothing to send.
+        if "Data should not be empty" not in str(context.get("exception")):
+            life.see(in_report(context))
+
+    loop.set_exception_handler(handler)
+    with warnings.catch_warnings(), life.bench.stack:
+        warnings.simplefilter("ignore")
+        task = loop.create_task(live(life))
+        run_to_end(loop, task, life)
+        loop.set_exception_handler(lambda *_: None)
+        life.see(loop.run_until_complete(echoes()))
+        run_to_end(loop, loop.create_task(life.bench.close()), life)
+        run_to_end(loop, loop.create_task(turns(3)), life)
+        rest(loop)
+    return life.seen
+
+
+def run_to_end(loop: Any, task: "asyncio.Task[None]", life: Life) -> None:
+    while not task.done():
+        try:
+            loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit) as error:
+            life.see(f"leaves the loop: {in_words(error)}")
+    task.result()

@@ -1,0 +1,290 @@
+"""Programs that end with a loop left open, or close it with work in flight."""
+
+from .running import Program
+
+CONNECTED = """
+class Quiet(asyncio.Protocol):
+    def connection_lost(self, exc):
+        say("lost", exc)
+
+async def connect(loop):
+    global server, client, accepted
+    accepted = []
+    def factory():
+        accepted.append(Quiet())
+        return accepted[-1]
+    server = await loop.create_server(factory, "127.0.0.1", 0)
+    client, _ = await loop.create_connection(Quiet, *server.sockets[0].getsockname())
+    while not accepted:
+        await asyncio.sleep(0)
+"""
+
+IN_FLIGHT = (
+    CONNECTED
+    + """
+def descriptors():
+    return set(os.listdir("/proc/self/fd"))
+
+def begin_everything(loop):
+    import subprocess
+    async def begin():
+        await connect(loop)
+        client.write(bytes(1 << 25))
+        ours, theirs = socket.socketpair()
+        for sock in (ours, theirs):
+            sock.setblocking(False)
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        full = socket.socket()
+        full.setblocking(False)
+        reading, writing = os.pipe()
+        loop.add_reader(reading, print)
+        loop.call_later(60, print)
+        loop.call_soon(print, "never")
+        loop.add_signal_handler(signal.SIGUSR1, print)
+        kept.extend([ours, theirs, listener, full, reading, writing])
+        loop.create_task(loop.sock_recv(ours, 1), name="recv")
+        loop.create_task(loop.sock_sendall(theirs, bytes(1 << 25)), name="send")
+        loop.create_task(loop.sock_accept(listener), name="accept")
+        loop.run_in_executor(None, released.wait)
+        for _ in range(3):
+            await asyncio.sleep(0)
+        loop.call_soon_threadsafe(print, "never")
+    kept.clear()
+    loop.run_until_complete(begin())
+    loop.stop()
+
+def let_go():
+    released.set()
+    server.close()
+    for thing in kept:
+        os.close(thing) if isinstance(thing, int) else thing.close()
+
+kept = []
+released = threading.Event()
+"""
+)
+
+PROGRAMS: dict[str, Program] = {
+    "never run": Program("loop = Loop()\n"),
+    "never run, warned of": Program("loop = Loop()\n", options=("-X", "dev")),
+    "run and left": Program(
+        "loop = Loop()\nloop.run_until_complete(asyncio.sleep(0))\n",
+        options=("-X", "dev"),
+    ),
+    "dropped with timers and callbacks": Program(
+        "import gc\nloop = Loop()\nloop.call_soon(print)\nloop.call_later(60, print)\n"
+        "del loop\ngc.collect()\nsay('collected')\n",
+        options=("-W", "always"),
+    ),
+    "run and dropped": Program(
+        "loop = Loop()\nloop.run_until_complete(asyncio.sleep(0))\n"
+        "del loop\nsay('goes on')\n",
+        options=("-W", "always"),
+    ),
+    "transports open": Program(
+        CONNECTED + "loop = Loop()\nloop.run_until_complete(connect(loop))\n"
+    ),
+    "transports open, warned of": Program(
+        # A socket object is made for an accepted connection when it is asked for.
+        "import warnings\nwarnings.filterwarnings('ignore', 'unclosed <socket')\n"
+        + CONNECTED
+        + "loop = Loop()\nloop.run_until_complete(connect(loop))\n"
+        + "accepted.clear()\ndel client, server\nloop.close()\n",
+        options=("-X", "dev"),
+    ),
+    # Which pending tasks are told of depends on the order in which the
+    # interpreter drops what the kernel still uses; so nobody is told here.
+    "everything in flight": Program(
+        IN_FLIGHT
+        + "loop = Loop()\nloop.set_exception_handler(lambda *_: None)\n"
+        + "begin_everything(loop)\nreleased.set()\n"
+    ),
+    "closed with everything in flight": Program(
+        IN_FLIGHT
+        + """
+import gc
+loop = Loop()
+loop.set_exception_handler(lambda *_: None)
+before = descriptors()
+begin_everything(loop)
+loop.close()
+say("closed", loop.is_closed())
+let_go()
+del server, client, accepted
+gc.collect()
+say("left", len(descriptors() - before) <= 0)
+"""
+    ),
+    "everything in flight, closed at exit": Program(
+        IN_FLIGHT
+        + """
+import atexit
+loop = Loop()
+loop.set_exception_handler(lambda *_: None)
+@atexit.register
+def close():
+    loop.close()
+    say("closed", loop.is_closed())
+begin_everything(loop)
+released.set()
+"""
+    ),
+    "run at exit": Program(
+        """
+import atexit
+loop = Loop()
+async def main():
+    await asyncio.sleep(0.001)
+    say("ran at exit")
+@atexit.register
+def at_exit():
+    loop.run_until_complete(main())
+    loop.close()
+loop.run_until_complete(main())
+"""
+    ),
+    "on a daemon thread": Program(
+        """
+loop = Loop()
+started = threading.Event()
+threading.Thread(target=loop.run_forever, daemon=True).start()
+loop.call_soon_threadsafe(started.set)
+started.wait()
+say("ends")
+"""
+    ),
+    "on a daemon thread, at work": Program(
+        CONNECTED
+        + """
+loop = Loop()
+started = threading.Event()
+async def work():
+    await connect(loop)
+    started.set()
+    while True:
+        client.write(b"x")
+        await asyncio.sleep(0)
+def thread():
+    asyncio.set_event_loop(loop)
+    loop.run_until_complete(work())
+threading.Thread(target=thread, daemon=True).start()
+started.wait()
+say("ends")
+"""
+    ),
+    "on a thread that is stopped at exit": Program(
+        """
+loop = Loop()
+thread = threading.Thread(target=loop.run_forever)
+thread.start()
+loop.call_soon_threadsafe(loop.stop)
+thread.join()
+loop.close()
+say("ends")
+"""
+    ),
+    "on a thread that has ended": Program(
+        CONNECTED
+        + """
+def thread():
+    global loop
+    loop = Loop()
+    loop.run_until_complete(connect(loop))
+other = threading.Thread(target=thread)
+other.start()
+other.join()
+say("ends")
+"""
+    ),
+    "a loop per thread": Program(
+        CONNECTED
+        + """
+async def main():
+    await connect(asyncio.get_running_loop())
+    server.close()
+    client.close()
+    await asyncio.sleep(0.001)
+    return 1
+ran = []
+def work():
+    class Silent(Quiet):
+        pass
+    ran.append(run(asyncio.sleep(0.001, 1)))
+threads = [threading.Thread(target=work) for _ in range(8)]
+[thread.start() for thread in threads]
+[thread.join() for thread in threads]
+say(len(ran))
+"""
+    ),
+    "a second loop": Program(
+        """
+first, second = Loop(), Loop()
+first.run_until_complete(asyncio.sleep(0))
+second.run_until_complete(asyncio.sleep(0))
+first.close()
+second.run_until_complete(asyncio.sleep(0.001))
+second.close()
+run(asyncio.sleep(0))
+say(first.is_closed(), second.is_closed())
+""",
+        options=("-X", "dev"),
+    ),
+    "exit inside a callback": Program(
+        "loop = Loop()\nloop.call_soon(sys.exit, 4)\nloop.run_forever()\n"
+    ),
+    "exit inside a task": Program(
+        CONNECTED
+        + "async def main():\n    await connect(asyncio.get_running_loop())\n"
+        + "    sys.exit(5)\nrun(main())\n"
+    ),
+    "an error in the main task": Program(
+        "async def main():\n    raise ValueError('it')\nrun(main())\n",
+        options=("-X", "dev"),
+    ),
+    "a task left pending": Program(
+        """
+loop = Loop()
+async def waits():
+    await loop.create_future()
+task = loop.create_task(waits(), name="waits")
+loop.run_until_complete(asyncio.sleep(0))
+loop.close()
+"""
+    ),
+    "used while the interpreter ends": Program(
+        """
+loop = Loop()
+class Late:
+    def __del__(self):
+        try:
+            loop.call_soon(print)
+            loop.call_later(1, print)
+            loop.close()
+        except Exception as error:
+            os.write(1, f"{type(error).__name__}\\n".encode())
+        else:
+            os.write(1, b"used\\n")
+late = Late()
+loop.run_until_complete(asyncio.sleep(0))
+sys.modules["late"] = late
+"""
+    ),
+    "a forked child that ends": Program(
+        CONNECTED
+        + """
+import warnings
+warnings.simplefilter("ignore")
+loop = Loop()
+loop.run_until_complete(connect(loop))
+child = os.fork()
+if child == 0:
+    sys.exit(6)
+say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+server.close()
+client.close()
+loop.run_until_complete(asyncio.sleep(0.001))
+loop.close()
+"""
+    ),
+}

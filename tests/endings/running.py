@@ -1,0 +1,151 @@
+"""Programs that end, each run over asyncio and over our loops, several at a time."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+from loops import in_words
+
+AT_ONCE = 4
+"""Programs; each waits for the others' start more than it works."""
+ENDS_WITHIN_S = 50.0
+"""Far more than any takes: one that hangs is killed, which its status says."""
+
+BEGINNING = """
+import asyncio, os, signal, socket, sys, threading
+from {module} import {name} as Loop
+LOOP = "{module}:{name}"
+OURS = "{module}" == "aioadapt"
+
+def say(*words):
+    print(*words, flush=True)
+
+def run(main):
+    with asyncio.Runner(loop_factory=Loop) as runner:
+        return runner.run(main)
+
+def kill_me(number):
+    os.kill(os.getpid(), number)
+"""
+
+
+@dataclass(frozen=True)
+class Program:
+    """*then* is what is sent to it, and after which of its lines.
+
+    Where the line ends with "asleep", the signal is sent when its main thread
+    is asleep in the kernel.
+    """
+
+    source: str
+    then: tuple[tuple[str, signal.Signals], ...] = ()
+    options: tuple[str, ...] = ()
+    unordered: bool = False
+    """The lines of stderr may come in any order."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    status: int
+    out: str
+    err: str
+
+
+def run_program(program: Program, kind: str) -> Ended:
+    module, _, name = in_words(kind).partition(":")
+    source = BEGINNING.format(module=module, name=name) + program.source
+    with subprocess.Popen(
+        [sys.executable, *program.options, "-c", source],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        hanging = threading.Timer(ENDS_WITHIN_S, process.kill)
+        hanging.start()
+        errors: list[str] = []
+        reader = threading.Thread(
+            target=lambda: errors.append(process.stderr.read())  # type: ignore[union-attr]
+        )
+        reader.start()
+        said = []
+        steps = list(program.then)
+        for line in process.stdout:
+            said.append(line)
+            if steps and line.strip() == steps[0][0]:
+                _, number = steps.pop(0)
+                if line.endswith("asleep\n"):
+                    wait_until_asleep(process)
+                process.send_signal(number)
+        reader.join()
+        status = process.wait()
+        hanging.cancel()
+    err = normal(errors[0])
+    if program.unordered:
+        err = "".join(sorted(err.splitlines(keepends=True)))
+    return Ended(status, normal("".join(said)), err)
+
+
+def wait_until_asleep(process: "subprocess.Popen[str]") -> None:
+    while process.poll() is None:
+        with open(f"/proc/{process.pid}/stat", encoding="ascii") as file:
+            if file.read().rpartition(")")[2].split()[0] == "S":
+                return
+        os.sched_yield()
+
+
+_FRAMES = re.compile(
+    r"^(?P<mark>[ +|]*)Traceback \(most recent call last\):\n(?:(?P=mark)\s+.*\n)*",
+    re.MULTILINE,
+)
+_NORMAL = [
+    (re.compile(pattern, re.MULTILINE), by)
+    for pattern, by in [
+        (r"\b(EpollEventLoop|UringEventLoop|_UnixSelectorEventLoop)\b", "Loop"),
+        (r"\b(StreamTransport|_SelectorSocketTransport)\b", "SocketTransport"),
+        (r"0x[0-9a-f]+", "0x"),
+        (r"\b(fd=|pid=|pid |Task-)-?\d+", r"\1N"),
+        (r"\[\d+\]", "[N]"),
+        (r"\b127\.0\.0\.1(:|', )\d+", r"127.0.0.1\1N"),
+        # Where it was, which is inside each loop; and what -X dev knows of it.
+        (r"^.*:\d+: (?=\w*Warning)", ""),
+        (r"^  .*\n", ""),
+        (r"^Object allocated at.*\n", ""),
+        (r"\(most recent call last\)", ""),
+    ]
+]
+
+
+def normal(text: str) -> str:
+    text = _FRAMES.sub("Traceback\n", text)
+    for pattern, by in _NORMAL:
+        text = pattern.sub(by, text)
+    return text
+
+
+class Ends:
+    """All programs that are to be compared, begun together and waited for one by one."""
+
+    def __init__(self) -> None:
+        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._ends: dict[Any, Future[Ended]] = {}
+
+    def begin(self, program: Program, kind: str) -> None:
+        if (program, kind) not in self._ends:
+            self._ends[program, kind] = self._pool.submit(run_program, program, kind)
+
+    def of(self, program: Program, kind: str) -> Ended:
+        self.begin(program, kind)
+        return self._ends[program, kind].result()
+
+    def close(self) -> None:
+        self._pool.shutdown(cancel_futures=True)

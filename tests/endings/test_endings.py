@@ -1,0 +1,59 @@
+"""A program ends as it ends under asyncio: exit status, output, warnings, errors.
+
+Each is a real process.  What it says on stderr is compared up to the names of
+the loop's and the transport's class and the frames of tracebacks.
+"""
+
+import pytest
+from loops import OURS
+
+from . import left_open, servers, signalled
+from .conftest import is_there
+from .running import Ends, Program
+
+
+def check(program: Program, kind: str, ends: Ends) -> None:
+    if not is_there(kind):
+        pytest.skip(f"no {kind} here")
+    assert ends.of(program, kind) == ends.of(program, "asyncio")
+
+
+def named(programs: dict[str, Program]) -> list[object]:
+    return [pytest.param(program, id=name) for name, program in programs.items()]
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("program", named(signalled.PROGRAMS))
+def test_a_signal_ends_it_as_under_asyncio(
+    program: Program, kind: str, ends: Ends
+) -> None:
+    check(program, kind, ends)
+    # It came to the point at which it was to get the signal.
+    expected = ends.of(program, "asyncio").out
+    assert program.then[0][0] in expected
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("program", named(left_open.PROGRAMS))
+def test_a_loop_left_open_ends_as_under_asyncio(
+    program: Program, kind: str, ends: Ends
+) -> None:
+    check(program, kind, ends)
+
+
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("program", named(servers.PROGRAMS))
+def test_a_server_ends_as_under_asyncio(
+    program: Program, kind: str, ends: Ends
+) -> None:
+    check(program, kind, ends)
+    assert program.then[0][0] in ends.of(program, "asyncio").out
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("program", named(servers.MORE))
+def test_a_server_ends_as_under_asyncio_by_every_signal(
+    program: Program, kind: str, ends: Ends
+) -> None:
+    check(program, kind, ends)
