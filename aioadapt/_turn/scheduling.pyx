@@ -4,6 +4,7 @@ In debug mode the handles are asyncio's own, and so is all that they report.
 """
 
 from cpython.contextvars cimport PyContext_CopyCurrent
+from cpython.object cimport PyObject
 from libc.math cimport INFINITY, isnan
 
 from aioadapt._kernel.linux cimport now_ns
@@ -127,3 +128,43 @@ cdef class SchedulingTurn(Turn):
         counts = counts_by_name(&self.counted)
         counts["connections"] = len(self.streams_by_fd)
         return counts
+
+
+# What waits to run knows its loop, and lies in memory that the collector of
+# cycles does not look into by itself.  Without this a loop that is dropped
+# unclosed is never collected, and nobody is warned of it.  Each of these
+# cycles goes through a handle, so that the handles' own clearing breaks it.
+
+cdef extern from "Python.h":
+    ctypedef int (*visitproc)(PyObject *, void *)
+    ctypedef int (*traverseproc)(PyObject *, visitproc, void *)
+    ctypedef struct PyTypeObject:
+        traverseproc tp_traverse
+
+cdef traverseproc traverse_members = (<PyTypeObject *> SchedulingTurn).tp_traverse
+
+
+cdef int traverse(PyObject *self, visitproc visit, void *arg) noexcept:
+    cdef int result = traverse_members(self, visit, arg)
+    if result:
+        return result
+    return visit_waiting(<void *> self, visit, arg)
+
+
+cdef int visit_waiting(void *self, visitproc visit, void *arg) noexcept:
+    cdef Turn turn = <Turn> self
+    cdef Py_ssize_t i
+    cdef int result
+    for i in range(turn.ready_count):
+        result = visit(turn.ready[(turn.first_ready + i) & (turn.ready_room - 1)], arg)
+        if result:
+            return result
+    if turn.timers is not None:
+        for i in range(turn.timers.count):
+            result = visit(turn.timers.heap[i].handle, arg)
+            if result:
+                return result
+    return 0
+
+
+(<PyTypeObject *> SchedulingTurn).tp_traverse = traverse
