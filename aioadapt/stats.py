@@ -29,7 +29,8 @@ class LoopStats:
     buffer lent out and were begun again, ``cq_overflows`` bursts that did not
     fit into the completion queue and were kept by the kernel; neither loses
     anything.  ``errors`` are receives, sends and accepts that the kernel failed
-    for another reason than that the peer has gone.
+    for another reason than that the peer has gone; not those of datagrams, each of
+    which is its protocol's affair and ends nothing.
 
     HTTP/1 requests are counted where connections are watched, as those of a
     :class:`aioadapt.LoopThread` are: ``requests`` answered, ``answering_s``

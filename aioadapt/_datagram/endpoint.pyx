@@ -36,7 +36,6 @@ from aioadapt._kernel.linux cimport sendto as send_to_socket
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDED, ENDING, OPEN
 from aioadapt._stream.outgoing cimport Outgoing
-from aioadapt._turn.counters cimport count_failure
 from aioadapt._turn.handle cimport new_handle, report_failure
 
 import logging
@@ -142,7 +141,6 @@ cdef class DatagramEndpoint(Endpoint):
             return None
         if error == EAGAIN or error == EINTR:
             return FULL
-        count_failure(&self.turn.counted, error)
         return OSError(error, os.strerror(error))
 
     cdef int queue(self, object data, object address) except -1:
@@ -194,7 +192,6 @@ cdef class DatagramEndpoint(Endpoint):
         if n == -EAGAIN or n == -EINTR:
             return 0
         if n < 0:
-            count_failure(&self.turn.counted, -n)
             return self.tell_of(OSError(-n, os.strerror(-n)))
         self.turn.counted.receives += 1
         if n == 1 and arrivals.is_whole(0):

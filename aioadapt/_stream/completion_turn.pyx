@@ -245,6 +245,8 @@ cdef class PollOp(Op):
             self.callbacks.writable(self.turn)
         else:
             self.callbacks.readable(self.turn)
+        if self.callbacks is None:
+            return 0             # an attempt that succeeds is watched no more
         # Level-triggered: look again once the callbacks of this turn have run.
         rearm = RearmPoll.__new__(RearmPoll)
         rearm.op = self

@@ -13,6 +13,7 @@ from typing import TypeVar
 import pytest
 from loops import LoopFactory, Reported, Run
 
+from .test_connecting import closed_port
 from .test_datagrams import DatagramEcho, Datagrams
 
 P = TypeVar("P", bound=Datagrams)
@@ -388,6 +389,31 @@ def test_what_waits_is_a_copy(loop: AbstractEventLoop, run: Run, unix: Pair) -> 
             seen |= set(receive_all(theirs))
             await asyncio.sleep(0)
         assert seen | set(receive_all(theirs)) == {b"first"}
+
+    run(main())
+
+
+@pytest.mark.ours_only
+def test_datagrams_are_counted_and_their_errors_are_not(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """A controller takes errors of the kernel for a reason to change the engine."""
+
+    async def main() -> None:
+        transport, protocol = await loop.create_datagram_endpoint(
+            Datagrams, remote_addr=closed_port()
+        )
+        before = loop.stats()  # type: ignore[attr-defined]
+        transport.sendto(b"anybody?")
+        await protocol.until(lambda: protocol.errors)
+        transport.sendto(bytes(70_000))
+        assert len(protocol.errors) == 2
+        after = loop.stats()  # type: ignore[attr-defined]
+        assert after.errors == before.errors
+        assert after.bytes_out == before.bytes_out + len(b"anybody?")
+        assert after.direct_sends == before.direct_sends + 2
+        assert after.connections == 0
+        await protocol.close()
 
     run(main())
 
