@@ -5,6 +5,7 @@ from aioadapt._turn.turn cimport Turn
 cdef class FdCallbacks:
     cdef:
         readonly int fd              # borrowed
+        readonly object fileobj      # what it was first watched as: an int, or has fileno()
         readonly object reader       # handle or None
         readonly object writer
         object by_engine             # what the engine keeps for it
@@ -20,3 +21,4 @@ cdef class FdTurn(SchedulingTurn):
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1
     cdef FdCallbacks callbacks_for(self, object fileobj)
+    cdef FdCallbacks registered(self, object fileobj)

@@ -42,7 +42,24 @@ cdef class FdTurn(SchedulingTurn):
         if callbacks is None:
             callbacks = FdCallbacks.__new__(FdCallbacks)
             callbacks.fd = fd
+            callbacks.fileobj = fileobj
         return callbacks
+
+    cdef FdCallbacks registered(self, object fileobj):
+        """None if there is nothing.
+
+        An object that was closed while it is watched has no number any more;
+        it is known by being the same object.
+        """
+        cdef FdCallbacks callbacks
+        try:
+            fd = descriptor_of(fileobj)
+        except ValueError:
+            for callbacks in self.fd_callbacks.values():
+                if callbacks.fileobj is fileobj:
+                    return callbacks
+            raise
+        return self.fd_callbacks.get(fd)
 
     def _add_reader(self, fd, callback, *args):
         cdef FdCallbacks callbacks
@@ -80,7 +97,7 @@ cdef class FdTurn(SchedulingTurn):
         cdef FdCallbacks callbacks
         if self._closed:
             return False
-        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        callbacks = self.registered(fd)
         if callbacks is None or callbacks.reader is None:
             return False
         handle, callbacks.reader = callbacks.reader, None
@@ -92,7 +109,7 @@ cdef class FdTurn(SchedulingTurn):
         cdef FdCallbacks callbacks
         if self._closed:
             return False
-        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        callbacks = self.registered(fd)
         if callbacks is None or callbacks.writer is None:
             return False
         handle, callbacks.writer = callbacks.writer, None
