@@ -61,11 +61,12 @@ def unpack(suite: Suite, source: Path) -> None:
     exact = f"{suite.name}=={suite.release}"
     download = (sys.executable, "-m", "pip", "download", "--quiet", "--no-input")
     run(*download, "--no-deps", "--no-binary", suite.name, "--dest", downloads, exact)
-    half_done = FOREIGN / "unpacking"
+    half_done = FOREIGN / f"{suite.name}-unpacking"
     shutil.rmtree(half_done, ignore_errors=True)
-    with tarfile.open(downloads / f"{suite.name}-{suite.release}.tar.gz") as archive:
+    as_a_file = f"{suite.name.replace('-', '_')}-{suite.release}"
+    with tarfile.open(downloads / f"{as_a_file}.tar.gz") as archive:
         archive.extractall(half_done, filter="data")
-    tree = half_done / f"{suite.name}-{suite.release}"
+    tree = half_done / as_a_file
     if suite.package:
         shutil.rmtree(tree / suite.package)
     tree.rename(source)

@@ -159,5 +159,40 @@ SUITES = {
             # Whether uvloop's own sources are well typed and tidy.
             options=("--ignore=tests/test_sourcecode.py", "--timeout=60"),
         ),
+        Suite(
+            "starlette",
+            "1.10.0",
+            group(
+                "dev",
+                "starlette",
+                "coverage",
+                "mypy",
+                "ruff",
+                "trio",
+                "types-pyyaml",
+                "twine",
+            ),
+            extra="[full]",
+            package="starlette",
+            options=("-o", "addopts=--strict-config --strict-markers", "--timeout=60"),
+        ),
+        Suite(
+            "tornado",
+            "6.6.1",
+            lambda source: [],  # its tests are in the package, and need unittest
+            package="tornado",
+            also=("pytest>=8.4", "pytest-timeout>=2.3"),
+            options=(
+                *("-o", "python_files=*_test.py", "--timeout=60"),
+                *("--pyargs", "tornado.test"),
+            ),
+        ),
+        Suite(
+            "pytest-asyncio",
+            "1.5.0",
+            group("test", "coverage"),
+            package="pytest_asyncio",
+            options=("-o", "addopts=-rsx", "--timeout=60"),
+        ),
     )
 }
