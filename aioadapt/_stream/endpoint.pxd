@@ -36,6 +36,8 @@ cdef class Endpoint(Leaver):
         Py_ssize_t high_bytes, low_bytes
         int lost_writes              # writes since the connection was lost
         object ending_exc
+        bint kernel_holds_nothing    # since the end: the descriptor may be closed
+        bint lost_is_due             # connection_lost waits for the kernel only
         object empty_waiter          # a future that wants to know when all is sent
 
         # Bytes that were read, or taken back from the kernel, and that the
@@ -70,6 +72,7 @@ cdef class Endpoint(Leaver):
     cdef int update_reading(self) except -1
     cdef object call_protocol(self, str name, object argument)
     cdef int end(self, object exc) except -1
+    cdef int call_connection_lost_soon(self) except -1
     cdef int forget(self) except -1
     cdef int close_descriptor(self) except -1
 

@@ -172,7 +172,14 @@ cdef class Endpoint(Leaver):
         return self.abort(exc)
 
     cdef int end(self, object exc) except -1:
-        """Nothing passes any more; connection_lost follows when the kernel has let go."""
+        """Nothing passes any more; connection_lost follows, in the turn after this one.
+
+        It has its place among the ready callbacks now, as asyncio's has: what
+        is scheduled after a close runs after connection_lost, with the
+        descriptor closed.  By then the kernel has let go, as a rule: this
+        turn's end submits the cancels and the next one begins with their
+        completions.  If not, connection_lost waits for it.
+        """
         self.life = ENDING
         self.is_reading = False
         self.ending_exc = exc
@@ -182,19 +189,28 @@ cdef class Endpoint(Leaver):
         if self.empty_waiter is not None and not self.empty_waiter.done():
             self.empty_waiter.set_exception(
                 ConnectionError("Connection is closed by peer"))
+        self.call_connection_lost_soon()
         if not self.is_releasing:      # else the way is about it already
             self.way.let_go()
         return 0
+
+    cdef int call_connection_lost_soon(self) except -1:
+        return self.turn.push_ready(
+            new_handle(self.turn, self._call_connection_lost, (), self.context))
 
     cdef int kernel_let_go(self) except -1:
         """From the way: the kernel holds nothing of ours any more."""
         if self.life == ENDING and not self.is_abandoned:
             self.is_releasing = False
-            self.turn.push_ready(
-                new_handle(self.turn, self._call_connection_lost, (), self.context))
+            self.kernel_holds_nothing = True
+            if self.lost_is_due:
+                self.call_connection_lost_soon()
         return 0
 
     def _call_connection_lost(self):
+        if not self.kernel_holds_nothing:
+            self.lost_is_due = True
+            return
         exc = self.ending_exc
         leaver, self.leaver = self.leaver, None
         self.life = ENDED

@@ -59,6 +59,23 @@ def test_connection_lost_is_not_called_inside_close_or_abort(
     run(main())
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_what_is_scheduled_after_the_end_finds_the_connection_closed(
+    run: Run, wire: Wire, how: str
+) -> None:
+    """It may hold up the loop until the peer's thread has seen the end."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            await a_round_trip_elsewhere()
+            getattr(protocol.transport, how)()
+            await asyncio.sleep(0)
+            assert protocol.is_lost
+            assert peer.sock.recv(1) == b""
+
+    run(main())
+
+
 def test_connection_lost_comes_once_however_often_the_transport_is_closed(
     run: Run, wire: Wire
 ) -> None:
