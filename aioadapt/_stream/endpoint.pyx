@@ -148,7 +148,12 @@ cdef class Endpoint(Leaver):
             return 0
         self.life = CLOSING
         self.update_reading()
-        if self.out.size == 0:
+        if self.out.size and self.is_queued and not self.protocol_paused:
+            # Written in this turn and not tried yet.  asyncio has tried by
+            # now, and what is written after a close that has left nothing
+            # to send is lost.
+            self.way.send(True)
+        if self.out.size == 0 and self.life == CLOSING:
             self.end(None)
         return 0
 

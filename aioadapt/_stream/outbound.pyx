@@ -33,6 +33,8 @@ cdef class Outbound(Endpoint):
                                 f"not {type(data).__name__!r}")
             # A copy: the caller may change its buffer before the turn ends.
             data = bytes(data)
+        # One that is closing and still has bytes to send takes more, as
+        # asyncio's does: TLS sends its last records so.
         if self.eof_asked:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self.empty_waiter is not None:
@@ -43,7 +45,7 @@ cdef class Outbound(Endpoint):
                 "loop, which has made a new protocol for it")
         if PyBytes_GET_SIZE(data) == 0:
             return 0
-        if self.life >= CLOSING:
+        if self.life >= ENDING:
             if self.lost_writes >= SILENT_LOST_WRITES:
                 logger.warning("socket.send() raised exception.")
             self.lost_writes += 1

@@ -162,6 +162,42 @@ def test_abort_drops_what_waits(run: Run, wire: Wire) -> None:
     run(main())
 
 
+def test_what_is_written_while_a_close_still_sends_is_sent_too(
+    run: Run, wire: Wire
+) -> None:
+    """TLS does so: its last records wait for resume_writing."""
+
+    class SaysMore(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            assert self.transport.is_closing()
+            self.transport.write(b", and the last")
+
+    async def main() -> None:
+        async with connected(SaysMore, wire) as (protocol, peer):
+            data = fill(protocol.transport, protocol)
+            protocol.transport.close()
+            protocol.transport.write(b", more")
+            assert await peer.recv_to_end() == data + b", more, and the last"
+            assert await protocol.lost() is None
+
+    run(main())
+
+
+def test_what_is_written_after_a_close_that_had_nothing_left_to_send_is_lost(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.write(b"in time")
+            protocol.transport.close()
+            protocol.transport.write(b", late")
+            assert await peer.recv_to_end() == b"in time"
+            assert await protocol.lost() is None
+
+    run(main())
+
+
 def test_writing_to_a_closed_transport_sends_nothing_and_does_not_raise(
     run: Run, wire: Wire
 ) -> None:
