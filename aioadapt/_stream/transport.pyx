@@ -130,6 +130,10 @@ class StreamTransport(FlowControlMixin):
     def _protocol_paused(self):
         return stream_of(self).protocol_paused
 
+    @property
+    def _paused(self):
+        return bool(stream_of(self).is_paused)
+
     # loop.sendfile's way of waiting until nothing is left to send.
     def _make_empty_waiter(self):
         cdef Stream stream = stream_of(self)
