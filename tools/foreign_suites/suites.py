@@ -134,6 +134,7 @@ SUITES = {
                 "addopts=--strict-markers",
                 "-m",
                 "not dev_mode and not autobahn and not internal",
+                "--ignore-glob=tests/test_benchmarks_*",
             ),
         ),
         Suite(
