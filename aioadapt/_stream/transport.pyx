@@ -130,9 +130,14 @@ class StreamTransport(FlowControlMixin):
     def _protocol_paused(self):
         return stream_of(self).protocol_paused
 
+    # Names of asyncio's own transports that others' programs and tests read.
     @property
     def _paused(self):
         return bool(stream_of(self).is_paused)
+
+    @property
+    def _closing(self):
+        return self.is_closing()
 
     # loop.sendfile's way of waiting until nothing is left to send.
     def _make_empty_waiter(self):
