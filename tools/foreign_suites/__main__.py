@@ -32,6 +32,13 @@ def arguments() -> argparse.Namespace:
     parser.add_argument(
         "--go-on", action="store_true", help="run what has no result from the last run"
     )
+    parser.add_argument(
+        "--at-once",
+        type=int,
+        default=1,
+        metavar="N",
+        help="N processes share each suite (%(default)s; more makes more flakes)",
+    )
     chosen = parser.parse_args()
     if unknown := set(chosen.suites) - set(SUITES):
         parser.error(f"no such suite: {', '.join(sorted(unknown))}")
@@ -63,7 +70,9 @@ def outcomes(suite: Suite, chosen: argparse.Namespace) -> dict[str, Results]:
         print(
             f"{suite.name} {suite.release} over {kind} ...", file=sys.stderr, flush=True
         )
-        results[kind] = run_suite(suite, made, kind, go_on=chosen.go_on)
+        results[kind] = run_suite(
+            suite, made, kind, go_on=chosen.go_on, at_once=chosen.at_once
+        )
     return results
 
 

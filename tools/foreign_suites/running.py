@@ -13,6 +13,7 @@ import re
 import signal
 import subprocess
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -59,25 +60,61 @@ def run_suite(
     tests: Iterable[str] | None = None,
     name: str = "",
     go_on: bool = False,
+    at_once: int = 1,
 ) -> Results:
     """Over the loop *kind*: all of it, or only *tests*, or what has no result yet.
+
+    Args:
+        suite: whose tests.
+        environment: where they run.
+        kind: one of KINDS.
+        tests: as they are named in results.
+        name: something to tell this run's files from another's.
+        go_on: what the last run's file has a result of is not run.
+        at_once: so many processes share the suite's files among them.
 
     Raises:
         SuiteError: it cannot be run.
     """
     file = results_file(suite, kind, name)
-    log = file.with_suffix(".log")
     if not go_on:
         file.unlink(missing_ok=True)
-        log.unlink(missing_ok=True)
     only = None
     if tests is not None:
         only = file.with_suffix(".only")
         only.write_text("\n".join(tests))
+    shares = [Share(k, at_once, f"{name}-{k + 1}of{at_once}") for k in range(at_once)]
+    with ThreadPoolExecutor(at_once) as threads:
+        parts = list(
+            threads.map(lambda s: run_share(suite, environment, kind, only, s), shares)
+        )
+    lines = [line for part in parts for line in part.read_text().splitlines()]
+    file.write_text("\n".join(dict.fromkeys(lines)) + "\n")
+    for part in parts:
+        part.unlink()
+    return read(file)
+
+
+@dataclass(frozen=True)
+class Share:
+    number: int
+    of: int
+    name: str
+
+
+def run_share(
+    suite: Suite, environment: Environment, kind: str, only: Path | None, share: Share
+) -> Path:
+    """One share of the files to its end; where its results are."""
+    file = results_file(suite, kind, share.name)
+    whole = results_file(suite, kind, share.name.rpartition("-")[0])
+    file.write_text(whole.read_text() if whole.exists() else "")
+    log = file.with_suffix(".log")
+    log.unlink(missing_ok=True)
     while True:
-        status, hung = run_pytest(suite, environment, kind, only, file, log)
+        status, hung = run_pytest(suite, environment, kind, only, share, file, log)
         if status in (ALL_PASSED, SOME_FAILED, NONE_FOUND) and not hung:
-            return read(file)
+            return file
         unfinished = began_last(file)
         if unfinished is None:
             raise SuiteError(
@@ -97,6 +134,7 @@ def run_pytest(
     environment: Environment,
     kind: str,
     only: Path | None,
+    share: Share,
     file: Path,
     log: Path,
 ) -> tuple[int, bool]:
@@ -107,6 +145,7 @@ def run_pytest(
         "AIOADAPT_BUILT": "yes",
         "FOREIGN_LOOP": kind,
         "FOREIGN_RESULTS": str(file),
+        "FOREIGN_SHARE": f"{share.number}/{share.of}",
         "FOREIGN_STANDS_IN_FOR": suite.stands_in_for,
         "PYTHONPATH": str(INJECT),
     }

@@ -14,6 +14,7 @@ import json
 import os
 import re
 import time
+import zlib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -73,9 +74,16 @@ def pytest_collection_modifyitems(
         for item in items
         if (test := lasting(item.nodeid)) in done
         or (wanted is not None and test not in wanted)
+        or not is_ours(item)
     ]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in set(left_out)]
+
+
+def is_ours(item: pytest.Item) -> bool:
+    """Several processes share a suite, file by file."""
+    number, of = map(int, os.environ["FOREIGN_SHARE"].split("/"))
+    return zlib.crc32(item.path.name.encode()) % of == number
 
 
 def lasting(nodeid: str) -> str:
