@@ -11,6 +11,7 @@ cdef class Way:
     cdef int send(self, bint at_once) except -1
     cdef int let_go(self) except -1
     cdef bint is_sending(self) noexcept
+    cdef bint is_in_kernel(self) noexcept
 
 
 cdef class Endpoint(Leaver):

@@ -81,6 +81,10 @@ cdef class Way:
         """May the kernel still be reading bytes that were written?"""
         return False
 
+    cdef bint is_in_kernel(self) noexcept:
+        """May the kernel still touch the descriptor, or memory, for this stream?"""
+        return False
+
 
 cdef class Endpoint(Leaver):
     """See the file's beginning."""
@@ -213,7 +217,8 @@ cdef class Endpoint(Leaver):
         return 0
 
     def _call_connection_lost(self):
-        if not self.kernel_holds_nothing:
+        # What was collected and has still to be dispatched is ours already.
+        if not self.kernel_holds_nothing and self.way.is_in_kernel():
             self.lost_is_due = True
             return
         exc = self.ending_exc

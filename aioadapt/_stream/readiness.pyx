@@ -121,7 +121,8 @@ cdef class FdWatch(Watch):
         # As asyncio's selector has it: hang-up and error wake both.
         if events & ~EPOLLOUT:
             self.callbacks.readable(self.turn)
-        if events & ~EPOLLIN:
+        # The reader may have taken both away.
+        if events & ~EPOLLIN and self.callbacks is not None:
             self.callbacks.writable(self.turn)
         return 0
 

@@ -16,12 +16,12 @@ cdef class FdCallbacks:
 
     cdef int readable(self, Turn turn) except -1:
         if self.reader is not None:
-            turn.push_ready(self.reader)
+            turn.run_handle(self.reader)
         return 0
 
     cdef int writable(self, Turn turn) except -1:
         if self.writer is not None:
-            turn.push_ready(self.writer)
+            turn.run_handle(self.writer)
         return 0
 
 
