@@ -64,6 +64,7 @@ cdef class Endpoint(Leaver):
         public object tag            # whatever a mover wants to carry along
 
     cdef int close(self) except -1
+    cdef int send_untried(self) except -1
     cdef int abort(self, object exc) except -1
     cdef int fatal(self, object exc, str message) except -1
     cdef int set_protocol(self, object protocol) except -1

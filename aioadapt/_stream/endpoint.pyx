@@ -152,13 +152,18 @@ cdef class Endpoint(Leaver):
             return 0
         self.life = CLOSING
         self.update_reading()
-        if self.out.size and self.is_queued and not self.protocol_paused:
-            # Written in this turn and not tried yet.  asyncio has tried by
-            # now, and what is written after a close that has left nothing
-            # to send is lost.
-            self.way.send(True)
+        # asyncio has tried by now, and what is written after a close that has
+        # left nothing to send is lost.
+        self.send_untried()
         if self.out.size == 0 and self.life == CLOSING:
             self.end(None)
+        return 0
+
+    cdef int send_untried(self) except -1:
+        """Let the socket take what was written in this turn and waits for its end."""
+        if self.out.size and self.is_queued and not self.protocol_paused \
+                and self.life <= CLOSING:
+            self.way.send(True)
         return 0
 
     cdef int abort(self, object exc) except -1:

@@ -162,6 +162,19 @@ def test_abort_drops_what_waits(run: Run, wire: Wire) -> None:
     run(main())
 
 
+def test_what_was_written_just_before_an_abort_is_sent(run: Run, wire: Wire) -> None:
+    """The socket has room for it: asyncio has sent it when write returns."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.write(b"last words")
+            protocol.transport.abort()
+            assert await peer.recv_to_end() == b"last words"
+            assert await protocol.lost() is None
+
+    run(main())
+
+
 def test_what_is_written_while_a_close_still_sends_is_sent_too(
     run: Run, wire: Wire
 ) -> None:
