@@ -54,7 +54,7 @@ cdef class SchedulingTurn(Turn):
         if self._debug:
             self._check_thread()
             self.check_call(callback, "call_at")
-        return self.new_timer(now_ns() * 1e-9 + delay, callback, args, context)
+        return self.new_timer(self.now_s() + delay, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         """Run *callback* when ``loop.time()`` is *when*; see asyncio's documentation."""
@@ -66,22 +66,25 @@ cdef class SchedulingTurn(Turn):
             self.check_call(callback, "call_at")
         return self.new_timer(when, callback, args, context)
 
-    cdef object new_timer(self, double when, object callback, tuple args, object context):
+    cdef object new_timer(self, object when, object callback, tuple args, object context):
         cdef TimerHandle timer
-        if isnan(when):
+        cdef double due_s = when
+        if isnan(due_s):
             raise ValueError("a timer cannot be due at NaN")
         if self._debug:
             foreign = events.TimerHandle(when, callback, args, self, context)
             foreign._scheduled = True
-            self.timers.add(when, foreign)
+            self.timers.add(due_s, foreign)
             return foreign
         timer = TimerHandle.__new__(TimerHandle)
         timer.loop = self
         timer.callback = callback
         timer.args = args
         timer.context = PyContext_CopyCurrent() if context is None else context
-        timer.due_s = when
-        self.timers.add(when, timer)
+        timer.due_s = due_s
+        if type(when) is not float:
+            timer.given = when
+        self.timers.add(due_s, timer)
         return timer
 
     def _timer_handle_cancelled(self, handle):

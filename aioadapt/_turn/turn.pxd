@@ -78,6 +78,7 @@ cdef class Turn:
     cdef int let_other_run(self) except -1
     cdef void give_way(self) noexcept
     cdef bint hurries(self) noexcept
+    cdef double now_s(self) except? -1
     cdef int run_due_timers(self, double now_s) except -1
     cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
