@@ -239,6 +239,13 @@ cdef class CompletionWay(Way):
 
     # -- letting go -----------------------------------------------------------
 
+    cdef bint is_in_kernel(self) noexcept:
+        return (
+            self.recv is not None and self.recv.state != OP_IDLE
+            and not self.recv.last_is_collected
+            or self.send_op is not None and self.send_op.state != OP_IDLE
+            and not self.send_op.last_is_collected)
+
     cdef int let_go(self) except -1:
         self.wants_to_read = False
         self.is_letting_go = True

@@ -241,17 +241,14 @@ cdef class PollOp(Op):
         cdef RearmPoll rearm
         if self.callbacks is None or result == -ECANCELED:
             return 0
-        if self.is_writer:
-            self.callbacks.writable(self.turn)
-        else:
-            self.callbacks.readable(self.turn)
-        if self.callbacks is None:
-            return 0             # an attempt that succeeds is watched no more
         # Level-triggered: look again once the callbacks of this turn have run.
+        # First of all, for they may raise out of the loop.
         rearm = RearmPoll.__new__(RearmPoll)
         rearm.op = self
         self.turn.ending.append(rearm)
-        return 0
+        if self.is_writer:
+            return self.callbacks.writable(self.turn)
+        return self.callbacks.readable(self.turn)
 
 
 cdef class RearmPoll(EndOfTurn):

@@ -11,6 +11,7 @@ cdef class Way:
     cdef int send(self, bint at_once) except -1
     cdef int let_go(self) except -1
     cdef bint is_sending(self) noexcept
+    cdef bint is_in_kernel(self) noexcept
 
 
 cdef class Endpoint(Leaver):
@@ -38,6 +39,8 @@ cdef class Endpoint(Leaver):
         tuple odd_limits             # (low, high) as they were given, if no such numbers
         int lost_writes              # writes since the connection was lost
         object ending_exc
+        bint kernel_holds_nothing    # since the end: the descriptor may be closed
+        bint lost_is_due             # connection_lost waits for the kernel only
         object empty_waiter          # a future that wants to know when all is sent
 
         # Bytes that were read, or taken back from the kernel, and that the
@@ -63,6 +66,7 @@ cdef class Endpoint(Leaver):
         public object tag            # whatever a mover wants to carry along
 
     cdef int close(self) except -1
+    cdef int send_untried(self) except -1
     cdef int abort(self, object exc) except -1
     cdef int fatal(self, object exc, str message) except -1
     cdef int set_protocol(self, object protocol) except -1
@@ -72,6 +76,7 @@ cdef class Endpoint(Leaver):
     cdef int update_reading(self) except -1
     cdef object call_protocol(self, str name, object argument)
     cdef int end(self, object exc) except -1
+    cdef int call_connection_lost_soon(self) except -1
     cdef int forget(self) except -1
     cdef int close_descriptor(self) except -1
 

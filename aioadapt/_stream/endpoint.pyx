@@ -81,6 +81,10 @@ cdef class Way:
         """May the kernel still be reading bytes that were written?"""
         return False
 
+    cdef bint is_in_kernel(self) noexcept:
+        """May the kernel still touch the descriptor, or memory, for this stream?"""
+        return False
+
 
 cdef class Endpoint(Leaver):
     """See the file's beginning."""
@@ -151,8 +155,18 @@ cdef class Endpoint(Leaver):
             return 0
         self.life = CLOSING
         self.update_reading()
-        if self.out.size == 0:
+        # asyncio has tried by now, and what is written after a close that has
+        # left nothing to send is lost.
+        self.send_untried()
+        if self.out.size == 0 and self.life == CLOSING:
             self.end(None)
+        return 0
+
+    cdef int send_untried(self) except -1:
+        """Let the socket take what was written in this turn and waits for its end."""
+        if self.out.size and self.is_queued and not self.protocol_paused \
+                and self.life <= CLOSING:
+            self.way.send(True)
         return 0
 
     cdef int abort(self, object exc) except -1:
@@ -175,7 +189,14 @@ cdef class Endpoint(Leaver):
         return self.abort(exc)
 
     cdef int end(self, object exc) except -1:
-        """Nothing passes any more; connection_lost follows when the kernel has let go."""
+        """Nothing passes any more; connection_lost follows, in the turn after this one.
+
+        It has its place among the ready callbacks now, as asyncio's has: what
+        is scheduled after a close runs after connection_lost, with the
+        descriptor closed.  By then the kernel has let go, as a rule: this
+        turn's end submits the cancels and the next one begins with their
+        completions.  If not, connection_lost waits for it.
+        """
         self.life = ENDING
         self.is_reading = False
         self.ending_exc = exc
@@ -185,19 +206,29 @@ cdef class Endpoint(Leaver):
         if self.empty_waiter is not None and not self.empty_waiter.done():
             self.empty_waiter.set_exception(
                 ConnectionError("Connection is closed by peer"))
+        self.call_connection_lost_soon()
         if not self.is_releasing:      # else the way is about it already
             self.way.let_go()
         return 0
+
+    cdef int call_connection_lost_soon(self) except -1:
+        return self.turn.push_ready(
+            new_handle(self.turn, self._call_connection_lost, (), self.context))
 
     cdef int kernel_let_go(self) except -1:
         """From the way: the kernel holds nothing of ours any more."""
         if self.life == ENDING and not self.is_abandoned:
             self.is_releasing = False
-            self.turn.push_ready(
-                new_handle(self.turn, self._call_connection_lost, (), self.context))
+            self.kernel_holds_nothing = True
+            if self.lost_is_due:
+                self.call_connection_lost_soon()
         return 0
 
     def _call_connection_lost(self):
+        # What was collected and has still to be dispatched is ours already.
+        if not self.kernel_holds_nothing and self.way.is_in_kernel():
+            self.lost_is_due = True
+            return
         exc = self.ending_exc
         leaver, self.leaver = self.leaver, None
         self.life = ENDED

@@ -39,6 +39,8 @@ cdef class Outbound(Endpoint):
             is_scattered = isinstance(data, memoryview) and not data.c_contiguous
             # A copy: the caller may change its buffer before the turn ends.
             data = bytes(data)
+        # One that is closing and still has bytes to send takes more, as
+        # asyncio's does: TLS sends its last records so.
         if self.eof_asked:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self.empty_waiter is not None:
@@ -49,7 +51,7 @@ cdef class Outbound(Endpoint):
                 "loop, which has made a new protocol for it")
         if PyBytes_GET_SIZE(data) == 0:
             return 0
-        if self.life >= CLOSING:
+        if self.life >= ENDING:
             if self.lost_writes >= SILENT_LOST_WRITES:
                 logger.warning("socket.send() raised exception.")
             self.lost_writes += 1

@@ -121,8 +121,9 @@ cdef class FdWatch(Watch):
         # As asyncio's selector has it: hang-up and error wake both.
         if events & ~EPOLLOUT:
             self.callbacks.readable(self.turn)
-        # An attempt that succeeds is watched no more.
-        if self.callbacks is not None and events & ~EPOLLIN:
+        # The reader may have taken both away, and an attempt that succeeds is
+        # watched no more.
+        if events & ~EPOLLIN and self.callbacks is not None:
             self.callbacks.writable(self.turn)
         return 0
 

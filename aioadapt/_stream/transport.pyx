@@ -95,10 +95,14 @@ class StreamTransport(FlowControlMixin):
         stream_of(self).close()
 
     def abort(self):
-        stream_of(self).abort(None)
+        self._force_close(None)
 
     def _force_close(self, exc):
-        stream_of(self).abort(exc)
+        cdef Stream stream = stream_of(self)
+        # What is lost is what the socket has no room for, as in asyncio, which
+        # tries at every write: an answer, or a TLS alert, leaves before the end.
+        stream.send_untried()
+        stream.abort(exc)
 
     def _fatal_error(self, exc, message="Fatal error on transport"):
         stream_of(self).fatal(exc, message)
@@ -140,6 +144,15 @@ class StreamTransport(FlowControlMixin):
     @property
     def _protocol_paused(self):
         return stream_of(self).protocol_paused
+
+    # Names of asyncio's own transports that others' programs and tests read.
+    @property
+    def _paused(self):
+        return bool(stream_of(self).is_paused)
+
+    @property
+    def _closing(self):
+        return self.is_closing()
 
     # loop.sendfile's way of waiting until nothing is left to send.
     def _make_empty_waiter(self):

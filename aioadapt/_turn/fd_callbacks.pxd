@@ -6,6 +6,7 @@ from aioadapt._turn.turn cimport Turn
 cdef class FdCallbacks:
     cdef:
         readonly int fd              # borrowed
+        readonly object fileobj      # what it was first watched as: an int, or has fileno()
         readonly object reader       # handle or None
         readonly object writer
         object by_engine             # what the engine keeps for it
@@ -33,3 +34,4 @@ cdef class FdTurn(SchedulingTurn):
     cdef FdCallbacks callbacks_for(self, object fileobj)
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1
+    cdef FdCallbacks registered(self, object fileobj)

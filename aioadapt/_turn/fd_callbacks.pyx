@@ -22,14 +22,14 @@ cdef class FdCallbacks:
         if type(self.reader) is Attempt:
             return (<Attempt> self.reader).try_again()
         if self.reader is not None:
-            turn.push_ready(self.reader)
+            turn.run_handle(self.reader)
         return 0
 
     cdef int writable(self, Turn turn) except -1:
         if type(self.writer) is Attempt:
             return (<Attempt> self.writer).try_again()
         if self.writer is not None:
-            turn.push_ready(self.writer)
+            turn.run_handle(self.writer)
         return 0
 
 
@@ -83,6 +83,7 @@ cdef class FdTurn(SchedulingTurn):
                 # As the epoll object says it, which is what asyncio asks.
                 raise OverflowError(
                     "Python int too large to convert to C int") from None
+            callbacks.fileobj = fileobj
         return callbacks
 
     def _attempt(self, sock, bint is_for_room, callback, *args):
@@ -102,6 +103,22 @@ cdef class FdTurn(SchedulingTurn):
         else:
             self.set_reader(self.callbacks_for(fd), attempt)
         return attempt
+
+    cdef FdCallbacks registered(self, object fileobj):
+        """None if there is nothing.
+
+        An object that was closed while it is watched has no number any more;
+        it is known by being the same object.
+        """
+        cdef FdCallbacks callbacks
+        try:
+            fd = descriptor_of(fileobj)
+        except ValueError:
+            for callbacks in self.fd_callbacks.values():
+                if callbacks.fileobj is fileobj:
+                    return callbacks
+            raise
+        return self.fd_callbacks.get(fd)
 
     def _add_reader(self, fd, callback, *args):
         cdef FdCallbacks callbacks
@@ -147,7 +164,7 @@ cdef class FdTurn(SchedulingTurn):
         cdef FdCallbacks callbacks
         if self._closed:
             return False
-        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        callbacks = self.registered(fd)
         if callbacks is None or callbacks.reader is None:
             return False
         handle, callbacks.reader = callbacks.reader, None
@@ -159,7 +176,7 @@ cdef class FdTurn(SchedulingTurn):
         cdef FdCallbacks callbacks
         if self._closed:
             return False
-        callbacks = self.fd_callbacks.get(descriptor_of(fd))
+        callbacks = self.registered(fd)
         if callbacks is None or callbacks.writer is None:
             return False
         handle, callbacks.writer = callbacks.writer, None

@@ -16,6 +16,7 @@ cdef class Handle:
 cdef class TimerHandle(Handle):
     cdef:
         double due_s             # loop.time() at which it is due
+        object given             # the same as call_at was given it, if not as a float
         Py_ssize_t place         # its index in the heap; -1: not in it
 
 

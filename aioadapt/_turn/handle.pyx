@@ -161,11 +161,11 @@ cdef class TimerHandle(Handle):
 
     def when(self):
         """The ``loop.time()`` in seconds at which it is due."""
-        return self.due_s
+        return self.due_s if self.given is None else self.given
 
     @property
     def _when(self):
-        return self.due_s
+        return self.when()
 
     @property
     def _scheduled(self):
@@ -173,7 +173,7 @@ cdef class TimerHandle(Handle):
 
     cdef list words(self):
         cdef list words = Handle.words(self)
-        words.insert(2 if self.is_cancelled else 1, f"when={self.due_s}")
+        words.insert(2 if self.is_cancelled else 1, f"when={self.when()}")
         return words
 
 

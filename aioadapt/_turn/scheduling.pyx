@@ -55,7 +55,7 @@ cdef class SchedulingTurn(Turn):
         if self._debug:
             self._check_thread()
             self.check_call(callback, "call_at")
-        return self.new_timer(now_ns() * 1e-9 + delay, callback, args, context)
+        return self.new_timer(self.now_s() + delay, callback, args, context)
 
     def call_at(self, when, callback, *args, context=None):
         """Run *callback* when ``loop.time()`` is *when*; see asyncio's documentation."""
@@ -67,10 +67,11 @@ cdef class SchedulingTurn(Turn):
             self.check_call(callback, "call_at")
         return self.new_timer(when, callback, args, context)
 
-    cdef object new_timer(self, double when, object callback, tuple args, object context):
+    cdef object new_timer(self, object when, object callback, tuple args, object context):
         cdef TimerHandle timer
+        cdef double given_s = when
         # asyncio finds what is due at NaN due at once: no time is less than it.
-        cdef double due_s = -INFINITY if isnan(when) else when
+        cdef double due_s = -INFINITY if isnan(given_s) else given_s
         if self._debug:
             foreign = events.TimerHandle(when, callback, args, self, context)
             foreign._scheduled = True
@@ -81,7 +82,9 @@ cdef class SchedulingTurn(Turn):
         timer.callback = callback
         timer.args = args
         timer.context = PyContext_CopyCurrent() if context is None else context
-        timer.due_s = when
+        timer.due_s = given_s
+        if type(when) is not float:
+            timer.given = when
         self.timers.add(due_s, timer)
         return timer
 

@@ -42,6 +42,7 @@ cdef class Turn:
         Timers timers
         Inbox inbox
         list ending                  # EndOfTurn: what has something to send, or to arm
+        list due                     # timers taken from the heap that have still to run
         list leavers                 # Leaver: streams that are to move when quiet
         bint is_resting              # a leaver waits for the next turn: do not sleep
         Inbox running_next           # another loop's, which is to run before us
@@ -77,7 +78,9 @@ cdef class Turn:
     cdef int let_other_run(self) except -1
     cdef void give_way(self) noexcept
     cdef bint hurries(self) noexcept
-    cdef int push_due_timers(self, double now_s) except -1
+    cdef double now_s(self) except? -1
+    cdef int run_due_timers(self, double now_s) except -1
+    cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int will_leave(self, Leaver leaver) except -1
     cdef int check_not_forked(self) except -1

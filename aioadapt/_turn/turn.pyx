@@ -1,11 +1,18 @@
 """One turn of a loop, in one fixed order.
 
 1. collect    what the kernel has for us; the only place that sleeps
-2. look       for calls from other threads and for timers that are due
-3. dispatch   what was collected: protocols get their bytes
-4. run        the callbacks that are ready now; what they add waits a turn
-5. end        send what was written in this turn, arm what is to be armed,
+2. run        the callbacks that were ready, and the calls from other threads
+3. dispatch   what was collected: protocols get their bytes, readers are called
+4. time       the timers that are due
+5. run        what 3 and 4 have added, if 2 has added nothing
+6. end        send what was written in this turn, arm what is to be armed,
               let go of connections that are to move and are quiet
+
+2, 3 and 4 are asyncio's order, which programs rely on without knowing: what
+was scheduled before bytes came runs before the protocol hears of them.  5 is
+asyncio's next iteration, begun without asking the kernel in between: a task
+that waits for bytes answers in the turn in which they come.  What 2 has added
+waits for the next turn, as its place is in front of what 3 has added.
 
 Turn is the base of a Python class whose second base is asyncio's selector
 loop, so everything that is not named here is asyncio's own code.  The state
@@ -78,6 +85,7 @@ cdef class Turn:
         self.inbox = Inbox()
         self.ending = []
         self.leavers = []
+        self.due = []
         self.streams_by_fd = {}
         self.listeners = {}
         self.fork_generation = forks
@@ -135,17 +143,18 @@ cdef class Turn:
     cdef int run_turn(self) except -1:
         cdef long long timeout_ns = -1
         cdef long long now, asleep_at
-        cdef double wait_s
+        cdef double wait_s, now_s
         cdef int at_most = EVENTS_A_TURN
         cdef int events = 0
+        cdef bint nothing_was_added
         asleep_at = now_ns()
         if (
             self.ready_count or self._stopping or self.ending or self.is_resting
-            or self.has_collected()
+            or self.due or self.has_collected()
         ):
             timeout_ns = 0
         elif self.timers.count:
-            wait_s = self.timers.heap[0].due_s - asleep_at * 1e-9
+            wait_s = self.timers.heap[0].due_s - self.now_s()
             if wait_s <= 0:
                 timeout_ns = 0
             else:
@@ -170,10 +179,11 @@ cdef class Turn:
         self.awake_since_ns = now
 
         self.take_calls()
-        if self.timers.count:
-            self.push_due_timers(now * 1e-9)
         if self.inbox.has_letters():
             self.open_letters()
+        now_s = self.now_s() if self.timers.count else now * 1e-9
+        self.run_ready()
+        nothing_was_added = self.ready_count == 0
         while self.dispatch_next():
             self.counted.events += 1
             events += 1
@@ -182,7 +192,10 @@ cdef class Turn:
             # It may have begun as a long one; the rest runs in the next turn.
             if events >= EVENTS_A_SHORT_TURN and self.hurries():
                 break
-        self.run_ready()
+        if self.timers.count or self.due:
+            self.run_due_timers(now_s)
+        if nothing_was_added and not self._stopping:
+            self.run_ready()
         self.end_turn()
         self.number += 1
         return 0
@@ -216,14 +229,27 @@ cdef class Turn:
                 message.refuse()
         return 0
 
-    cdef int push_due_timers(self, double now_s) except -1:
+    cdef double now_s(self) except? -1:
+        """What ``loop.time()`` says: tests replace it, so that hours pass at once."""
+        if "time" in self.__dict__:
+            return self.time()
+        return now_ns() * 1e-9
+
+    cdef int run_due_timers(self, double now_s) except -1:
         cdef double end_s = now_s + CLOCK_RESOLUTION_S
         while self.timers.count and self.timers.heap[0].due_s < end_s:
             timer = self.timers.take_first()
             if type(timer) is not TimerHandle:
                 timer._scheduled = False
-            self.push_ready(timer)
+            self.due.append(timer)
             self.counted.timers += 1
+        # One that raises out of the loop leaves the others to the next turn.
+        self.due.reverse()
+        try:
+            while self.due:
+                self.run_handle(self.due.pop())
+        finally:
+            self.due.reverse()
         return 0
 
     cdef int push_ready(self, object handle) except -1:
@@ -248,22 +274,27 @@ cdef class Turn:
     cdef int run_ready(self) except -1:
         cdef Py_ssize_t to_run = self.ready_count
         cdef object item
-        cdef Handle handle
         while to_run > 0 and self.ready_count > 0:
             to_run -= 1
             item = <object> self.ready[self.first_ready]
             Py_DECREF(item)           # the local name holds it now
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
-            self.counted.callbacks += 1
-            if isinstance(item, Handle):
-                handle = <Handle> item
-                if not handle.is_cancelled:
-                    handle.run()
-            else:
-                self.run_foreign(item)
+            self.run_handle(item)
             if self.inbox.has_letters():
                 self.open_letters()
+        return 0
+
+    cdef int run_handle(self, object item) except -1:
+        """In its place: one of ours, or one of asyncio's own."""
+        cdef Handle handle
+        self.counted.callbacks += 1
+        if isinstance(item, Handle):
+            handle = <Handle> item
+            if not handle.is_cancelled:
+                handle.run()
+        else:
+            self.run_foreign(item)
         return 0
 
     cdef int run_foreign(self, object handle) except -1:
@@ -434,6 +465,7 @@ cdef class Turn:
             Py_DECREF(item)
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
+        self.due.clear()
         self.ending.clear()
         self.leavers.clear()
 

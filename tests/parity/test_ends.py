@@ -59,6 +59,23 @@ def test_connection_lost_is_not_called_inside_close_or_abort(
     run(main())
 
 
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_what_is_scheduled_after_the_end_finds_the_connection_closed(
+    run: Run, wire: Wire, how: str
+) -> None:
+    """It may hold up the loop until the peer's thread has seen the end."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            await a_round_trip_elsewhere()
+            getattr(protocol.transport, how)()
+            await asyncio.sleep(0)
+            assert protocol.is_lost
+            assert peer.sock.recv(1) == b""
+
+    run(main())
+
+
 def test_connection_lost_comes_once_however_often_the_transport_is_closed(
     run: Run, wire: Wire
 ) -> None:
@@ -141,6 +158,55 @@ def test_abort_drops_what_waits(run: Run, wire: Wire) -> None:
                 assert len(await peer.recv_to_end()) < len(data)
             except ConnectionResetError:
                 pass
+
+    run(main())
+
+
+def test_what_was_written_just_before_an_abort_is_sent(run: Run, wire: Wire) -> None:
+    """The socket has room for it: asyncio has sent it when write returns."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.write(b"last words")
+            protocol.transport.abort()
+            assert await peer.recv_to_end() == b"last words"
+            assert await protocol.lost() is None
+
+    run(main())
+
+
+def test_what_is_written_while_a_close_still_sends_is_sent_too(
+    run: Run, wire: Wire
+) -> None:
+    """TLS does so: its last records wait for resume_writing."""
+
+    class SaysMore(Recorder):
+        def resume_writing(self) -> None:
+            super().resume_writing()
+            assert self.transport.is_closing()
+            self.transport.write(b", and the last")
+
+    async def main() -> None:
+        async with connected(SaysMore, wire) as (protocol, peer):
+            data = fill(protocol.transport, protocol)
+            protocol.transport.close()
+            protocol.transport.write(b", more")
+            assert await peer.recv_to_end() == data + b", more, and the last"
+            assert await protocol.lost() is None
+
+    run(main())
+
+
+def test_what_is_written_after_a_close_that_had_nothing_left_to_send_is_lost(
+    run: Run, wire: Wire
+) -> None:
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            protocol.transport.write(b"in time")
+            protocol.transport.close()
+            protocol.transport.write(b", late")
+            assert await peer.recv_to_end() == b"in time"
+            assert await protocol.lost() is None
 
     run(main())
 

@@ -298,6 +298,24 @@ def test_a_reader_can_close_its_own_descriptor(
     run(main())
 
 
+@pytest.mark.parametrize("kind", ["reader", "writer"])
+def test_what_was_closed_first_can_still_be_removed_once(
+    loop: AbstractEventLoop, kind: str
+) -> None:
+    """A closed socket has no number any more: it is known as the same object."""
+    add = getattr(loop, f"add_{kind}")
+    remove = getattr(loop, f"remove_{kind}")
+    ours, theirs = socket.socketpair()
+    add(ours, pytest.fail, "it is closed")
+    ours.close()
+    theirs.close()
+
+    assert remove(ours)
+
+    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
+        remove(ours)
+
+
 def test_a_descriptor_number_that_is_used_again_starts_afresh(
     loop: AbstractEventLoop, run: Run
 ) -> None:

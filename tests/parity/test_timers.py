@@ -158,6 +158,31 @@ def test_when_is_the_time_the_timer_was_set_for(loop: AbstractEventLoop) -> None
     assert at.when() > later.when()
 
 
+def test_when_is_of_the_type_that_call_at_was_given(loop: AbstractEventLoop) -> None:
+    when = int(loop.time()) + 3600
+    handle = loop.call_at(when, print)
+    assert handle.when() == when
+    assert type(handle.when()) is int
+    assert f"when={when} " in repr(handle)
+    handle.cancel()
+
+
+def test_a_clock_that_was_replaced_tells_when_timers_are_due(
+    loop: AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """How tests let hours pass at once."""
+    called: list[str] = []
+    now = loop.time()
+    monkeypatch.setattr(loop, "time", lambda: now)
+    loop.call_later(3600, called.append, "in an hour")
+    assert loop.call_later(7200, called.append, "in two").when() == now + 7200
+    one_turn(loop)
+    assert called == []
+    now += 3600
+    one_turn(loop)
+    assert called == ["in an hour"]
+
+
 def test_timer_handles_compare_by_their_time(loop: AbstractEventLoop) -> None:
     first = loop.call_at(1e9, print)
     second = loop.call_at(2e9, print)

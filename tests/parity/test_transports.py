@@ -4,6 +4,7 @@ import asyncio
 import gc
 import socket
 from asyncio import AbstractEventLoop, trsock
+from typing import Any
 
 import pytest
 from loops import Run
@@ -18,6 +19,26 @@ def test_a_transport_is_asyncios(run: Run, wire: Wire) -> None:
             assert isinstance(server.transport, asyncio.Transport)
         async with connecting(Recorder, wire) as (client, _):
             assert isinstance(client.transport, asyncio.Transport)
+
+    run(main())
+
+
+def test_asyncios_own_words_for_paused_and_closing_can_be_read(
+    run: Run, wire: Wire
+) -> None:
+    """They are private, and programs and tests by others read them all the same."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, _):
+            transport: Any = protocol.transport
+            assert not transport._paused
+            transport.pause_reading()
+            assert transport._paused
+            transport.resume_reading()
+            assert not transport._paused
+            assert not transport._closing
+            transport.abort()
+            assert transport._closing
 
     run(main())
 

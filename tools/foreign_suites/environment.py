@@ -1,0 +1,98 @@
+"""A suite's tests, unpacked, and a virtual environment in which they run.
+
+Both lie under ``build/foreign`` and are made once for each release and Python.
+The environment holds the project from the package index, what its tests ask
+for, this checkout's aioadapt as it is built now, and ``inject/chosen_loop.py``,
+which every Python of the environment imports as it starts.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from .suites import Suite
+
+ROOT = Path(__file__).resolve().parents[2]
+FOREIGN = ROOT / "build" / "foreign"
+INJECT = Path(__file__).resolve().parent / "inject"
+
+PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}"
+
+
+@dataclass(frozen=True)
+class Environment:
+    source: Path
+    """The source distribution, without the project's own package."""
+    python: Path
+
+    def versions(self) -> str:
+        """``pip freeze``, for whoever wants to know what else was there."""
+        return run(self.python, "-m", "pip", "freeze")
+
+
+def make(suite: Suite) -> Environment:
+    source = FOREIGN / f"{suite.name}-{suite.release}"
+    if not source.exists():
+        unpack(suite, source)
+    venv = FOREIGN / f"{suite.name}-{suite.release}-venv-{PYTHON}"
+    environment = Environment(source, venv / "bin" / "python")
+    requirements = [suite.wanted, *suite.needs(source), *suite.also]
+    stamp = venv / "requirements.txt"
+    if not stamp.exists() or stamp.read_text().splitlines() != requirements:
+        shutil.rmtree(venv, ignore_errors=True)
+        run(sys.executable, "-m", "venv", venv)
+        wanted = FOREIGN / f"{suite.name}-requirements.txt"
+        wanted.write_text("\n".join(requirements) + "\n")
+        pip = (environment.python, "-m", "pip", "install", "--quiet", "--no-input")
+        run(*pip, "--requirement", wanted)
+        wanted.rename(stamp)
+    put_ours_in(venv)
+    return environment
+
+
+def unpack(suite: Suite, source: Path) -> None:
+    downloads = FOREIGN / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    exact = f"{suite.name}=={suite.release}"
+    download = (sys.executable, "-m", "pip", "download", "--quiet", "--no-input")
+    run(*download, "--no-deps", "--no-binary", suite.name, "--dest", downloads, exact)
+    half_done = FOREIGN / f"{suite.name}-unpacking"
+    shutil.rmtree(half_done, ignore_errors=True)
+    as_a_file = f"{suite.name.replace('-', '_')}-{suite.release}"
+    with tarfile.open(downloads / f"{as_a_file}.tar.gz") as archive:
+        archive.extractall(half_done, filter="data")
+    tree = half_done / as_a_file
+    if suite.package:
+        shutil.rmtree(tree / suite.package)
+    tree.rename(source)
+    half_done.rmdir()
+
+
+def put_ours_in(venv: Path) -> None:
+    """The checkout's editable aioadapt, without its entry points, and the chosen loop."""
+    [ours] = ROOT.glob(f"{Path(sys.prefix).name}/lib/python*/site-packages")
+    [theirs] = venv.glob("lib/python*/site-packages")
+    # meson-python's way: a .pth file that imports a finder of what is built.
+    for file in ("aioadapt-editable.pth", "_aioadapt_editable_loader.py"):
+        shutil.copy(ours / file, theirs / file)
+    # After the other in the alphabet, and so after it in time.
+    (theirs / "foreign-loop.pth").write_text(f"{INJECT}\nimport chosen_loop\n")
+
+
+def run(*command: str | Path) -> str:
+    """What it printed.
+
+    Raises:
+        SystemExit: it failed; its output goes to stderr.
+    """
+    words = [str(part) for part in command]
+    done = subprocess.run(words, capture_output=True, check=False, text=True)
+    if done.returncode:
+        sys.stderr.write(done.stdout + done.stderr)
+        raise SystemExit(f"failed with {done.returncode}: {' '.join(words)}")
+    return done.stdout

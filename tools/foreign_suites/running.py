@@ -1,0 +1,234 @@
+"""One suite over one loop, to its end, whatever happens on the way.
+
+``inject/witness.py`` writes down each test as it begins and as it ends.  From
+that file it is known in which test a process died or stood still; that test
+has then that result, and a new process goes on behind it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .environment import FOREIGN, INJECT, PYTHON, Environment
+from .suites import Suite
+
+KINDS = ("asyncio", "epoll", "uring")
+
+#: A single test may take as long as its suite allows, 120 s at the longest of
+#: the four; after this without a sign the process counts as hung.
+STANDS_STILL_AFTER_S = 300
+
+ALL_PASSED, SOME_FAILED, NONE_FOUND = 0, 1, 5
+
+
+@dataclass(frozen=True)
+class Result:
+    outcome: str
+    """passed, failed, error, skipped, xfailed; or crashed, or hung."""
+    why: str = ""
+    loops: dict[str, int] = field(default_factory=dict)
+    """How often each class of loop ran in the test's own process."""
+    took_s: float = 0.0
+
+
+Results = dict[str, Result]
+
+
+class SuiteError(Exception):
+    """pytest ended early and not in a test: the log has the reason."""
+
+
+def results_file(suite: Suite, kind: str, name: str = "") -> Path:
+    folder = FOREIGN / "results"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder / f"{suite.name}-{PYTHON}-{kind}{name}.jsonl"
+
+
+def run_suite(
+    suite: Suite,
+    environment: Environment,
+    kind: str,
+    tests: Iterable[str] | None = None,
+    name: str = "",
+    go_on: bool = False,
+    at_once: int = 1,
+) -> Results:
+    """Over the loop *kind*: all of it, or only *tests*, or what has no result yet.
+
+    Args:
+        suite: whose tests.
+        environment: where they run.
+        kind: one of KINDS.
+        tests: as they are named in results.
+        name: something to tell this run's files from another's.
+        go_on: what the last run's file has a result of is not run.
+        at_once: so many processes share the suite's files among them.
+
+    Raises:
+        SuiteError: it cannot be run.
+    """
+    file = results_file(suite, kind, name)
+    if not go_on:
+        file.unlink(missing_ok=True)
+    only = None
+    if tests is not None:
+        only = file.with_suffix(".only")
+        only.write_text("\n".join(tests))
+    shares = [Share(k, at_once, f"{name}-{k + 1}of{at_once}") for k in range(at_once)]
+    with ThreadPoolExecutor(at_once) as threads:
+        parts = list(
+            threads.map(lambda s: run_share(suite, environment, kind, only, s), shares)
+        )
+    lines = [line for part in parts for line in part.read_text().splitlines()]
+    file.write_text("\n".join(dict.fromkeys(lines)) + "\n")
+    for part in parts:
+        part.unlink()
+    return read(file)
+
+
+@dataclass(frozen=True)
+class Share:
+    number: int
+    of: int
+    name: str
+
+
+def run_share(
+    suite: Suite, environment: Environment, kind: str, only: Path | None, share: Share
+) -> Path:
+    """One share of the files to its end; where its results are."""
+    file = results_file(suite, kind, share.name)
+    whole = results_file(suite, kind, share.name.rpartition("-")[0])
+    file.write_text(whole.read_text() if whole.exists() else "")
+    log = file.with_suffix(".log")
+    log.unlink(missing_ok=True)
+    while True:
+        status, hung = run_pytest(suite, environment, kind, only, share, file, log)
+        if status in (ALL_PASSED, SOME_FAILED, NONE_FOUND) and not hung:
+            return file
+        unfinished = began_last(file)
+        if unfinished is None:
+            raise SuiteError(
+                f"{suite.name} over {kind}: pytest ended with {status}: {log}"
+            )
+        outcome = "hung" if hung else "crashed"
+        why = (
+            f"no sign for {STANDS_STILL_AFTER_S} s" if hung else f"exit status {status}"
+        )
+        with file.open("a") as lines:
+            line = {"test": unfinished, "outcome": outcome, "why": why}
+            lines.write(json.dumps(line) + "\n")
+
+
+def run_pytest(
+    suite: Suite,
+    environment: Environment,
+    kind: str,
+    only: Path | None,
+    share: Share,
+    file: Path,
+    log: Path,
+) -> tuple[int, bool]:
+    """The exit status, and whether it was ended because it stood still."""
+    variables = {
+        **os.environ,
+        # The loops are built: no test is to wait for a build when it imports them.
+        "AIOADAPT_BUILT": "yes",
+        "FOREIGN_LOOP": kind,
+        "FOREIGN_RESULTS": str(file),
+        "FOREIGN_SHARE": f"{share.number}/{share.of}",
+        "FOREIGN_STANDS_IN_FOR": suite.stands_in_for,
+        "PYTHONPATH": str(INJECT),
+    }
+    variables.pop("VIRTUAL_ENV", None)
+    if only is not None:
+        variables["FOREIGN_ONLY"] = str(only)
+    plugins = [f"-p{plugin}" for plugin in ("witness", *suite.plugins)]
+    if suite.plugins:
+        variables["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    variables["PATH"] = f"{environment.python.parent}:{variables['PATH']}"
+    command = [
+        *with_ipv6_localhost(),
+        *("nice", str(environment.python.with_name("pytest")), "-q", "--tb=short"),
+        *("-p", "no:cacheprovider", *plugins, *suite.options),
+    ]
+    with log.open("a") as output:
+        process = subprocess.Popen(
+            command,
+            cwd=environment.source,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            # Its own group: a test's signal to "the group" must not reach us,
+            # and what a hung test has started ends with it.
+            start_new_session=True,
+        )
+        try:
+            return wait_for(process, file)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+
+
+def with_ipv6_localhost() -> list[str]:
+    """What to write before a command so that "localhost" is ::1 as well.
+
+    Many a container's /etc/hosts leaves it out, and then every other test of
+    IPv6 fails, on asyncio too.  Root can give one command a file of its own.
+    """
+    hosts = Path("/etc/hosts").read_text()
+    if os.geteuid() != 0 or re.search(r"^::1\s.*\blocalhost\b", hosts, re.MULTILINE):
+        return []
+    file = FOREIGN / "hosts"
+    file.write_text(f"{hosts}\n::1 localhost\n")
+    bind = 'mount --bind "$0" /etc/hosts && exec "$@"'
+    return ["unshare", "--mount", "sh", "-c", bind, str(file)]
+
+
+def wait_for(process: subprocess.Popen[bytes], file: Path) -> tuple[int, bool]:
+    size = -1
+    while True:
+        try:
+            return process.wait(STANDS_STILL_AFTER_S), False
+        except subprocess.TimeoutExpired:
+            now = file.stat().st_size if file.exists() else 0
+            if now == size:
+                os.killpg(process.pid, signal.SIGKILL)
+                return process.wait(), True
+            size = now
+
+
+def read(file: Path) -> Results:
+    results: Results = {}
+    for line in lines_of(file):
+        if "outcome" in line:
+            fields = {
+                name: line[name] for name in ("why", "loops", "took_s") if name in line
+            }
+            results[line["test"]] = Result(line["outcome"], **fields)
+    return results
+
+
+def began_last(file: Path) -> str | None:
+    """The test that began and has no result, if there is one."""
+    began = None
+    for line in lines_of(file):
+        began = line["test"] if "outcome" not in line else None
+    return began
+
+
+def lines_of(file: Path) -> list[dict[str, Any]]:
+    if not file.exists():
+        return []
+    return [json.loads(line) for line in file.read_text().splitlines()]

@@ -1,0 +1,199 @@
+"""Which projects' tests are run, where they come from, and what they need.
+
+The source distribution on the package index holds the tests, and says in one
+place or another what they need; the project itself is installed from the same
+release.  Left out is what only lints, measures or publishes, and uvloop: with
+it in reach these suites would test it beside us.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+Requirements = list[str]
+
+
+@dataclass(frozen=True)
+class Suite:
+    name: str
+    release: str
+    """The release that the documented figures are of."""
+    needs: Callable[[Path], Requirements]
+    """From the unpacked source distribution."""
+    extra: str = ""
+    """Of the project itself, as in ``uvicorn[standard]``."""
+    package: str = ""
+    """Its folder in the source: taken away, so that the installed one is tested."""
+    plugins: tuple[str, ...] = ()
+    """pytest's plugins; where it names any, no others are loaded."""
+    options: tuple[str, ...] = ()
+    """More for pytest."""
+    stands_in_for: str = ""
+    """A loop of another project in whose place the loop under test is put."""
+    about_asyncio: Mapping[str, str] = field(default_factory=dict)
+    """Tests that only asyncio's own class can pass, and what each looks at."""
+    also: tuple[str, ...] = field(default=("pytest-timeout>=2.3",))
+    """Needed by us, whatever the suite says."""
+
+    @property
+    def wanted(self) -> str:
+        return f"{self.name}{self.extra}=={self.release}"
+
+
+def without(*names: str) -> Callable[[Requirements], Requirements]:
+    def kept(requirements: Requirements) -> Requirements:
+        return [line for line in requirements if project_of(line) not in names]
+
+    return kept
+
+
+def project_of(requirement: str) -> str:
+    """``pytest-xdist`` for ``pytest_xdist[psutil]==3.8.0``."""
+    found = re.match(r"[A-Za-z0-9._-]+", requirement.strip())
+    return re.sub(r"[-_.]+", "-", found[0]).lower() if found else ""
+
+
+def group(name: str, *left_out: str) -> Callable[[Path], Requirements]:
+    """A dependency group of pyproject.toml."""
+
+    def read(source: Path) -> Requirements:
+        groups = tomllib.loads((source / "pyproject.toml").read_text())
+        return without(*left_out)(groups["dependency-groups"][name])
+
+    return read
+
+
+def extra(name: str, *left_out: str) -> Callable[[Path], Requirements]:
+    """An optional dependency of pyproject.toml."""
+
+    def read(source: Path) -> Requirements:
+        project = tomllib.loads((source / "pyproject.toml").read_text())["project"]
+        return without(*left_out)(project["optional-dependencies"][name])
+
+    return read
+
+
+def pinned(file: str, *left_out: str) -> Callable[[Path], Requirements]:
+    """A requirements file with every version in it."""
+
+    def read(source: Path) -> Requirements:
+        lines = (source / file).read_text().splitlines()
+        stated = [
+            line for line in lines if line.strip() and line.strip()[0] not in "#-"
+        ]
+        return without(*left_out)(stated)
+
+    return read
+
+
+SUITES = {
+    suite.name: suite
+    for suite in (
+        Suite(
+            "uvicorn",
+            "0.54.0",
+            # uvicorn itself is there already, with what its extra names but uvloop.
+            lambda source: [
+                *extra("standard", "uvloop")(source),
+                *group(
+                    "dev",
+                    *(
+                        "uvicorn",
+                        "ruff",
+                        "mypy",
+                        "types-click",
+                        "types-pyyaml",
+                        "twine",
+                    ),
+                    *("coverage", "coverage-conditional-plugin"),
+                    "coverage-enable-subprocess",
+                )(source),
+            ],
+            package="uvicorn",
+            # Its own options are eight processes at once.
+            options=("-o", "addopts=--strict-config --strict-markers"),
+            about_asyncio={
+                "tests/test_auto_detection.py::test_loop_auto": (
+                    "the module of the loop's class is asyncio's"
+                )
+            },
+        ),
+        Suite(
+            "aiohttp",
+            "3.14.5",
+            pinned("requirements/test.txt", "uvloop", "mypy", "python-on-whales"),
+            extra="[speedups]",
+            package="aiohttp",
+            # Likewise; what its own options leave out is left out here too.
+            options=(
+                "-o",
+                "addopts=--strict-markers",
+                "-m",
+                "not dev_mode and not autobahn and not internal",
+                "--ignore-glob=tests/test_benchmarks_*",
+            ),
+        ),
+        Suite(
+            "anyio",
+            "4.16.0",
+            group("test", "uvloop", "winloop", "coverage"),
+            package="src",
+            plugins=("anyio", "pytest_mock", "timeout"),
+            options=(
+                *("-o", "addopts=--strict-config --strict-markers"),
+                # These two reach out to the Internet.
+                "--deselect=tests/test_lazyimport.py::test_sourceless_install",
+                "--deselect=tests/test_sockets.py::test_getaddrinfo[",
+            ),
+        ),
+        Suite(
+            "uvloop",
+            "0.23.0",
+            extra("test", "flake8", "pycodestyle", "mypy"),
+            package="uvloop",
+            stands_in_for="uvloop",
+            also=("pytest>=8.4", "pytest-timeout>=2.3"),
+            # Whether uvloop's own sources are well typed and tidy.
+            options=("--ignore=tests/test_sourcecode.py", "--timeout=60"),
+        ),
+        Suite(
+            "starlette",
+            "1.10.0",
+            group(
+                "dev",
+                "starlette",
+                "coverage",
+                "mypy",
+                "ruff",
+                "trio",
+                "types-pyyaml",
+                "twine",
+            ),
+            extra="[full]",
+            package="starlette",
+            options=("-o", "addopts=--strict-config --strict-markers", "--timeout=60"),
+        ),
+        Suite(
+            "tornado",
+            "6.6.1",
+            lambda source: [],  # its tests are in the package, and need unittest
+            package="tornado",
+            also=("pytest>=8.4", "pytest-timeout>=2.3"),
+            options=(
+                *("-o", "python_files=*_test.py", "--timeout=60"),
+                *("--pyargs", "tornado.test"),
+            ),
+        ),
+        Suite(
+            "pytest-asyncio",
+            "1.5.0",
+            group("test", "coverage"),
+            package="pytest_asyncio",
+            options=("-o", "addopts=-rsx", "--timeout=60"),
+        ),
+    )
+}
