@@ -36,7 +36,7 @@ cdef class CompletionWay(Way):
     cdef int arm(self) except -1
     cdef int begin_send(self) except -1
     cdef int send_directly(self) except -1
-    cdef int let_go_when_idle(self) except -1
+    cdef int let_go_when_idle(self, bint in_dispatch) except -1
 
 
 cdef class Rearm(EndOfTurn):

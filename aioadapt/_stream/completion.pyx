@@ -150,7 +150,7 @@ cdef class CompletionWay(Way):
             if self.stream is not None and (
                     result == 0 or (result < 0 and result not in (-ECANCELED, -ENOBUFS))):
                 self.stream.received_end(1 if result == 0 else result)
-            return self.let_go_when_idle()
+            return self.let_go_when_idle(self.turn.ring is not None)
         if result > 0:
             return 0
         if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
@@ -225,7 +225,7 @@ cdef class CompletionWay(Way):
         if self.is_letting_go:
             if result > 0 and self.stream is not None:
                 self.stream.sent(result)
-            return self.let_go_when_idle()
+            return self.let_go_when_idle(self.turn.ring is not None)
         if self.stream is None:
             return 0
         if result > 0:
@@ -246,9 +246,9 @@ cdef class CompletionWay(Way):
             self.turn.cancel(self.recv)
         if self.send_op is not None:
             self.turn.cancel(self.send_op)
-        return self.let_go_when_idle()
+        return self.let_go_when_idle(False)
 
-    cdef int let_go_when_idle(self) except -1:
+    cdef int let_go_when_idle(self, bint in_dispatch) except -1:
         if not self.is_letting_go:
             return 0
         if self.recv is not None and self.recv.state != OP_IDLE:
@@ -260,5 +260,5 @@ cdef class CompletionWay(Way):
         self.recv = None
         self.send_op = None
         if self.stream is not None:
-            return self.stream.kernel_let_go()
+            return self.stream.kernel_let_go(in_dispatch)
         return 0

@@ -66,7 +66,7 @@ cdef class Endpoint(Leaver):
     cdef int set_protocol(self, object protocol) except -1
     cdef object get_socket(self)
     cdef object get_extra(self, object name, object default)
-    cdef int kernel_let_go(self) except -1
+    cdef int kernel_let_go(self, bint in_dispatch) except -1
     cdef int update_reading(self) except -1
     cdef object call_protocol(self, str name, object argument)
     cdef int end(self, object exc) except -1

@@ -106,7 +106,14 @@ cdef class Endpoint(Leaver):
                 made, (self.transport,), exc)
         else:
             PyContext_Exit(self.context)
-        self.update_reading()
+        try:
+            self.update_reading()
+        except Exception as exc:
+            # epoll refuses it, or has no room for one more.  For asyncio too
+            # the connection is made, and deaf.
+            report_failure(
+                new_handle(self.turn, self.open, (waiter,), self.context),
+                self.open, (waiter,), exc)
         if waiter is not None:
             set_result_unless_cancelled(waiter, None)
 
@@ -186,12 +193,21 @@ cdef class Endpoint(Leaver):
             self.way.let_go()
         return 0
 
-    cdef int kernel_let_go(self) except -1:
-        """From the way: the kernel holds nothing of ours any more."""
+    cdef int kernel_let_go(self, bint in_dispatch) except -1:
+        """From the way: the kernel holds nothing of ours any more.
+
+        *in_dispatch*: the kernel has just said so.  It was asked a turn before,
+        and after a turn asyncio's connection is lost and its descriptor closed,
+        even if the loop is about to stop.  Otherwise somebody's close() is
+        being called, and the protocol hears of it later.
+        """
         if self.life == ENDING and not self.is_abandoned:
             self.is_releasing = False
-            self.turn.push_ready(
-                new_handle(self.turn, self._call_connection_lost, (), self.context))
+            lost = new_handle(self.turn, self._call_connection_lost, (), self.context)
+            if in_dispatch:
+                lost.run()
+            else:
+                self.turn.push_ready(lost)
         return 0
 
     def _call_connection_lost(self):

@@ -43,7 +43,7 @@ cdef class Outbound(Endpoint):
                 "loop, which has made a new protocol for it")
         if PyBytes_GET_SIZE(data) == 0:
             return 0
-        if self.life >= CLOSING:
+        if self.life >= ENDING:
             if self.lost_writes >= SILENT_LOST_WRITES:
                 logger.warning("socket.send() raised exception.")
             self.lost_writes += 1

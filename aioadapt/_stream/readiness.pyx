@@ -251,4 +251,4 @@ cdef class ReadinessWay(Way):
             self.turn.check_not_forked()
             self.turn.poller.forget(self.watch)
             self.watch = None
-        return 0 if self.stream is None else self.stream.kernel_let_go()
+        return 0 if self.stream is None else self.stream.kernel_let_go(False)

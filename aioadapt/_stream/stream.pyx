@@ -193,10 +193,10 @@ cdef class Stream(Inbound):
         self.deliver_held_soon()
         return self.update_reading()
 
-    cdef int kernel_let_go(self) except -1:
+    cdef int kernel_let_go(self, bint in_dispatch) except -1:
         cdef bint was_staying = self.is_staying
         if not self.is_releasing or self.life == ENDING or self.is_abandoned:
-            return Inbound.kernel_let_go(self)
+            return Inbound.kernel_let_go(self, in_dispatch)
         self.is_releasing = False
         if was_staying or not self.is_quiet() or self.held_end < 0 or (
                 self.held_end and not self.held):

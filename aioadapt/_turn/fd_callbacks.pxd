@@ -20,3 +20,6 @@ cdef class FdTurn(SchedulingTurn):
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1
     cdef FdCallbacks callbacks_for(self, object fileobj)
+
+
+cdef int descriptor_of(object fileobj) except -1

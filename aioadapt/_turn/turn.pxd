@@ -77,7 +77,8 @@ cdef class Turn:
     cdef int let_other_run(self) except -1
     cdef void give_way(self) noexcept
     cdef bint hurries(self) noexcept
-    cdef int push_due_timers(self, double now_s) except -1
+    cdef int run_due_timers(self, double now_s) except -1
+    cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int will_leave(self, Leaver leaver) except -1
     cdef int check_not_forked(self) except -1

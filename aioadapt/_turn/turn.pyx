@@ -1,9 +1,13 @@
 """One turn of a loop, in one fixed order.
 
 1. collect    what the kernel has for us; the only place that sleeps
-2. look       for calls from other threads and for timers that are due
+2. catch up   run what was ready before, calls from other threads included:
+              it was asked for before the kernel said anything, and so it is
+              first, as with asyncio.  Who waits for a connection, say, has it
+              before its protocol gets the first bytes
 3. dispatch   what was collected: protocols get their bytes
-4. run        the callbacks that are ready now; what they add waits a turn
+4. run        timers that are due, then what all this has made ready; what that
+              adds waits a turn
 5. end        send what was written in this turn, arm what is to be armed,
               let go of connections that are to move and are quiet
 
@@ -19,12 +23,11 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from posix.unistd cimport usleep
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
+from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.inbox cimport Inbox
 from aioadapt._turn.timers cimport Timers
 
 import os
-from time import get_clock_info
 
 from aioadapt.errors import ForkedLoopError
 from aioadapt.stdlib_private import report_slow
@@ -38,7 +41,6 @@ cdef enum:
     YIELD_US = 20            # long enough for a thread to wake and take the GIL
     STAND_BACK_US = 1000     # a guess: longer than nearly every callback
 
-cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 # asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
 cdef double LONGEST_WAIT_S = 24 * 3600
 cdef unsigned long long forks = 0
@@ -120,14 +122,18 @@ cdef class Turn:
         return False
 
     def _run_once(self):
-        """Run turns until ``stop``: asyncio's run_forever asks again after that."""
+        """Run turns until ``stop``: asyncio's run_forever asks again after that.
+
+        Called by itself, it is one turn.
+        """
+        cdef bint is_running = self._thread_id is not None
         self.check_not_forked()
         self.engine_starts()
         self.awake_since_ns = now_ns()
         try:
             while True:
                 self.run_turn()
-                if self._stopping:
+                if self._stopping or not is_running:
                     break
         finally:
             self.engine_pauses()
@@ -169,11 +175,10 @@ cdef class Turn:
         now = now_ns()
         self.awake_since_ns = now
 
-        self.take_calls()
-        if self.timers.count:
-            self.push_due_timers(now * 1e-9)
         if self.inbox.has_letters():
             self.open_letters()
+        self.take_calls()
+        self.run_ready()
         while self.dispatch_next():
             self.counted.events += 1
             events += 1
@@ -182,7 +187,12 @@ cdef class Turn:
             # It may have begun as a long one; the rest runs in the next turn.
             if events >= EVENTS_A_SHORT_TURN and self.hurries():
                 break
-        self.run_ready()
+        if self.timers.count:
+            self.run_due_timers(now * 1e-9)
+        if self.ready_count and not self._stopping:
+            # asyncio would ask the kernel first.  But where it is told to
+            # stop, a turn ends here, and what is ready waits for the next run.
+            self.run_ready()
         self.end_turn()
         self.number += 1
         return 0
@@ -216,15 +226,8 @@ cdef class Turn:
                 message.refuse()
         return 0
 
-    cdef int push_due_timers(self, double now_s) except -1:
-        cdef double end_s = now_s + CLOCK_RESOLUTION_S
-        while self.timers.count and self.timers.heap[0].due_s < end_s:
-            timer = self.timers.take_first()
-            if type(timer) is not TimerHandle:
-                timer._scheduled = False
-            self.push_ready(timer)
-            self.counted.timers += 1
-        return 0
+    cdef int run_due_timers(self, double now_s) except -1:
+        raise NotImplementedError
 
     cdef int push_ready(self, object handle) except -1:
         cdef PyObject **larger
@@ -248,22 +251,26 @@ cdef class Turn:
     cdef int run_ready(self) except -1:
         cdef Py_ssize_t to_run = self.ready_count
         cdef object item
-        cdef Handle handle
         while to_run > 0 and self.ready_count > 0:
             to_run -= 1
             item = <object> self.ready[self.first_ready]
             Py_DECREF(item)           # the local name holds it now
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
-            self.counted.callbacks += 1
-            if isinstance(item, Handle):
-                handle = <Handle> item
-                if not handle.is_cancelled:
-                    handle.run()
-            else:
-                self.run_foreign(item)
-            if self.inbox.has_letters():
-                self.open_letters()
+            self.run_handle(item)
+        return 0
+
+    cdef int run_handle(self, object item) except -1:
+        cdef Handle handle
+        self.counted.callbacks += 1
+        if isinstance(item, Handle):
+            handle = <Handle> item
+            if not handle.is_cancelled:
+                handle.run()
+        else:
+            self.run_foreign(item)
+        if self.inbox.has_letters():
+            self.open_letters()
         return 0
 
     cdef int run_foreign(self, object handle) except -1:
