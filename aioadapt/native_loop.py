@@ -42,13 +42,15 @@ class FdCallbacksView(selectors.BaseSelector):
         self._callbacks = callbacks
 
     def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        callbacks = self._callbacks[fileobj]
+        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
+        callbacks = self._callbacks[fd]
         events = 0
         if callbacks.reader is not None:
             events |= selectors.EVENT_READ
         if callbacks.writer is not None:
             events |= selectors.EVENT_WRITE
-        return selectors.SelectorKey(fileobj, callbacks.fd, events, None)
+        data = callbacks.reader, callbacks.writer
+        return selectors.SelectorKey(fileobj, callbacks.fd, events, data)
 
     def get_map(self) -> dict[Any, selectors.SelectorKey]:
         return {fd: self.get_key(fd) for fd in self._callbacks}
@@ -116,6 +118,7 @@ class NativeLoop(SockCalls):
     def _make_self_pipe(self) -> None:
         self._ssock: socket.socket | None = None
         self._csock: socket.socket | None = None
+        self._internal_fds = 1  # the eventfd
 
     def _close_self_pipe(self) -> None:
         if self._ssock is not None and self._csock is not None:
@@ -123,6 +126,7 @@ class NativeLoop(SockCalls):
             self._ssock.close()
             self._csock.close()
             self._ssock = self._csock = None
+        self._internal_fds = 0
 
     def add_signal_handler(
         self, sig: int, callback: Callable[[*_Ts], Any], *args: *_Ts

@@ -93,7 +93,7 @@ def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> st
 
 def report_slow(handle: Any, took_s: float) -> None:
     """Debug mode's warning about a callback that held up the loop."""
-    logger.warning(
+    base_events.logger.warning(  # type: ignore[attr-defined]
         "Executing %s took %.3f seconds",
         base_events._format_handle(handle),  # type: ignore[attr-defined]
         took_s,

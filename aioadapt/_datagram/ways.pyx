@@ -158,6 +158,13 @@ cdef class CompletionDatagrams(Way):
         self.turn.ending.append(again)
         return self.endpoint.writable() if room else self.endpoint.readable()
 
+    cdef bint is_in_kernel(self) noexcept:
+        return (
+            self.arrival_op is not None and self.arrival_op.state != OP_IDLE
+            and not self.arrival_op.last_is_collected
+            or self.room_op is not None and self.room_op.state != OP_IDLE
+            and not self.room_op.last_is_collected)
+
     cdef int let_go(self) except -1:
         self.is_letting_go = True
         if self.arrival_op is not None:

@@ -73,8 +73,13 @@ cdef class CompletionTurn(FdTurn):
 
     cdef int engine_pauses(self) except -1:
         # A cancel that was asked for in the last turn must not wait for the
-        # loop to run again.
-        return 0 if self._is_forked_copy() else self.submit()
+        # loop to run again, and neither must the peer of a connection that was
+        # closed then: asyncio would have closed its descriptor by now.
+        if not self._is_forked_copy():
+            self.submit()
+            if self.ring.cancelling:
+                self.settle_cancels()
+        return 0
 
     cdef int collect(self, long long timeout_ns, int at_most) except -1:
         self.writers, self.writers_now = self.writers_now, 0

@@ -113,7 +113,14 @@ cdef class Endpoint(Leaver):
                 made, (self.transport,), exc)
         else:
             PyContext_Exit(self.context)
-        self.update_reading()
+        try:
+            self.update_reading()
+        except Exception as exc:
+            # epoll refuses it, or has no room for one more.  For asyncio too
+            # the connection is made, and deaf.
+            report_failure(
+                new_handle(self.turn, self.open, (waiter,), self.context),
+                self.open, (waiter,), exc)
         if waiter is not None:
             set_result_unless_cancelled(waiter, None)
 
@@ -216,12 +223,16 @@ cdef class Endpoint(Leaver):
             new_handle(self.turn, self._call_connection_lost, (), self.context))
 
     cdef int kernel_let_go(self) except -1:
-        """From the way: the kernel holds nothing of ours any more."""
+        """From the way: the kernel holds nothing of ours any more.
+
+        Where connection_lost's turn has come meanwhile it is called now, even if
+        the loop is about to stop: asyncio's descriptor would be closed by now.
+        """
         if self.life == ENDING and not self.is_abandoned:
             self.is_releasing = False
             self.kernel_holds_nothing = True
             if self.lost_is_due:
-                self.call_connection_lost_soon()
+                new_handle(self.turn, self._call_connection_lost, (), self.context).run()
         return 0
 
     def _call_connection_lost(self):

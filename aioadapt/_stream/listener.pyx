@@ -46,6 +46,7 @@ from aioadapt._stream.completion_turn cimport CompletionTurn
 from aioadapt._stream.readiness cimport ReadinessTurn
 from aioadapt._stream.stream cimport Released, Stream, new_stream
 from aioadapt._turn.counters cimport count_failure
+from aioadapt._turn.fd_callbacks cimport descriptor_of
 from aioadapt._turn.handle cimport new_handle
 from aioadapt._turn.turn cimport Turn
 
@@ -63,7 +64,7 @@ cdef class Listener:
     def __init__(self, loop, sock, protocol_factory, server, sslcontext, backlog, timeouts):
         self.turn = loop
         self.sock = sock
-        self.fd = sock.fileno()
+        self.fd = descriptor_of(sock)
         self.family, self.type, self.proto = sock.family, sock.type, sock.proto
         self.sockname = sock.getsockname()
         self.protocol_factory = protocol_factory

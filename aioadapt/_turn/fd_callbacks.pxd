@@ -35,3 +35,6 @@ cdef class FdTurn(SchedulingTurn):
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1
     cdef FdCallbacks registered(self, object fileobj)
+
+
+cdef object descriptor_of(object fileobj)

@@ -3,6 +3,9 @@
 Same shape as asyncio's handles, without the price: no Python frame, and a
 free list.  In debug mode the loop uses asyncio's own, so that everything
 debug mode reports is asyncio's by construction.
+
+To ``isinstance`` they are asyncio.Handle and asyncio.TimerHandle, which a C
+class cannot inherit.
 """
 
 cimport cython
@@ -13,6 +16,8 @@ from cpython.contextvars cimport (
     PyContext_Exit,
 )
 from cpython.object cimport PyObject
+
+from asyncio import events
 
 from aioadapt.stdlib_private import describe_callback
 
@@ -27,6 +32,10 @@ cdef extern from "Python.h":
 @cython.freelist(512)
 cdef class Handle:
     """What ``call_soon`` returns."""
+
+    @property
+    def __class__(self):
+        return events.Handle
 
     cdef int run(self) except -1:
         """Call it, in its context.  Only SystemExit and KeyboardInterrupt escape."""
@@ -127,6 +136,10 @@ cdef class Handle:
 
 cdef class TimerHandle(Handle):
     """What ``call_later`` and ``call_at`` return."""
+
+    @property
+    def __class__(self):
+        return events.TimerHandle
 
     def cancel(self):
         """Do not run it; its place among the timers is free at once."""

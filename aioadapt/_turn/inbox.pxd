@@ -27,6 +27,7 @@ cdef class Inbox:
     cdef bint put_letter(self, object message) except -1
     cdef bint put(self, Queue *queue, object item) except -1
     cdef bint put_back_letters(self, list messages) except -1
+    cdef bint has_calls(self) noexcept nogil
     cdef bint has_letters(self) noexcept nogil
     cdef void wake_up(self) noexcept
     cdef void close_wakeup(self) noexcept

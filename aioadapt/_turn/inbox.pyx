@@ -6,7 +6,8 @@ refuse it; or they answer no at once.  There is no third way.  asyncio's
 call_soon_threadsafe gives no such promise: a closing loop forgets what it has
 queued.
 
-A call waits for the next turn.  A letter is looked for between any two
+A call waits for the next turn, or for the next ``call_soon`` of the loop's
+thread, which it comes before.  A letter is looked for between any two
 callbacks: on the other side a connection may be waiting that nobody serves.
 
 Sleeping is agreed on under the same lock as putting.  ``lie_down`` allows the
@@ -121,6 +122,9 @@ cdef class Inbox:
         pthread_mutex_unlock(&self.mutex)
         PyMem_RawFree(front)
         return True
+
+    cdef bint has_calls(self) noexcept nogil:
+        return load(self.calls.count) != 0
 
     cdef bint has_letters(self) noexcept nogil:
         return load(self.letters.count) != 0

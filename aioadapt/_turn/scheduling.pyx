@@ -13,8 +13,13 @@ from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
 from aioadapt._turn.turn cimport Turn
 
 from asyncio import events
+from collections import deque
+from time import get_clock_info
 
 from aioadapt.errors import LoopStoppedError
+from aioadapt.stdlib_private import report_slow
+
+cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 
 
 cdef class SchedulingTurn(Turn):
@@ -28,10 +33,14 @@ cdef class SchedulingTurn(Turn):
         if self._debug:
             self._check_thread()
             self.check_call(callback, "call_soon")
+            self.take_calls()
             foreign = events.Handle(callback, args, self, context)
             self.push_ready(foreign)
             return foreign
         handle = new_handle(self, callback, args, context)
+        if self.inbox.has_calls():
+            # They were first, be they from another thread or from this one.
+            self.take_calls()
         self.push_ready(handle)
         return handle
 
@@ -88,6 +97,46 @@ cdef class SchedulingTurn(Turn):
         self.timers.add(due_s, timer)
         return timer
 
+    cdef int run_due_timers(self, double now_s) except -1:
+        """All that are due now; one that these set anew, however early, waits a turn."""
+        cdef double end_s = now_s + CLOCK_RESOLUTION_S
+        cdef list due = []
+        cdef Py_ssize_t ran = 0
+        while self.timers.count and self.timers.heap[0].due_s < end_s:
+            timer = self.timers.take_first()
+            if type(timer) is not TimerHandle:
+                timer._scheduled = False
+            due.append(timer)
+        self.counted.timers += len(due)
+        try:
+            for timer in due:
+                ran += 1
+                self.run_handle(timer)
+        except BaseException:
+            # A KeyboardInterrupt leaves the loop; the others run when it goes on.
+            for timer in due[ran:]:
+                self.push_ready(timer)
+            raise
+        return 0
+
+    cdef int run_foreign(self, object handle) except -1:
+        """One of asyncio's own handles: signals, and everything in debug mode."""
+        if handle._cancelled:
+            return 0
+        if not self._debug:
+            handle._run()
+            return 0
+        self._current_handle = handle
+        started = now_ns()
+        try:
+            handle._run()
+            took_s = (now_ns() - started) * 1e-9
+            if took_s >= self.slow_callback_duration:
+                report_slow(handle, took_s)
+        finally:
+            self._current_handle = None
+        return 0
+
     def _timer_handle_cancelled(self, handle):
         cdef Py_ssize_t place
         if type(handle) is TimerHandle:
@@ -98,6 +147,27 @@ cdef class SchedulingTurn(Turn):
     def time(self):
         """Seconds on the monotonic clock."""
         return now_ns() * 1e-9
+
+    @property
+    def _ready(self):
+        """A picture of what is ready: asyncio's name, for those who look at it."""
+        cdef Py_ssize_t i
+        return deque([
+            <object> self.ready[(self.first_ready + i) & (self.ready_room - 1)]
+            for i in range(self.ready_count)])
+
+    @_ready.setter
+    def _ready(self, value):
+        """asyncio's own, which nothing is ever put into."""
+
+    @property
+    def _scheduled(self):
+        """A picture of the timers, soonest first: likewise."""
+        return self.timers.in_order()
+
+    @_scheduled.setter
+    def _scheduled(self, value):
+        pass
 
     def _add_callback(self, handle):
         if not handle._cancelled:

@@ -15,6 +15,7 @@ cdef class Timers:
 
     cdef int add(self, double due_s, object handle) except -1
     cdef object take_first(self)
+    cdef list in_order(self)
     cdef int remove(self, Py_ssize_t place) except -1
     cdef void clear(self) noexcept
     cdef void put(self, Py_ssize_t place, Due due) noexcept

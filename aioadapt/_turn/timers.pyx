@@ -50,6 +50,14 @@ cdef class Timers:
         self.remove(0)
         return handle
 
+    cdef list in_order(self):
+        cdef Py_ssize_t i
+        cdef list due = [
+            (self.heap[i].due_s, self.heap[i].sequence, <object> self.heap[i].handle)
+            for i in range(self.count)]
+        due.sort()
+        return [handle for _, _, handle in due]
+
     cdef int remove(self, Py_ssize_t place) except -1:
         cdef object handle = <object> self.heap[place].handle
         cdef Due last

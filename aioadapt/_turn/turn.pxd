@@ -42,7 +42,6 @@ cdef class Turn:
         Timers timers
         Inbox inbox
         list ending                  # EndOfTurn: what has something to send, or to arm
-        list due                     # timers taken from the heap that have still to run
         list leavers                 # Leaver: streams that are to move when quiet
         bint is_resting              # a leaver waits for the next turn: do not sleep
         Inbox running_next           # another loop's, which is to run before us

@@ -26,15 +26,13 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from posix.unistd cimport usleep
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
+from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.inbox cimport Inbox
 from aioadapt._turn.timers cimport Timers
 
 import os
-from time import get_clock_info
 
 from aioadapt.errors import ForkedLoopError
-from aioadapt.stdlib_private import report_slow
 
 cdef enum:
     EVENTS_A_TURN = 1024     # a guess; what is left is collected in the next turn
@@ -45,7 +43,6 @@ cdef enum:
     YIELD_US = 20            # long enough for a thread to wake and take the GIL
     STAND_BACK_US = 1000     # a guess: longer than nearly every callback
 
-cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 # asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
 cdef double LONGEST_WAIT_S = 24 * 3600
 cdef unsigned long long forks = 0
@@ -85,7 +82,6 @@ cdef class Turn:
         self.inbox = Inbox()
         self.ending = []
         self.leavers = []
-        self.due = []
         self.streams_by_fd = {}
         self.listeners = {}
         self.fork_generation = forks
@@ -128,14 +124,18 @@ cdef class Turn:
         return False
 
     def _run_once(self):
-        """Run turns until ``stop``: asyncio's run_forever asks again after that."""
+        """Run turns until ``stop``: asyncio's run_forever asks again after that.
+
+        Called by itself, it is one turn.
+        """
+        cdef bint is_running = self._thread_id is not None
         self.check_not_forked()
         self.engine_starts()
         self.awake_since_ns = now_ns()
         try:
             while True:
                 self.run_turn()
-                if self._stopping:
+                if self._stopping or not is_running:
                     break
         finally:
             self.engine_pauses()
@@ -150,7 +150,7 @@ cdef class Turn:
         asleep_at = now_ns()
         if (
             self.ready_count or self._stopping or self.ending or self.is_resting
-            or self.due or self.has_collected()
+            or self.has_collected()
         ):
             timeout_ns = 0
         elif self.timers.count:
@@ -192,7 +192,7 @@ cdef class Turn:
             # It may have begun as a long one; the rest runs in the next turn.
             if events >= EVENTS_A_SHORT_TURN and self.hurries():
                 break
-        if self.timers.count or self.due:
+        if self.timers.count:
             self.run_due_timers(now_s)
         if nothing_was_added and not self._stopping:
             self.run_ready()
@@ -236,21 +236,7 @@ cdef class Turn:
         return now_ns() * 1e-9
 
     cdef int run_due_timers(self, double now_s) except -1:
-        cdef double end_s = now_s + CLOCK_RESOLUTION_S
-        while self.timers.count and self.timers.heap[0].due_s < end_s:
-            timer = self.timers.take_first()
-            if type(timer) is not TimerHandle:
-                timer._scheduled = False
-            self.due.append(timer)
-            self.counted.timers += 1
-        # One that raises out of the loop leaves the others to the next turn.
-        self.due.reverse()
-        try:
-            while self.due:
-                self.run_handle(self.due.pop())
-        finally:
-            self.due.reverse()
-        return 0
+        raise NotImplementedError
 
     cdef int push_ready(self, object handle) except -1:
         cdef PyObject **larger
@@ -281,8 +267,6 @@ cdef class Turn:
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
             self.run_handle(item)
-            if self.inbox.has_letters():
-                self.open_letters()
         return 0
 
     cdef int run_handle(self, object item) except -1:
@@ -295,25 +279,12 @@ cdef class Turn:
                 handle.run()
         else:
             self.run_foreign(item)
+        if self.inbox.has_letters():
+            self.open_letters()
         return 0
 
     cdef int run_foreign(self, object handle) except -1:
-        """One of asyncio's own handles: signals, and everything in debug mode."""
-        if handle._cancelled:
-            return 0
-        if not self._debug:
-            handle._run()
-            return 0
-        self._current_handle = handle
-        started = now_ns()
-        try:
-            handle._run()
-            took_s = (now_ns() - started) * 1e-9
-            if took_s >= self.slow_callback_duration:
-                report_slow(handle, took_s)
-        finally:
-            self._current_handle = None
-        return 0
+        raise NotImplementedError
 
     cdef int end_turn(self) except -1:
         if self.ending:
@@ -465,7 +436,6 @@ cdef class Turn:
             Py_DECREF(item)
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
-        self.due.clear()
         self.ending.clear()
         self.leavers.clear()
 

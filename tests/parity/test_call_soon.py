@@ -57,6 +57,20 @@ def test_positional_arguments_are_passed_on(
     assert got == [tuple(range(count))]
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_handles_are_asyncios(loop: AbstractEventLoop, debug: bool) -> None:
+    loop.set_debug(debug)
+    handle = loop.call_soon(print)
+    timer = loop.call_later(1000, print)
+
+    assert isinstance(handle, asyncio.Handle)
+    assert not isinstance(handle, asyncio.TimerHandle)
+    assert isinstance(timer, asyncio.TimerHandle)
+    assert isinstance(timer, asyncio.Handle)
+    for each in (handle, timer):
+        each.cancel()
+
+
 def test_call_soon_takes_no_keyword_but_context(loop: AbstractEventLoop) -> None:
     with pytest.raises(TypeError):
         loop.call_soon(print, end="")  # type: ignore[call-arg]

@@ -1,0 +1,73 @@
+"""Tests of CPython's that fail over our loops, each with the private thing it looks at.
+
+The list is strict: one that passes must go from here.  It says nothing of
+behaviour; a test that fails over ours for what a program could see is a bug.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+ENGINES = ("epoll", "uring")
+
+#: So many at most, over each engine.
+MOST = 15
+
+
+@dataclass(frozen=True)
+class Expected:
+    module: str
+    test: str
+    reason: str
+    engines: tuple[str, ...] = ENGINES
+    since: tuple[int, int] = (3, 11)
+    until: tuple[int, int] = (3, 99)
+
+    def applies(self, engine: str) -> bool:
+        return engine in self.engines and (
+            self.since <= sys.version_info[:2] <= self.until
+        )
+
+
+EXPECTED = [
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test__run_once",
+        "puts timers into _scheduled by hand and looks how long _selector.select waits",
+    ),
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test__run_once_schedule_handle",
+        "puts a timer into _scheduled by hand, and has _process_events be a mock",
+    ),
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test__run_once_cancelled_event_cleanup",
+        "counts the cancelled timers that wait in _scheduled; ours leave it at once",
+    ),
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test_run_forever_pre_stopped",
+        "looks for the call of _selector.select",
+    ),
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test_single_selecter_event_callback_after_stopping",
+        "has its own _process_events make the events ready",
+    ),
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test_not_implemented",
+        "wants the base class's _make_socket_transport and its like, which raise",
+    ),
+]
+
+
+def expected_over(engine: str, module: str) -> dict[str, str]:
+    """Test to reason."""
+    return {
+        expected.test: expected.reason
+        for expected in EXPECTED
+        if expected.module == module and expected.applies(engine)
+    }

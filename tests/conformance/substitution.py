@@ -1,0 +1,109 @@
+"""In this process asyncio's names mean one of our loops, and loops are counted.
+
+CPython's tests come by a loop in many ways: ``SelectorEventLoop()`` with and
+without a selector, ``new_event_loop()``, the default policy, ``run``,
+``Runner``, ``IsolatedAsyncioTestCase``, ``BaseEventLoop()`` with a mock for a
+selector, and ``new_test_loop()`` of their own utilities.  All are led to one
+class here, before any test module is imported.  What runs is counted at the
+door that every loop goes through, ``run_forever``, so that a test which came by
+another loop all the same is found out.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+from asyncio import base_events, unix_events
+from types import ModuleType
+from typing import TYPE_CHECKING, Any
+
+import aioadapt
+
+if TYPE_CHECKING:
+    from unittest import TestCase
+
+
+class Seen:
+    """How many loops of ours were made or run, and how many others were run."""
+
+    def __init__(self) -> None:
+        self.ours = 0
+        self.others = 0
+
+    def take(self) -> tuple[int, int]:
+        taken = self.ours, self.others
+        self.ours = self.others = 0
+        return taken
+
+
+def substitute(engine: str) -> Seen:
+    """*engine* may be "asyncio": the same, but the loops are asyncio's own."""
+    seen = Seen()
+    loop_class = _loop_class(engine, seen)
+    for module in (asyncio, unix_events):
+        for name in ("SelectorEventLoop", "EventLoop"):
+            if hasattr(module, name):
+                setattr(module, name, loop_class)
+    if engine != "asyncio":
+        # Tests make one with mocks in place of the kernel.  Ours keeps it.
+        asyncio.BaseEventLoop = loop_class  # type: ignore[misc]
+    unix_events._UnixDefaultEventLoopPolicy._loop_factory = loop_class  # type: ignore[attr-defined]
+    _replace_new_test_loop(loop_class)
+    _watch_runs(loop_class, seen)
+    return seen
+
+
+def substitute_in(module: ModuleType) -> None:
+    """Where a test module takes the class from a private module of asyncio."""
+    if module.__name__.endswith(".test_base_events"):
+        instead = ModuleType("base_events")
+        vars(instead).update(vars(base_events), BaseEventLoop=asyncio.BaseEventLoop)
+        module.base_events = instead  # type: ignore[attr-defined]
+
+
+def _loop_class(engine: str, seen: Seen) -> Any:
+    base: Any = {
+        "asyncio": asyncio.SelectorEventLoop,
+        "epoll": aioadapt.EpollEventLoop,
+        "uring": aioadapt.UringEventLoop,
+    }[engine]
+
+    class SubstitutedEventLoop(base):  # type: ignore[misc]
+        """Takes the selector that a test brings, and needs none."""
+
+        def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
+            seen.ours += 1
+            if selector is not None:
+                selector.close()
+            super().__init__()
+
+    return SubstitutedEventLoop
+
+
+def _replace_new_test_loop(loop_class: Any) -> None:
+    from test.test_asyncio import utils
+
+    new_simulation = utils.TestCase.new_test_loop
+
+    def new_test_loop(self: TestCase, gen: Any = None) -> Any:
+        if gen is not None:
+            # The test sets the clock: a simulation, in which nothing waits.
+            return new_simulation(self, gen)
+        loop = loop_class()
+        self.set_event_loop(loop)  # type: ignore[attr-defined]
+        return loop
+
+    utils.TestCase.new_test_loop = new_test_loop
+
+
+def _watch_runs(loop_class: Any, seen: Seen) -> None:
+    run_forever = base_events.BaseEventLoop.run_forever
+
+    def watched(self: Any) -> None:
+        if isinstance(self, loop_class):
+            seen.ours += 1
+        else:
+            seen.others += 1
+        run_forever(self)
+
+    base_events.BaseEventLoop.run_forever = watched  # type: ignore[method-assign]
