@@ -61,6 +61,26 @@ EXPECTED = [
         "BaseEventLoopTests.test_not_implemented",
         "wants the base class's _make_socket_transport and its like, which raise",
     ),
+    Expected(
+        "test_base_events",
+        "BaseEventLoopTests.test_custom_run_forever_integration",
+        "counts ten calls of the private _run_once; ours goes on until stop",
+        since=(3, 13),
+    ),
+    Expected(
+        "test_server",
+        "TestServer2.test_close_clients",
+        "counts turns: two, and the ring's cancel may be answered in the third",
+        engines=("uring",),
+        since=(3, 13),
+    ),
+    Expected(
+        "test_server",
+        "TestServer2.test_abort_clients",
+        "counts turns: two, and the ring's cancel may be answered in the third",
+        engines=("uring",),
+        since=(3, 13),
+    ),
 ]
 
 

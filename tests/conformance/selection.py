@@ -50,6 +50,7 @@ LEFT_OUT = {
     "test_base_events.BaseLoopSockSendfileTests": "of a base class that has no "
     "sendfile(2); test_unix_events has the same for loops that have it",
     "test_subprocess.SubprocessTransportTests": _TRANSPORT,
+    "test_subprocess.MultiLoopChildWatcherTests": _NO_LOOP,
     "test_unix_events.UnixReadPipeTransportTests": _TRANSPORT,
     "test_unix_events.UnixWritePipeTransportTests": _TRANSPORT,
     "test_unix_events.AbstractChildWatcherTests": _NO_LOOP,
