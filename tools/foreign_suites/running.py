@@ -231,4 +231,4 @@ def began_last(file: Path) -> str | None:
 def lines_of(file: Path) -> list[dict[str, Any]]:
     if not file.exists():
         return []
-    return [json.loads(line) for line in file.read_text().splitlines()]
+    return [json.loads(line) for line in file.read_text().splitlines() if line]

@@ -66,7 +66,8 @@ def pytest_collection_modifyitems(
     """Run what is asked for and has no result yet."""
     done: set[str] = set()
     if RESULTS.exists():
-        lines = [json.loads(line) for line in RESULTS.read_text().splitlines()]
+        text = RESULTS.read_text()
+        lines = [json.loads(line) for line in text.splitlines() if line]
         done = {line["test"] for line in lines if "outcome" in line}
     wanted = set(ONLY.read_text().splitlines()) if ONLY is not None else None
     left_out = [
@@ -87,8 +88,9 @@ def is_ours(item: pytest.Item) -> bool:
 
 
 def lasting(nodeid: str) -> str:
-    """The test's name without what is another one in the next process."""
-    return re.sub(r"0x[0-9a-f]+", "0x..", nodeid)
+    """The test's name without what differs in another process, or on another loop."""
+    nodeid = re.sub(r"0x[0-9a-f]+", "0x..", nodeid)
+    return re.sub(r"(_UnixSelector|Epoll|Uring)EventLoop", "SelectorEventLoop", nodeid)
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
