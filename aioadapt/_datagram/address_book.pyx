@@ -18,7 +18,7 @@ from cpython.unicode cimport PyUnicode_CheckExact
 from libc.stdint cimport uint32_t, uint64_t
 from libc.string cimport memcmp, memcpy, memset
 
-from aioadapt._kernel.addresses cimport address_of
+from aioadapt._kernel.addresses cimport address_of as address_in_python
 from aioadapt._kernel.linux cimport (
     AF_INET,
     AF_INET6,
@@ -55,12 +55,12 @@ cdef class AddressBook:
             return None
         if not (name.ss_family == AF_INET and size == sizeof(sockaddr_in)) and not (
                 name.ss_family == AF_INET6 and size == sizeof(sockaddr_in6)):
-            return address_of(name, size)
+            return address_in_python(name, size)
         entry = &self.by_name[hash_of_name(name, size)]
         if entry.address != NULL and entry.size == size \
                 and memcmp(&entry.name, name, size) == 0:
             return <object> entry.address
-        address = address_of(name, size)
+        address = address_in_python(name, size)
         put(entry, address, name, size)
         # An answer is given this very tuple.
         back = &self.by_address[hash_of_address(address)]
