@@ -22,7 +22,7 @@ from .errors import LoopStoppedError
 from .pipes import ReadPipeTransport
 from .sock_calls import SockCalls
 from .stats import LoopStats
-from .stdlib_private import SSLProtocol, release_socket
+from .stdlib_private import SSLProtocol, child_watcher_was_set, release_socket
 from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
 
 if TYPE_CHECKING:
@@ -248,7 +248,7 @@ class NativeLoop(SockCalls):
         **options: Any,
     ) -> Any:
         start: Any = functools.partial(start_subprocess, self)
-        if not pidfds_work():
+        if child_watcher_was_set() or not pidfds_work():
             start = super()._make_subprocess_transport  # type: ignore[misc]
         return await start(
             protocol,

@@ -5,9 +5,11 @@ every Python it runs on, so that a new Python fails there and not in a user's
 program.
 """
 
+import sys
 from asyncio import (
     base_events,
     constants,
+    events,
     format_helpers,
     futures,
     selector_events,
@@ -73,10 +75,9 @@ def hold_socket(sock: Any) -> Any:
         passes everything on to its socket and, once closed, knows it no more
         (gunicorn's): what is held is the socket.  None if there is none in it.
     """
-    decref = getattr(sock, "_decref_socketios", None)
-    if decref is None:
+    held = getattr(getattr(sock, "_decref_socketios", None), "__self__", None)
+    if held is None:
         return None
-    held = decref.__self__
     held._io_refs += 1
     return held
 
@@ -84,6 +85,20 @@ def hold_socket(sock: Any) -> Any:
 def release_socket(held: Any) -> None:
     if held is not None:
         held._decref_socketios()
+
+
+#: What asyncio itself makes to wait for child processes; gone since 3.14.
+_DEFAULT_CHILD_WATCHERS = tuple(
+    getattr(unix_events, name)
+    for name in ("ThreadedChildWatcher", "PidfdChildWatcher")
+    if sys.version_info < (3, 14)
+)
+
+
+def child_watcher_was_set() -> bool:
+    """Has the program given the policy a child watcher of its own?"""
+    watcher = getattr(events._event_loop_policy, "_watcher", None)  # type: ignore[attr-defined]
+    return watcher is not None and type(watcher) not in _DEFAULT_CHILD_WATCHERS
 
 
 def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> str:

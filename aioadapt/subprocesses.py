@@ -3,8 +3,8 @@
 A pidfd names one process for ever.  It becomes readable when the process has
 ended, so a child is one more descriptor that the loop watches, and a signal
 sent through it cannot reach another process that was given the same number.
-Which kind of child watcher asyncio has, and whether it has any, does not
-matter; where pidfds are refused it is asked all the same.
+asyncio's own child watcher is asked only where pidfds are refused; one that the
+program has set, which it may until Python 3.13, always is.
 
 The order is asyncio's: once the status has been read, ``process_exited`` is
 called in the next turn.

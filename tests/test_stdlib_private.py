@@ -35,6 +35,7 @@ from aioadapt import EpollEventLoop, UringEventLoop, stdlib_private
 from aioadapt._stream.transport import StreamTransport
 
 PYTHON = "asyncio of Python {}.{}.{}".format(*sys.version_info)
+PYTHON_HAS_NO_WATCHERS = sys.version_info >= (3, 14)
 THEIRS = asyncio.SelectorEventLoop
 THEIR_TRANSPORT: Any = selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
 
@@ -139,6 +140,7 @@ USED = [
     Part(base_events.Server, "_detach", "Server.wait_closed waits for ever"),
     Part(base_events, "_check_ssl_socket", "sock_* calls take TLS sockets", "sock"),
     Part(base_events, "_format_handle", "no warning of slow callbacks", "handle"),
+    Part(events, "_event_loop_policy", "a child watcher that was set is not asked"),
     Part(events.Handle, "_run", "no callback runs in debug mode", ""),
     Part(events.Handle, "_cancelled", "debug mode runs what was cancelled"),
     Part(
@@ -306,7 +308,7 @@ def test_no_other_hook_is_overridden() -> None:
 def test_no_other_private_name_is_imported() -> None:
     tree = ast.parse(inspect.getsource(stdlib_private))
     modules = {
-        *(base_events, constants, format_helpers, futures, selector_events),
+        *(base_events, constants, events, format_helpers, futures, selector_events),
         *(sslproto, transports, unix_events),
     }
 
@@ -333,6 +335,12 @@ def test_asyncio_asks_a_transport_for_it(name: str) -> None:
 def test_a_transport_of_a_child_process_keeps_it_under_this_name(name: str) -> None:
     source = inspect.getsource(base_subprocess.BaseSubprocessTransport.__init__)
     assert f"self.{name} = " in source, f"{PYTHON} keeps no {name}"
+
+
+@pytest.mark.skipif(PYTHON_HAS_NO_WATCHERS, reason="child watchers are gone since 3.14")
+def test_a_policy_keeps_its_child_watcher_under_this_name() -> None:
+    policy = asyncio.DefaultEventLoopPolicy()
+    assert hasattr(policy, "_watcher"), f"{PYTHON}: a watcher that was set is not asked"
 
 
 @pytest.mark.parametrize("name", STATE)

@@ -92,6 +92,12 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
     def get_write_buffer_size(self):
         return endpoint_of(self).waiting_bytes
 
+    @property
+    def _sock(self):
+        """asyncio's name, for those who look; None once it is closed, as there."""
+        cdef DatagramEndpoint endpoint = endpoint_of(self)
+        return endpoint.sock
+
     # What asyncio's flow control looks at.
     @property
     def _protocol(self):

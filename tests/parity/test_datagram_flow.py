@@ -31,6 +31,21 @@ def unix(tmp_path: Path) -> Iterator[Pair]:
         yield ours, theirs
 
 
+def test_its_socket_has_the_name_that_people_look_for(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    async def main() -> None:
+        transport, protocol = await over(loop, Datagrams, unix[0])
+        assert transport._sock is unix[0]  # type: ignore[attr-defined]
+        transport.close()
+        await protocol.until(lambda: protocol.is_lost)
+        # A turn later it is closed.
+        await asyncio.sleep(0)
+        assert transport._sock is None  # type: ignore[attr-defined]
+
+    run(main())
+
+
 async def over(
     loop: AbstractEventLoop, protocol: type[P], sock: socket.socket
 ) -> tuple[asyncio.DatagramTransport, P]:
