@@ -357,7 +357,10 @@ cdef class DatagramEndpoint(Endpoint):
 cdef DatagramEndpoint new_datagram_endpoint(
     object loop, object sock, object protocol, object remote, dict extra,
 ):
-    cdef DatagramEndpoint endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
+    cdef DatagramEndpoint endpoint
+    # One that has no such method is refused here, as asyncio does.
+    protocol.connection_made
+    endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
     endpoint.turn = loop
     endpoint.fd = sock.fileno()
     endpoint.family, endpoint.type, endpoint.proto = sock.family, sock.type, sock.proto

@@ -106,6 +106,7 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
 
 def connect_datagrams(loop, sock, protocol, remote, waiter, extra):
     """A transport for a socket of datagrams; it owns the socket from now on."""
+    loop._check_closed()
     cdef DatagramEndpoint endpoint = new_datagram_endpoint(
         loop, sock, protocol, remote, dict(extra or ()))
     endpoint.transport = NativeDatagramTransport(endpoint, loop)

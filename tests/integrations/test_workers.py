@@ -77,7 +77,9 @@ def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
     assert str(facts["pid"]) in workers
     assert facts["started"]
     assert running.trouble == [], log
-    assert log.count(SHUT_DOWN) == 2, log
+    # hypercorn ends the other workers when the first has finished.
+    at_least = 1 if pair.name == "hypercorn" else 2
+    assert at_least <= log.count(SHUT_DOWN) <= 2, log
     assert status == 0, log
 
 
