@@ -9,6 +9,7 @@ the turn's, and through the few hooks overridden here.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import functools
 import selectors
 import socket
@@ -154,9 +155,10 @@ class NativeLoop(SockCalls):
         *,
         extra: dict[str, Any] | None = None,
         server: asyncio.Server | None = None,
+        context: contextvars.Context | None = None,
     ) -> StreamTransport:
         self._ensure_fd_no_transport(sock)
-        return connect_stream(self, sock, protocol, waiter, extra, server)
+        return connect_stream(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
         self,
@@ -171,6 +173,7 @@ class NativeLoop(SockCalls):
         server: asyncio.Server | None = None,
         ssl_handshake_timeout: float | None = None,
         ssl_shutdown_timeout: float | None = None,
+        context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
         tls = SSLProtocol(
@@ -183,7 +186,7 @@ class NativeLoop(SockCalls):
             ssl_handshake_timeout=ssl_handshake_timeout,
             ssl_shutdown_timeout=ssl_shutdown_timeout,
         )
-        connect_stream(self, rawsock, tls, None, extra, server)
+        connect_stream(self, rawsock, tls, None, extra, server, context)
         app_transport: asyncio.Transport = tls._app_transport
         return app_transport
 
@@ -272,10 +275,18 @@ class NativeLoop(SockCalls):
         server: asyncio.Server | None = None,
         backlog: int = 100,
         *timeouts: float | None,
+        context: contextvars.Context | None = None,
     ) -> None:
         self._check_closed()  # type: ignore[attr-defined]
         listener = self._listener_type(
-            self, sock, protocol_factory, server, sslcontext, backlog, timeouts
+            self,
+            sock,
+            protocol_factory,
+            server,
+            sslcontext,
+            backlog,
+            timeouts,
+            context,
         )
         self.listeners[sock.fileno()] = listener
         listener.resume()

@@ -1,5 +1,6 @@
 from asyncio import BaseProtocol, Server
 from collections.abc import Callable
+from contextvars import Context
 from socket import socket
 from ssl import SSLContext
 from typing import Any
@@ -24,6 +25,7 @@ class Listener:
         sslcontext: SSLContext | None,
         backlog: int,
         timeouts: tuple[float | None, ...],
+        context: Context | None = None,
     ) -> None: ...
     @property
     def sock(self) -> socket: ...

@@ -61,7 +61,8 @@ from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket, hold_
 cdef class Listener:
     """One listening socket of one asyncio Server."""
 
-    def __init__(self, loop, sock, protocol_factory, server, sslcontext, backlog, timeouts):
+    def __init__(self, loop, sock, protocol_factory, server, sslcontext, backlog, timeouts,
+                 context=None):
         self.turn = loop
         self.sock = sock
         self.fd = descriptor_of(sock)
@@ -72,7 +73,7 @@ cdef class Listener:
         self.sslcontext = sslcontext
         self.backlog = index(backlog)
         self.timeouts = timeouts
-        self.context = contextvars.copy_context()
+        self.context = contextvars.copy_context() if context is None else context
         if self.family in (socket.AF_INET, socket.AF_INET6):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.kept_open = hold_socket(sock)

@@ -1,4 +1,5 @@
 from asyncio import BaseProtocol, Future, Server, Transport
+from contextvars import Context
 from socket import socket
 from typing import Any
 
@@ -18,4 +19,5 @@ def connect_stream(
     waiter: Future[None] | None,
     extra: dict[str, Any] | None,
     server: Server | None,
+    context: Context | None = None,
 ) -> StreamTransport: ...

@@ -168,7 +168,7 @@ class StreamTransport(FlowControlMixin):
         stream_of(self).empty_waiter = None
 
 
-def connect_stream(loop, sock, protocol, waiter, extra, server):
+def connect_stream(loop, sock, protocol, waiter, extra, server, context=None):
     """A transport for a socket that is connected; it owns the socket from now on."""
     cdef Stream stream
     loop._check_closed()
@@ -176,7 +176,7 @@ def connect_stream(loop, sock, protocol, waiter, extra, server):
         # asyncio looks at sock.proto, which is 0 for many a TCP socket.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream = new_stream(
-        loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, None)
+        loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, context)
     stream.sock = sock
     stream.kept_open = hold_socket(sock)
     stream.sockname_known = own_address(stream.fd)

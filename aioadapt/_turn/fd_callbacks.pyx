@@ -120,11 +120,11 @@ cdef class FdTurn(SchedulingTurn):
             raise
         return self.fd_callbacks.get(fd)
 
-    def _add_reader(self, fd, callback, *args):
+    def _add_reader(self, fd, callback, *args, context=None):
         cdef FdCallbacks callbacks
         self.check_open()
         callbacks = self.callbacks_for(fd)
-        handle = self._new_fd_handle(callback, args)
+        handle = self._new_fd_handle(callback, args, context)
         self.set_reader(callbacks, handle)
         return handle
 
@@ -140,11 +140,11 @@ cdef class FdTurn(SchedulingTurn):
             before.cancel()
         return 0
 
-    def _add_writer(self, fd, callback, *args):
+    def _add_writer(self, fd, callback, *args, context=None):
         cdef FdCallbacks callbacks
         self.check_open()
         callbacks = self.callbacks_for(fd)
-        handle = self._new_fd_handle(callback, args)
+        handle = self._new_fd_handle(callback, args, context)
         self.set_writer(callbacks, handle)
         return handle
 
@@ -189,10 +189,10 @@ cdef class FdTurn(SchedulingTurn):
             del self.fd_callbacks[callbacks.fd]
         self.interest_changed(callbacks)
 
-    def _new_fd_handle(self, callback, args):
+    def _new_fd_handle(self, callback, args, context):
         if self._debug:
-            return events.Handle(callback, args, self, None)
-        return new_handle(self, callback, args, None)
+            return events.Handle(callback, args, self, context)
+        return new_handle(self, callback, args, context)
 
     def _ensure_fd_no_transport(self, fd):
         fileno = fd
