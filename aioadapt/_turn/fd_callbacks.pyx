@@ -12,7 +12,12 @@ from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.scheduling cimport SchedulingTurn
 from aioadapt._turn.turn cimport Turn
 
+import sys
+import warnings
 from asyncio import events
+
+# The epoll object does, which is what asyncio asks.
+cdef bint WARNS_OF_BOOLS = sys.version_info >= (3, 13)
 
 
 cdef class FdCallbacks:
@@ -76,6 +81,9 @@ cdef class FdTurn(SchedulingTurn):
         fd = descriptor_of(fileobj)
         callbacks = self.fd_callbacks.get(fd)
         if callbacks is None:
+            if WARNS_OF_BOOLS and isinstance(fd, bool):
+                warnings.warn(
+                    "bool is used as a file descriptor", RuntimeWarning, stacklevel=2)
             callbacks = FdCallbacks.__new__(FdCallbacks)
             try:
                 callbacks.fd = fd

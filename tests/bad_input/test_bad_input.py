@@ -27,6 +27,15 @@ DELIBERATE = {
 """Where our answer is another one, by the beginning of the rows' names; with the reason."""
 
 
+def stumbles(row: Row, theirs: Outcome) -> bool:
+    """Is it no refusal, but a fault of asyncio's own?
+
+    In some patch releases of 3.12 and 3.13 ``writelines`` calls what ``close``
+    has taken away, and fails of that; ours says nothing there, as ``write`` does.
+    """
+    return "writelines" in row.name and "'NoneType' object" in theirs.answer
+
+
 def groups() -> dict[str, Rows]:
     found: dict[str, Rows] = {}
     for number, call in enumerate(loop_calls.CALLS):
@@ -91,7 +100,7 @@ def compare(rows: Rows, kind: str) -> None:
         seen.update(deliberate)
         if "waits for ever" in theirs.answer:
             wrong.append(f"{row.name}: asyncio waits for ever, which is no answer")
-        if theirs == own:
+        if theirs == own or stumbles(row, theirs) and own.lives == "echoes":
             continue
         if deliberate and own.lives == "echoes":
             stale.difference_update(deliberate)

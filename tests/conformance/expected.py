@@ -67,20 +67,6 @@ EXPECTED = [
         "counts ten calls of the private _run_once; ours goes on until stop",
         since=(3, 13),
     ),
-    Expected(
-        "test_server",
-        "TestServer2.test_close_clients",
-        "counts turns: two, and the ring's cancel may be answered in the third",
-        engines=("uring",),
-        since=(3, 13),
-    ),
-    Expected(
-        "test_server",
-        "TestServer2.test_abort_clients",
-        "counts turns: two, and the ring's cancel may be answered in the third",
-        engines=("uring",),
-        since=(3, 13),
-    ),
 ]
 
 

@@ -127,7 +127,12 @@ MOMENTS = {
 }
 
 SIGNALLED: dict[str, Program] = {
-    f"{moment}, {number.name}": Program(source, ((line, number),))
+    f"{moment}, {number.name}": Program(
+        source,
+        ((line, number),),
+        # The client is a thread.
+        unordered="in flight" in moment,
+    )
     for number in (SIGINT, SIGTERM)
     for moment, (source, line) in MOMENTS.items()
 }

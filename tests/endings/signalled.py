@@ -35,8 +35,9 @@ async def main():
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
     writer.write(b"request\\n")
-    async with server:
-        await server.serve_forever()
+    # Not serve_forever: since 3.12 it waits, when it is cancelled, for the client
+    # that is this very task.
+    await asyncio.Event().wait()
 """
 
 BUSY = """
