@@ -100,7 +100,7 @@ def compare(rows: Rows, kind: str) -> None:
         seen.update(deliberate)
         if "waits for ever" in theirs.answer:
             wrong.append(f"{row.name}: asyncio waits for ever, which is no answer")
-        if theirs == own or stumbles(row, theirs) and own.lives == "echoes":
+        if theirs == own or (stumbles(row, theirs) and own.lives == "echoes"):
             continue
         if deliberate and own.lives == "echoes":
             stale.difference_update(deliberate)
