@@ -165,5 +165,6 @@ def test_a_datagram_that_is_lost_ends_the_run_in_time() -> None:
     said = outcome_of_datagrams(
         lambda request, number: b"" if number == 3 else request,
         "--patience-seconds=0.1",
+        "--seconds=20",  # long enough for a fourth datagram, however busy the machine
     )
     assert "no answer" in str(said[-1]["message"])
