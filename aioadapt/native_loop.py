@@ -349,7 +349,11 @@ class NativeLoop(SockCalls):
         # one that goes on.
         self._check_closed()  # type: ignore[attr-defined]
         self._check_running()  # type: ignore[attr-defined]
-        super().run_forever()
+        self._until_stopped = True
+        try:
+            super().run_forever()
+        finally:
+            self._until_stopped = False
 
     def stats(self) -> LoopStats:
         """What was counted so far; from any thread."""

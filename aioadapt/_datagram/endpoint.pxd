@@ -21,8 +21,6 @@ cdef class DatagramEndpoint(Endpoint):
     cdef int hold(self, list arrived, Py_ssize_t first) except -1
     cdef int tell_of(self, object exc) except -1
     cdef int writable(self) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
 
 
 cdef DatagramEndpoint new_datagram_endpoint(

@@ -244,7 +244,7 @@ cdef class DatagramEndpoint(Endpoint):
         if self.life == OPEN:
             self.held = arrived[first:] + (self.held or [])
             if self.is_reading:      # an interrupt has left the loop
-                self.turn.push_ready(new_handle(self.turn, self._deliver_held, (), None))
+                self.deliver_held_soon()
             self.update_reading()
         return 0
 
@@ -305,26 +305,6 @@ cdef class DatagramEndpoint(Endpoint):
         """As asyncio has it: reported, and the endpoint lives on."""
         method = getattr(self.protocol, name, self.protocol)
         report_failure(new_handle(self.turn, method, args, self.context), method, args, exc)
-
-    cdef int pause_reading(self) except -1:
-        if self.life >= CLOSING or self.is_paused:
-            return 0
-        self.is_paused = True
-        self.update_reading()
-        if self.turn._debug:
-            logger.debug("%r pauses reading", self.transport)
-        return 0
-
-    cdef int resume_reading(self) except -1:
-        if self.life >= CLOSING or not self.is_paused:
-            return 0
-        self.is_paused = False
-        if self.held:
-            self.turn.push_ready(new_handle(self.turn, self._deliver_held, (), None))
-        self.update_reading()
-        if self.turn._debug:
-            logger.debug("%r resumes reading", self.transport)
-        return 0
 
     # -- ending ---------------------------------------------------------------
 

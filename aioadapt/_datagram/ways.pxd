@@ -1,3 +1,4 @@
+cimport cython
 from libc.stdint cimport uint32_t
 
 from aioadapt._datagram.endpoint cimport DatagramEndpoint
@@ -22,6 +23,7 @@ cdef class ReadinessDatagrams(Way):
     cdef int update_interest(self) except -1
 
 
+@cython.no_gc_clear
 cdef class DatagramPoll(Op):
     cdef:
         CompletionDatagrams way

@@ -8,6 +8,7 @@ and its last completion: so the port is free once connection_lost was called.
 ``send`` means: look for room, or do so no more, as ``wants_room`` says.
 """
 
+cimport cython
 from libc.errno cimport EAGAIN, EINTR
 from libc.stdint cimport uint32_t
 
@@ -84,6 +85,7 @@ cdef class ReadinessDatagrams(Way):
         return 0 if self.endpoint is None else self.endpoint.kernel_let_go()
 
 
+@cython.no_gc_clear
 cdef class DatagramPoll(Op):
     """One shot, begun again when the turn ends that ran it."""
 

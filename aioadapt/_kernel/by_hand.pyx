@@ -278,7 +278,7 @@ cdef class HandPoller:
 
     @property
     def watched(self):
-        return self.poller.watched
+        return len(self.poller.watches)
 
 
 cdef long long in_ns(object timeout_s) except -2:

@@ -25,7 +25,7 @@ cdef class Poller:
         Report *reports           # owned; what dispatch has still to run
         int next_report, last_report
         list strays                   # forgotten, but perhaps still reported
-        readonly int watched      # registrations, each holding its Watch
+        set watches                   # what is registered; the collector of cycles sees it
         readonly unsigned long long waits
 
     cdef int watch(self, Watch watch, uint32_t interest) except -1

@@ -19,7 +19,7 @@ again in the next, and no connection can fall asleep with bytes waiting.
                                          |      ^
                                          '------' watch(other interest)
 
-The registration holds one reference to its Watch.
+``watches`` keeps each Watch for as long as it is registered.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -60,6 +60,7 @@ cdef class Poller:
     def __cinit__(self):
         self.epoll_fd = -1
         self.strays = []
+        self.watches = set()
         self.room = ROOM
         self.events = <epoll_event *> PyMem_Malloc(ROOM * sizeof(epoll_event))
         self.reports = <Report *> PyMem_Malloc(ROOM * sizeof(Report))
@@ -90,8 +91,7 @@ cdef class Poller:
         if epoll_ctl(self.epoll_fd, what, watch.fd, &event) < 0:
             raise OSError(errno, os.strerror(errno))
         if watch.interest == 0:
-            Py_INCREF(watch)
-            self.watched += 1
+            self.watches.add(watch)
         watch.interest = interest
         return 0
 
@@ -109,8 +109,7 @@ cdef class Poller:
             else:
                 failed = errno
         watch.interest = 0
-        self.watched -= 1
-        Py_DECREF(watch)
+        self.watches.discard(watch)
         if failed:
             raise OSError(failed, os.strerror(failed))
         return 0

@@ -1,3 +1,4 @@
+cimport cython
 from cpython.object cimport PyObject
 
 from aioadapt._kernel.liburing cimport Completion, io_uring
@@ -5,6 +6,7 @@ from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 
 
+@cython.no_gc_clear
 cdef class Ring:
     cdef:
         io_uring ring

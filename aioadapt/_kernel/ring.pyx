@@ -23,6 +23,7 @@ finished operation.  What a callback leaves behind by raising out of the
 loop (KeyboardInterrupt) is run when the loop runs again.
 """
 
+cimport cython
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
@@ -41,6 +42,7 @@ from libc.errno cimport (
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as close_fd
 
+from aioadapt._kernel.collector cimport PyTypeObject, traverseproc, visitproc
 from aioadapt._kernel.liburing cimport (
     Completion,
     IORING_CQE_F_BUFFER,
@@ -90,6 +92,7 @@ cdef tuple FLAG_SETS = (
 )
 
 
+@cython.no_gc_clear
 cdef class Ring:
 
     def __cinit__(self):
@@ -202,6 +205,7 @@ cdef class Ring:
         cdef io_uring_sqe *sqe = NULL
         if is_cancel:
             Py_INCREF(op)             # until the cancel's own completion
+            op.cancels_unanswered += 1
             self.dying_cancels += 1
         if not self.backlog:
             sqe = io_uring_get_sqe(&self.ring)
@@ -321,6 +325,7 @@ cdef class Ring:
         if <size_t> completion.op & IS_CANCEL:
             op = <Op> <void *> (<size_t> completion.op & ~<size_t> IS_CANCEL)
             Py_DECREF(op)
+            op.cancels_unanswered -= 1
             return self.cancel_answered(op, completion.result)
         op = <Op> completion.op
         last = not (completion.flags & IORING_CQE_F_MORE)
@@ -394,6 +399,9 @@ cdef class Ring:
         self.in_kernel = self.cancelling = 0
         while self.newest != NULL:
             op = <Op> self.newest
+            while op.cancels_unanswered:
+                op.cancels_unanswered -= 1
+                Py_DECREF(op)
             self.finished(op)
             op.completed(-ECANCELED, 0, True)
         return 0
@@ -413,3 +421,36 @@ cdef inline void prepare(io_uring_sqe *sqe, Op op, bint is_cancel) noexcept:
     else:
         io_uring_prep_cancel64(sqe, <size_t> <void *> op, 0)
         sqe.user_data = <size_t> <void *> op | IS_CANCEL
+
+
+# An operation in the kernel keeps itself alive, and with it the connection and
+# the loop that it belongs to; so does a cancel that was asked for.  To the
+# collector of cycles these references are the ring's: so a loop that is dropped
+# unclosed is found, warned of and closed by its finalizer, which has the kernel
+# let go.  Where the finalizer cannot do
+# that, nothing that the kernel uses may be cleared: hence no_gc_clear here and
+# at every operation.
+
+cdef traverseproc traverse_members = (<PyTypeObject *> Ring).tp_traverse
+
+
+cdef int traverse(PyObject *self, visitproc visit, void *arg) noexcept:
+    cdef int result = traverse_members(self, visit, arg)
+    if result:
+        return result
+    return visit_begun(<void *> self, visit, arg)
+
+
+cdef int visit_begun(void *self, visitproc visit, void *arg) noexcept:
+    cdef PyObject *op = (<Ring> self).newest
+    cdef int result, _
+    while op != NULL:
+        for _ in range(1 + (<Op> op).cancels_unanswered):
+            result = visit(op, arg)
+            if result:
+                return result
+        op = (<Op> op).older
+    return 0
+
+
+(<PyTypeObject *> Ring).tp_traverse = traverse

@@ -1,3 +1,4 @@
+cimport cython
 from aioadapt._kernel.linux cimport iovec, msghdr
 from aioadapt._kernel.op cimport Op
 from aioadapt._stream.completion_turn cimport CompletionTurn
@@ -7,12 +8,14 @@ from aioadapt._stream.stream cimport Stream
 from aioadapt._turn.turn cimport EndOfTurn
 
 
+@cython.no_gc_clear
 cdef class RecvOp(Op):
     cdef:
         CompletionWay way
         bint is_multishot
 
 
+@cython.no_gc_clear
 cdef class SendOp(Op):
     cdef:
         CompletionWay way

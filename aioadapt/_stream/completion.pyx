@@ -11,6 +11,7 @@ again through ``wants_to_read`` and ``is_letting_go``: what is wanted is
 written down, and every last completion looks at it.
 """
 
+cimport cython
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
 from libc.string cimport memset
 
@@ -47,6 +48,7 @@ cdef enum:
     RING_SENDS_FROM_WRITERS = 8
 
 
+@cython.no_gc_clear
 cdef class RecvOp(Op):
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
@@ -61,6 +63,7 @@ cdef class RecvOp(Op):
         return self.way.recv_completed(result, flags, last)
 
 
+@cython.no_gc_clear
 cdef class SendOp(Op):
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:

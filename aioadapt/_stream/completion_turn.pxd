@@ -1,3 +1,4 @@
+cimport cython
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
@@ -26,6 +27,7 @@ cdef class WakeupOp(Op):
     pass
 
 
+@cython.no_gc_clear
 cdef class PollOp(Op):
     cdef:
         CompletionTurn turn

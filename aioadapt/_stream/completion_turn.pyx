@@ -4,6 +4,7 @@ A ring belongs to the thread that runs it, so it is made when the loop first
 runs.  What is asked of the kernel before that is begun then.
 """
 
+cimport cython
 from libc.errno cimport EPERM
 
 from aioadapt._kernel.liburing cimport (
@@ -236,6 +237,7 @@ cdef class WakeupOp(Op):
         io_uring_prep_poll_multishot(sqe, self.fd, POLLIN)
 
 
+@cython.no_gc_clear
 cdef class PollOp(Op):
     """One direction of add_reader or add_writer: one shot, begun again after it ran."""
 

@@ -74,6 +74,9 @@ cdef class Endpoint(Leaver):
     cdef object get_extra(self, object name, object default)
     cdef int kernel_let_go(self) except -1
     cdef int update_reading(self) except -1
+    cdef int pause_reading(self) except -1
+    cdef int resume_reading(self) except -1
+    cdef int deliver_held_soon(self) except -1
     cdef object call_protocol(self, str name, object argument)
     cdef int end(self, object exc) except -1
     cdef int call_connection_lost_soon(self) except -1

@@ -137,6 +137,33 @@ cdef class Endpoint(Leaver):
                 self.way.stop_reading()
         return 0
 
+    cdef int pause_reading(self) except -1:
+        if self.life >= CLOSING or self.is_paused:
+            return 0
+        self.is_paused = True
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r pauses reading", self.transport)
+        return 0
+
+    cdef int resume_reading(self) except -1:
+        if self.life >= CLOSING or not self.is_paused:
+            return 0
+        self.is_paused = False
+        self.deliver_held_soon()
+        self.update_reading()
+        if self.turn._debug:
+            logger.debug("%r resumes reading", self.transport)
+        return 0
+
+    cdef int deliver_held_soon(self) except -1:
+        if self.held or self.held_end != 0:
+            self.turn.push_ready(new_handle(self.turn, self._deliver_held, (), None))
+        return 0
+
+    def _deliver_held(self):
+        raise NotImplementedError
+
     cdef object call_protocol(self, str name, object argument):
         """Call one of its methods in the stream's context; what it raises is raised."""
         PyContext_Enter(self.context)

@@ -7,8 +7,6 @@ cdef class Inbound(Outbound):
     cdef bint takes_buffer(self) noexcept
     cdef object next_buffer(self)
     cdef int buffer_filled(self, Py_ssize_t n) except -1
-    cdef int pause_reading(self) except -1
-    cdef int resume_reading(self) except -1
     cdef int hold(self, const char *data, Py_ssize_t n) except -1
     cdef int hold_rest(self, const char *data, Py_ssize_t n) except -1
     cdef int deliver_held(self) except -1
@@ -18,4 +16,3 @@ cdef class Inbound(Outbound):
     cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1
     cdef void watch_inbound(self, const char *data, Py_ssize_t n) noexcept
     cdef int deliver_end(self, int end) except -1
-    cdef int deliver_held_soon(self) except -1

@@ -15,10 +15,9 @@ from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
 from libc.string cimport memcpy
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._stream.life cimport CLOSING, OPEN
+from aioadapt._stream.life cimport OPEN
 from aioadapt._stream.outbound cimport Outbound
 from aioadapt._turn.counters cimport count_failure
-from aioadapt._turn.handle cimport new_handle
 
 import logging
 import os
@@ -201,12 +200,6 @@ cdef class Inbound(Outbound):
             self.close()
         return 0
 
-    cdef int deliver_held_soon(self) except -1:
-        if self.held or self.held_end != 0:
-            self.turn.push_ready(
-                new_handle(self.turn, self._deliver_held, (), None))
-        return 0
-
     def _deliver_held(self):
         try:
             self.deliver_held()
@@ -236,22 +229,3 @@ cdef class Inbound(Outbound):
 
     cdef bint may_deliver(self) noexcept:
         return self.life == OPEN and not self.is_paused and not self.is_resting
-
-    cdef int pause_reading(self) except -1:
-        if self.life >= CLOSING or self.is_paused:
-            return 0
-        self.is_paused = True
-        self.update_reading()
-        if self.turn._debug:
-            logger.debug("%r pauses reading", self.transport)
-        return 0
-
-    cdef int resume_reading(self) except -1:
-        if self.life >= CLOSING or not self.is_paused:
-            return 0
-        self.is_paused = False
-        self.deliver_held_soon()
-        self.update_reading()
-        if self.turn._debug:
-            logger.debug("%r resumes reading", self.transport)
-        return 0

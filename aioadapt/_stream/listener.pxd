@@ -1,3 +1,4 @@
+cimport cython
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.poller cimport Watch
 from aioadapt._stream.completion_turn cimport CompletionTurn
@@ -41,5 +42,6 @@ cdef class CompletionListener(Listener):
     cdef AcceptOp op
 
 
+@cython.no_gc_clear
 cdef class AcceptOp(Op):
     cdef CompletionListener listener

@@ -9,6 +9,7 @@ connection accepted from there: no call for each, and no 40 ms waits for a
 delayed acknowledgement when a response leaves in two parts.
 """
 
+cimport cython
 from cpython.contextvars cimport PyContext_Copy, PyContext_Enter, PyContext_Exit
 from libc.errno cimport (
     EAGAIN,
@@ -275,6 +276,7 @@ cdef class CompletionListener(Listener):
         return (<CompletionTurn> self.turn).submit()
 
 
+@cython.no_gc_clear
 cdef class AcceptOp(Op):
     """A multishot accept."""
 

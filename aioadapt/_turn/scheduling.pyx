@@ -7,9 +7,11 @@ from cpython.contextvars cimport PyContext_CopyCurrent
 from cpython.object cimport PyObject
 from libc.math cimport INFINITY, isnan
 
+from aioadapt._kernel.collector cimport PyTypeObject, traverseproc, visitproc
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._turn.counters cimport counts_by_name
 from aioadapt._turn.handle cimport Handle, TimerHandle, new_handle
+from aioadapt._turn.inbox cimport Queue
 from aioadapt._turn.turn cimport Turn
 
 from asyncio import events
@@ -208,12 +210,6 @@ cdef class SchedulingTurn(Turn):
 # unclosed is never collected, and nobody is warned of it.  Each of these
 # cycles goes through a handle, so that the handles' own clearing breaks it.
 
-cdef extern from "Python.h":
-    ctypedef int (*visitproc)(PyObject *, void *)
-    ctypedef int (*traverseproc)(PyObject *, visitproc, void *)
-    ctypedef struct PyTypeObject:
-        traverseproc tp_traverse
-
 cdef traverseproc traverse_members = (<PyTypeObject *> SchedulingTurn).tp_traverse
 
 
@@ -237,6 +233,22 @@ cdef int visit_waiting(void *self, visitproc visit, void *arg) noexcept:
             result = visit(turn.timers.heap[i].handle, arg)
             if result:
                 return result
+    if turn.inbox is not None:
+        # The lock is not taken: whoever has it has the GIL too.
+        result = visit_queue(&turn.inbox.calls, visit, arg)
+        if result:
+            return result
+        return visit_queue(&turn.inbox.letters, visit, arg)
+    return 0
+
+
+cdef int visit_queue(Queue *queue, visitproc visit, void *arg) noexcept:
+    cdef Py_ssize_t i
+    cdef int result
+    for i in range(queue.count):
+        result = visit(queue.items[i], arg)
+        if result:
+            return result
     return 0
 
 

@@ -37,6 +37,8 @@ cdef class Turn:
         public bint _stopping, _closed, _debug
         public object _thread_id
 
+        public bint _until_stopped   # what run_forever asks of the next _run_once
+
         PyObject **ready             # ring of owned handles
         Py_ssize_t first_ready, ready_count, ready_room
         Timers timers

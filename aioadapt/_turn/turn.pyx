@@ -124,18 +124,20 @@ cdef class Turn:
         return False
 
     def _run_once(self):
-        """Run turns until ``stop``: asyncio's run_forever asks again after that.
+        """One turn; or all until ``stop``, if it is ``run_forever`` that calls.
 
-        Called by itself, it is one turn.
+        Programs that have their own outer loop (a GUI's, or asyncio's
+        documented _run_forever_setup since 3.13) call it turn by turn.
         """
-        cdef bint is_running = self._thread_id is not None
+        cdef bint until_stopped = self._until_stopped
+        self._until_stopped = False
         self.check_not_forked()
         self.engine_starts()
         self.awake_since_ns = now_ns()
         try:
             while True:
                 self.run_turn()
-                if self._stopping or not is_running:
+                if self._stopping or not until_stopped:
                     break
         finally:
             self.engine_pauses()
@@ -231,9 +233,7 @@ cdef class Turn:
 
     cdef double now_s(self) except? -1:
         """What ``loop.time()`` says: tests replace it, so that hours pass at once."""
-        if "time" in self.__dict__:
-            return self.time()
-        return now_ns() * 1e-9
+        return self.time()
 
     cdef int run_due_timers(self, double now_s) except -1:
         raise NotImplementedError

@@ -2,13 +2,16 @@
 
 import asyncio
 import gc
+import os
 import socket
+import warnings
 from asyncio import AbstractEventLoop
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import pytest
-from loops import LoopFactory, Run
+from loops import LoopFactory, Run, factory_of
 
 from .peers import Peer
 from .protocols import BufferedRecorder, Recorder
@@ -168,3 +171,48 @@ def test_many_loops_live_side_by_side(loop_factory: LoopFactory) -> None:
             assert loop.run_until_complete(answer(number)) == number
     for loop in loops:
         loop.close()
+
+
+async def listening(loop: AbstractEventLoop) -> None:
+    await loop.create_server(Recorder, "127.0.0.1", 0)
+
+
+async def connected(loop: AbstractEventLoop) -> None:
+    server = await loop.create_server(Recorder, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    transport, _ = await loop.create_connection(Recorder, *address)
+    transport.write(bytes(1 << 24))
+
+
+async def watching(loop: AbstractEventLoop) -> None:
+    ours, theirs = socket.socketpair()
+    loop.add_reader(ours, print, theirs)
+    loop.add_writer(theirs, print, ours)
+
+
+async def receiving_datagrams(loop: AbstractEventLoop) -> None:
+    await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
+    )
+
+
+@pytest.mark.parametrize("begin", [listening, connected, watching, receiving_datagrams])
+def test_a_loop_that_is_dropped_unclosed_is_collected_with_all_that_it_serves(
+    loop_kind: str, begin: Callable[[AbstractEventLoop], Any]
+) -> None:
+    """What the kernel works on keeps itself alive; that alone keeps no loop."""
+
+    def drop_one() -> None:
+        loop = factory_of(loop_kind)()
+        loop.run_until_complete(begin(loop))
+
+    gc.collect()
+    before = len(os.listdir("/proc/self/fd"))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        drop_one()
+        gc.collect()
+        gc.collect()  # what the finalizers of the first have left
+    told = [str(warning.message) for warning in caught]
+    assert sum(each.startswith("unclosed event loop") for each in told) == 1, told
+    assert len(os.listdir("/proc/self/fd")) == before

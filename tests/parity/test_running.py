@@ -6,6 +6,7 @@ import inspect
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator
+from typing import Any
 
 import pytest
 from loops import LoopFactory, Reported, Run
@@ -310,3 +311,42 @@ def test_a_task_left_behind_is_reported_when_it_is_dropped(
     gc.collect()
 
     assert reported.pop()["message"] == "Task was destroyed but it is pending!"
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio has it since 3.13")
+def test_a_program_with_its_own_outer_loop_runs_turn_by_turn(
+    loop: AbstractEventLoop,
+) -> None:
+    """A GUI's loop, say: asyncio's _run_forever_setup is made for that."""
+    ran: list[int] = []
+
+    def again() -> None:
+        ran.append(len(ran))
+        loop.call_soon(again)
+
+    turns: Any = loop
+    loop.call_soon(again)
+    turns._run_forever_setup()
+    try:
+        assert loop.is_running()
+        for _ in range(10):
+            turns._run_once()
+    finally:
+        turns._run_forever_cleanup()
+    assert not loop.is_running()
+    assert ran == list(range(10))
+
+
+def test_a_turn_can_be_run_from_inside_a_callback(loop: AbstractEventLoop) -> None:
+    turns: Any = loop
+    ran: list[str] = []
+
+    def outer() -> None:
+        loop.call_soon(ran.append, "inner")
+        turns._run_once()
+        ran.append("outer")
+        loop.call_soon(loop.stop)
+
+    loop.call_soon(outer)
+    loop.run_forever()
+    assert ran == ["inner", "outer"]

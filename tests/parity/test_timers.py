@@ -4,6 +4,7 @@ import asyncio
 import gc
 import weakref
 from asyncio import AbstractEventLoop
+from typing import Any
 
 import pytest
 from loops import Run
@@ -313,3 +314,28 @@ def test_wait_for_gives_up_in_time(loop: AbstractEventLoop, run: Run) -> None:
             await asyncio.wait_for(loop.create_future(), 0.01)
 
     run(main())
+
+
+def test_a_loop_class_may_have_a_clock_of_its_own(loop: AbstractEventLoop) -> None:
+    """A simulation's: what is due is what ``time`` says, wherever it is overridden."""
+    class_of_loop: type[Any] = type(loop)
+
+    class Simulated(class_of_loop):
+        now = 0.0
+
+        def time(self) -> float:
+            return self.now
+
+    simulated = Simulated()
+    try:
+        due = simulated.call_later(3600, print)
+        assert due.when() == 3600
+        ran: list[float] = []
+        simulated.call_at(3600, lambda: ran.append(simulated.time()))
+        one_turn(simulated)
+        assert ran == []
+        simulated.now = 3601.0
+        one_turn(simulated)
+        assert ran == [3601.0]
+    finally:
+        simulated.close()
