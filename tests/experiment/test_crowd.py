@@ -2,24 +2,17 @@
 
 import asyncio
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from faulty_server import Asked, Respond, rightly, wrongly
 
 from aioadapt.experiment.crowd import Crowd
 from aioadapt.experiment.wire import pattern
 
-from .faulty_server import (
-    Asked,
-    FaultyServer,
-    Respond,
-    answer,
-    rightly,
-    with_bytes,
-    wrongly,
-)
+from .load_server import LoadServer, answer
 
 FAULTS = ("failed", "lost", "duplicated", "misrouted")
 LOAD: dict[str, Any] = {"connections": 4, "seconds": 0.15, "spin": False}
@@ -38,7 +31,7 @@ def run_against(
     respond: Respond, *, patience_s: float = 5.0, **load: Any
 ) -> dict[str, Any]:
     with (
-        FaultyServer(respond) as server,
+        LoadServer(respond) as server,
         crowd_at(server.port, patience_s=patience_s) as crowd,
     ):
         return crowd.run(**{**LOAD, **load})
@@ -56,6 +49,14 @@ def test_right_answers_are_all_counted_and_none_is_wrong() -> None:
     assert (counted["opened"], counted["closed_by_server"]) == (4, 0)
     assert sum(counted["per_slot"]) == counted["requests"]
     assert 0 < counted["p50_s"] <= counted["p99_s"] <= counted["max_s"] < 5
+
+
+def with_bytes(make: Callable[[Asked], bytes]) -> Respond:
+    async def respond(asked: Asked) -> None:
+        asked.writer.write(make(asked))
+        await asked.writer.drain()
+
+    return wrongly(respond)
 
 
 async def close_unanswered(asked: Asked) -> None:
@@ -184,7 +185,7 @@ def test_a_server_that_is_not_there_is_refusing_not_losing() -> None:
 
 
 def test_a_ramp_keeps_the_connections_that_stay() -> None:
-    with FaultyServer() as server, crowd_at(server.port) as crowd:
+    with LoadServer() as server, crowd_at(server.port) as crowd:
         counts = []
         asked_by = []
         for connections in (4, 12, 2, 12):
@@ -197,11 +198,11 @@ def test_a_ramp_keeps_the_connections_that_stay() -> None:
     assert asked_by[2] < asked_by[0] < asked_by[1]
     assert asked_by[2] < asked_by[3]
     assert [len(each) for each in asked_by] == [4, 12, 2, 12]
-    assert len(server.accepted) == 22
+    assert server.accepted == 22
 
 
 def test_churning_connections_leave_after_their_requests() -> None:
-    with FaultyServer() as server, crowd_at(server.port) as crowd:
+    with LoadServer() as server, crowd_at(server.port) as crowd:
         counted = crowd.run(**LOAD, requests_per_connection=5)
 
     assert faults(counted) == {}
@@ -235,7 +236,7 @@ def test_it_ends_when_its_time_is_over(spin: bool) -> None:
 
 
 def test_what_it_cannot_do_is_refused() -> None:
-    with FaultyServer() as server, crowd_at(server.port, most=2) as crowd:
+    with LoadServer() as server, crowd_at(server.port, most=2) as crowd:
         with pytest.raises(ValueError, match="made for 2"):
             crowd.run(connections=3, seconds=0.1)
         with pytest.raises(ValueError, match="24 bytes"):
