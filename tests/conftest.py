@@ -13,7 +13,7 @@ from leftovers import (
     leftovers,
     leftovers_of_loop,
 )
-from loops import KINDS, OURS, LoopFactory, Missing, Reported, Run, factory_of
+from loops import KINDS, OURS, LoopFactory, Reported, Run, factory_of, or_skip
 from seen import RunningAdmin, Seen, running_admin
 
 from aioadapt import LoopThread
@@ -55,12 +55,7 @@ def nothing_is_left() -> Iterator[None]:
 @pytest.fixture
 def loop_kind(request: pytest.FixtureRequest) -> str:
     """ "asyncio", "epoll" or "uring".  Shared tests must not look at it."""
-    kind: str = request.param
-    try:
-        factory_of(kind)
-    except Missing as missing:
-        pytest.skip(missing.reason)
-    return kind
+    return or_skip(request.param)
 
 
 @pytest.fixture

@@ -14,9 +14,6 @@ from typing import Any
 import pytest
 
 from .lives import BIG, Life, lived
-from .test_bad_input import ours
-
-__all__ = ["ours"]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
