@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-import trustme
 from guests.app import App
 from integrations.proof import assert_carried, running_engine
 from integrations.uvicorn_server import served
@@ -84,13 +83,12 @@ def test_bodies_are_streamed_both_ways(
 
 
 def test_requests_cross_tls(
-    loop: AbstractEventLoop, run: Run, httpx: Any, authority: trustme.CA
+    loop: AbstractEventLoop,
+    run: Run,
+    httpx: Any,
+    server_side: ssl.SSLContext,
+    client_side: ssl.SSLContext,
 ) -> None:
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_side)
-    client_side = ssl.create_default_context()
-    authority.configure_trust(client_side)
-
     async def main() -> None:
         async with (
             served(App(), ssl=server_side) as address,
