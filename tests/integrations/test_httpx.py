@@ -108,10 +108,10 @@ def test_a_timeout_and_a_cancel_leave_the_client_usable(run: Run, httpx: Any) ->
         app = App()
         async with (
             served(app) as address,
-            httpx.AsyncClient(base_url=f"http://{address}", timeout=0.2) as session,
+            httpx.AsyncClient(base_url=f"http://{address}") as session,
         ):
             with pytest.raises(httpx.ReadTimeout):
-                await session.get("/wait")
+                await session.get("/wait", timeout=httpx.Timeout(None, read=0.2))
             await app.somebody_left.wait()
             app.somebody_left.clear()
 

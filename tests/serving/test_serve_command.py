@@ -128,11 +128,15 @@ def test_a_signal_finishes_the_request_in_flight_and_exits_with_0(
 ) -> None:
     with serving("good:app") as served:
         connection = served.connect()
-        connection.request("GET", "/slow")
+        connection.putrequest("POST", "/slow")
+        connection.putheader("Content-Length", "1")
+        connection.endheaders()
         # The head of its answer is the sign that the request is under way.
         response = connection.getresponse()
         served.process.send_signal(number)
         served.wait_for("finishing")
+        assert connection.sock is not None
+        connection.sock.sendall(b"x")
         assert response.read().decode() == str(served.process.pid)
         connection.close()
         status, out, _ = served.wait()
