@@ -55,6 +55,7 @@ class FaultyServer(ABC):
         self._handlers: set[asyncio.Task[None]] = set()
         self.address = ("127.0.0.1", 0)
         self.accepted = 0  # connections
+        self.was_asked_the_one = False
 
     @abstractmethod
     async def read(
@@ -101,6 +102,7 @@ class FaultyServer(ABC):
             last = False
             while not last and not writer.is_closing():
                 asked = await self.read(reader, writer)
+                self.was_asked_the_one |= asked.is_the_one
                 await self._respond(asked)
                 last = asked.last
         except (asyncio.IncompleteReadError, ConnectionError):

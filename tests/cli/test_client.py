@@ -21,6 +21,7 @@ def talk(
     connections: int = 4,
     visitors: int = 0,
     think_s: float = 0.0,
+    patience_s: float = 10.0,
 ) -> Crowd:
     with DemoServer(respond) as server:
         crowd = Crowd(
@@ -31,7 +32,7 @@ def talk(
             visitors=visitors,
             requests=requests,
             seed=1,
-            patience_s=1.0,
+            patience_s=patience_s,
         )
         crowd.run()
     return crowd
@@ -103,7 +104,7 @@ def test_a_lost_answer_is_lost() -> None:
     async def nothing(asked: Asked) -> None:
         pass
 
-    assert faults(talk(wrongly(nothing))) == {**RIGHT, "lost": 1}
+    assert faults(talk(wrongly(nothing), patience_s=1.0)) == {**RIGHT, "lost": 1}
 
 
 def test_an_answer_given_twice_is_duplicated() -> None:
@@ -188,10 +189,11 @@ def test_a_keep_alive_connection_that_the_server_closes_is_a_fault() -> None:
 
 
 def test_no_connection_is_a_failure() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        nobody_there = listener.getsockname()
-    crowd = Crowd(nobody_there, connections=1, visitors=0, engines=["epoll"])
-    crowd.run(report=crowd.stop)
+    with socket.socket() as held:  # and nobody listens there
+        held.bind(("127.0.0.1", 0))
+        nobody_there = held.getsockname()
+        crowd = Crowd(nobody_there, connections=1, visitors=0, engines=["epoll"])
+        crowd.run(report=crowd.stop)
     assert faults(crowd)["failed"] >= 1
     assert crowd.opened == 0
 
