@@ -1,6 +1,5 @@
 """The line that the page gives for a test's consumer, and real servers for clients."""
 
-import ssl
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -48,27 +47,6 @@ def follow(
         return eval(line, {"aioadapt": aioadapt, **names})
 
     return follow
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def server_side(authority: trustme.CA) -> ssl.SSLContext:
-    """Of a TLS server on 127.0.0.1."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(context)
-    return context
-
-
-@pytest.fixture(scope="session")
-def client_side(authority: trustme.CA) -> ssl.SSLContext:
-    """Of who trusts :func:`authority`."""
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 # Each server is started once, before the first test that asks for it.

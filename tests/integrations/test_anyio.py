@@ -117,17 +117,19 @@ def test_unix_sockets_carry_a_big_stream_both_ways_at_once(
 
 
 def test_tls_carries_messages(
-    run_it: RunIt, server_side: ssl.SSLContext, client_side: ssl.SSLContext
+    run_it: RunIt, server_context: ssl.SSLContext, client_context: ssl.SSLContext
 ) -> None:
     async def main() -> None:
         async with (
             await anyio.create_tcp_listener(local_host="127.0.0.1") as plain,
-            TLSListener(plain, server_side) as listener,
+            TLSListener(plain, server_context) as listener,
             anyio.create_task_group() as group,
         ):
             group.start_soon(listener.serve, echo)
             port = plain.extra(SocketAttribute.local_port)
-            connecting = anyio.connect_tcp("127.0.0.1", port, ssl_context=client_side)
+            connecting = anyio.connect_tcp(
+                "127.0.0.1", port, ssl_context=client_context
+            )
             async with await connecting as stream:
                 assert isinstance(stream, TLSStream)
                 for number in range(100):

@@ -86,14 +86,14 @@ def test_requests_cross_tls(
     loop: AbstractEventLoop,
     run: Run,
     httpx: Any,
-    server_side: ssl.SSLContext,
-    client_side: ssl.SSLContext,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
 ) -> None:
     async def main() -> None:
         async with (
-            served(App(), ssl=server_side) as address,
+            served(App(), ssl=server_context) as address,
             httpx.AsyncClient(
-                base_url=f"https://{address}", verify=client_side
+                base_url=f"https://{address}", verify=client_context
             ) as session,
         ):
             assert (await session.post("/echo", content=BODY)).content == BODY

@@ -90,7 +90,7 @@ def test_run_task_serves_http_2_over_tls(
     loop: AbstractEventLoop,
     run: Run,
     authority: trustme.CA,
-    client_side: ssl.SSLContext,
+    client_context: ssl.SSLContext,
     tmp_path: Path,
 ) -> None:
     """Quart runs itself by hypercorn, on the running loop."""
@@ -113,7 +113,7 @@ def test_run_task_serves_http_2_over_tls(
             )
             address = f"https://{host}:{port}"
             async with httpx2.AsyncClient(
-                base_url=address, verify=client_side, http2=True
+                base_url=address, verify=client_context, http2=True
             ) as session:
                 await use(session, "HTTP/2")
             stop.set()

@@ -85,15 +85,15 @@ def test_a_big_message_comes_back_whole(
 def test_a_big_message_crosses_tls(
     loop: AbstractEventLoop,
     run: Run,
-    server_side: ssl.SSLContext,
-    client_side: ssl.SSLContext,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
 ) -> None:
     options: dict[str, Any] = {"max_size": None, "compression": None}
 
     async def main() -> None:
         async with (
-            echoing(ssl=server_side, compression=None) as address,
-            connect(address, ssl=client_side, **options) as connection,
+            echoing(ssl=server_context, compression=None) as address,
+            connect(address, ssl=client_context, **options) as connection,
         ):
             await connection.send(BIG)
             assert await connection.recv() == BIG
