@@ -293,7 +293,7 @@ def test_workers_finish_when_their_parent_is_killed() -> None:
         answered = who_answer(served, 2)
         served.process.kill()
         # It ends when the last worker has closed its end of the pipe.
-        _, err = served.process.communicate(timeout=20)
+        _, _, err = served.wait()
     assert err.count("it finishes") == 2
     assert len(answered) == 2
 
