@@ -2,18 +2,20 @@
 
 import asyncio
 import gc
+import ssl
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import trustme
 from leftovers import (
     Before,
     imports_are_here_to_stay,
     leftovers,
     leftovers_of_loop,
 )
-from loops import KINDS, OURS, LoopFactory, Missing, Reported, Run, factory_of
+from loops import KINDS, OURS, LoopFactory, Reported, Run, factory_of, or_skip
 from seen import RunningAdmin, Seen, running_admin
 
 from aioadapt import LoopThread
@@ -55,12 +57,7 @@ def nothing_is_left() -> Iterator[None]:
 @pytest.fixture
 def loop_kind(request: pytest.FixtureRequest) -> str:
     """ "asyncio", "epoll" or "uring".  Shared tests must not look at it."""
-    kind: str = request.param
-    try:
-        factory_of(kind)
-    except Missing as missing:
-        pytest.skip(missing.reason)
-    return kind
+    return or_skip(request.param)
 
 
 @pytest.fixture
@@ -127,6 +124,27 @@ def bring_to_rest(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
     loop.run_until_complete(loop.shutdown_asyncgens())
     loop.run_until_complete(loop.shutdown_default_executor())
+
+
+@pytest.fixture(scope="session")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="session")
+def server_context(authority: trustme.CA) -> ssl.SSLContext:
+    """Of a TLS server on this machine."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
+    return context
+
+
+@pytest.fixture(scope="session")
+def client_context(authority: trustme.CA) -> ssl.SSLContext:
+    """Of who trusts :func:`authority`."""
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    return context
 
 
 @pytest.fixture

@@ -6,6 +6,8 @@ from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+import pytest
+
 import aioadapt
 
 T = TypeVar("T")
@@ -54,6 +56,15 @@ def factory_of(kind: str) -> LoopFactory:
         if not support.available:
             raise Missing(f"no io_uring here: {support.reason}")
     return factory
+
+
+def or_skip(kind: str) -> str:
+    """The kind itself, where it can run; elsewhere the test is skipped."""
+    try:
+        factory_of(kind)
+    except Missing as missing:
+        pytest.skip(missing.reason)
+    return kind
 
 
 def in_words(kind: str) -> str:

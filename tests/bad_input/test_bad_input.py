@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import lru_cache, partial
 
 import pytest
-from loops import OURS, Missing, factory_of
+from loops import factory_of
 
 from . import loop_calls, loop_rows, other_rows, transport_rows
 from .bench import Outcome, Row, outcome_of
@@ -67,16 +67,6 @@ def all_groups() -> dict[str, Rows]:
 
 
 GROUPS, ALL_GROUPS = groups(), all_groups()
-
-
-@pytest.fixture(params=OURS)
-def ours(request: pytest.FixtureRequest) -> str:
-    kind: str = request.param
-    try:
-        factory_of(kind)
-    except Missing as missing:
-        pytest.skip(missing.reason)
-    return kind
 
 
 # What a row leaves unclosed is asyncio's to leave, and is seen in the outcome.

@@ -14,9 +14,6 @@ from typing import Any
 import pytest
 
 from .lives import BIG, Life, lived
-from .test_bad_input import ours
-
-__all__ = ["ours"]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
@@ -169,15 +166,33 @@ async def datagram_life(life: Life, protocol: Raising) -> None:
     await made
 
 
+OBEYING = """
+import os
+for order in iter(lambda: os.read({orders}, 1), b""):
+    os.write(1, order) if order == b"w" else os.close(int(order))
+"""
+
+
 async def process_life(life: Life, protocol: Raising) -> None:
-    starting = asyncio.ensure_future(
-        life.loop.subprocess_exec(
-            lambda: protocol, sys.executable, "-S", "-c", "print()"
+    """The process does one thing at a time: what it does at once is seen in any order."""
+    orders, giving = life.bench.pipe()
+    with orders:
+        starting = life.loop.subprocess_exec(
+            lambda: protocol,
+            *(sys.executable, "-S", "-c", OBEYING.format(orders=orders.fileno())),
+            pass_fds=[orders.fileno()],
         )
-    )
-    await life.until(lambda: "process_exited" in protocol.calls or starting.done())
-    await life.until(lambda: "connection_lost" in protocol.calls or starting.done())
-    await life.attempt(starting)
+        await life.attempt(starting)
+    await life.until(lambda: protocol.calls)
+
+    async def order(what: bytes) -> None:
+        called = len(protocol.calls)
+        giving.write(what)
+        await life.until(lambda: len(protocol.calls) > called)
+
+    for what in (b"w", b"1", b"2", b"0"):
+        await order(what)
+    giving.close()
     await life.until(lambda: "connection_lost" in protocol.calls)
 
 
@@ -197,6 +212,17 @@ LIVES: dict[str, tuple[Any, Any, list[str]]] = {
         RaisingDatagrams,
         datagram_life,
         [*STREAM[:2], "datagram_received", "error_received", ALL],
+    ),
+    "SubprocessProtocol": (
+        RaisingProcess,
+        process_life,
+        [
+            *STREAM[:2],
+            "pipe_data_received",
+            "pipe_connection_lost",
+            "process_exited",
+            ALL,
+        ],
     ),
 }
 CASES = [

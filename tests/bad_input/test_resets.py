@@ -15,9 +15,6 @@ from parity.peers import Peer
 
 from .bench import contexts
 from .lives import BIG, Life, lived
-from .test_bad_input import ours
-
-__all__ = ["ours"]
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"

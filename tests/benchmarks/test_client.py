@@ -18,6 +18,25 @@ pytestmark = pytest.mark.skipif(
 Answer = Callable[[bytes, int], bytes]
 
 
+def run_client(
+    server: socket.socket, *arguments: str
+) -> "subprocess.CompletedProcess[str]":
+    return subprocess.run(
+        [
+            program("echo_client"),
+            f"--port={server.getsockname()[1]}",
+            "--seconds=0.01",
+            "--warmup-seconds=0",
+            *arguments,
+        ],
+        input="\n",
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
 def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
     """What the client says of a server whose n-th answer is ``answer(request, n)``.
 
@@ -39,20 +58,7 @@ def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
     thread = threading.Thread(target=serve, daemon=True)
     with listener:
         thread.start()
-        done = subprocess.run(
-            [
-                program("echo_client"),
-                f"--port={listener.getsockname()[1]}",
-                "--seconds=0.01",
-                "--warmup-seconds=0",
-                *arguments,
-            ],
-            input="\n",
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        done = run_client(listener, *arguments)
         thread.join()
     assert done.returncode == (1 if '"error"' in done.stdout else 0), done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -133,21 +139,7 @@ def outcome_of_datagrams(answer: Answer, *arguments: str) -> list[dict[str, obje
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        done = subprocess.run(
-            [
-                program("echo_client"),
-                "--datagrams",
-                f"--port={server.getsockname()[1]}",
-                "--seconds=0.01",
-                "--warmup-seconds=0",
-                *arguments,
-            ],
-            input="\n",
-            capture_output=True,
-            text=True,
-            timeout=30,
-            check=False,
-        )
+        done = run_client(server, "--datagrams", *arguments)
         server.sendto(b"end", server.getsockname())
         thread.join()
     return [json.loads(line) for line in done.stdout.splitlines()]

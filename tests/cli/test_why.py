@@ -10,14 +10,8 @@ from seen import STARTED_AT, Seen, decision, running_admin, switch
 from aioadapt import LoopThread, Verdict
 from aioadapt.cli import main as door
 from aioadapt.cli.recent import clock, duration
-from aioadapt.serving import admin_socket
 
-
-@pytest.fixture(autouse=True)
-def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setattr(admin_socket, "SHARED", tmp_path / "shared")
-    return tmp_path
+pytestmark = pytest.mark.usefixtures("runtime_folder")
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from loops import Missing, factory_of
+from loops import or_skip
 
 from .expected import ENGINES, EXPECTED, MOST, expected_over
 from .processes import Result, look_again, run_module
@@ -31,10 +31,7 @@ needs_cpythons_tests = pytest.mark.skipif(
 @pytest.fixture(autouse=True)
 def engine_is_to_be_had(request: pytest.FixtureRequest) -> None:
     if "engine" in request.fixturenames:
-        try:
-            factory_of(request.getfixturevalue("engine"))
-        except Missing as missing:
-            pytest.skip(missing.reason)
+        or_skip(request.getfixturevalue("engine"))
 
 
 @needs_cpythons_tests

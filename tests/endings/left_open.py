@@ -3,9 +3,12 @@
 from .running import Program
 
 CONNECTED = """
+lost = []
+
 class Quiet(asyncio.Protocol):
     def connection_lost(self, exc):
         say("lost", exc)
+        lost.append(exc)
 
 async def connect(loop):
     global server, client, accepted
@@ -198,18 +201,9 @@ say("ends")
 """
     ),
     "a loop per thread": Program(
-        CONNECTED
-        + """
-async def main():
-    await connect(asyncio.get_running_loop())
-    server.close()
-    client.close()
-    await asyncio.sleep(0.001)
-    return 1
+        """
 ran = []
 def work():
-    class Silent(Quiet):
-        pass
     ran.append(run(asyncio.sleep(0.001, 1)))
 threads = [threading.Thread(target=work) for _ in range(8)]
 [thread.start() for thread in threads]
@@ -281,9 +275,12 @@ child = os.fork()
 if child == 0:
     sys.exit(6)
 say(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
-server.close()
-client.close()
-loop.run_until_complete(asyncio.sleep(0.001))
+async def end():
+    server.close()
+    client.close()
+    while len(lost) < 2:
+        await asyncio.sleep(0)
+loop.run_until_complete(end())
 loop.close()
 """
     ),

@@ -47,8 +47,6 @@ class Program:
     source: str
     then: tuple[tuple[str, signal.Signals], ...] = ()
     options: tuple[str, ...] = ()
-    unordered: bool = False
-    """The lines may come in any order: a client is a thread, or tasks are a set."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,7 @@ def run_program(program: Program, kind: str) -> Ended:
         reader.join()
         status = process.wait()
         hanging.cancel()
-    out, err = normal("".join(said)), normal(errors[0])
-    if program.unordered:
-        out, err = ("".join(sorted(text.splitlines(True))) for text in (out, err))
-    return Ended(status, out, err)
+    return Ended(status, normal("".join(said)), normal(errors[0]))
 
 
 def wait_until_asleep(process: "subprocess.Popen[str]") -> None:

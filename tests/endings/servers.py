@@ -16,6 +16,10 @@ def client():
         say("answer", answer[:15])
 
 asking = threading.Thread(target=client)
+
+async def until_it_has_its_answer():
+    while asking.is_alive():
+        await asyncio.sleep(0.001)
 """
 
 UVICORN = (
@@ -29,16 +33,24 @@ class Server(uvicorn.Server):
         if self.started:
             {started}
 
+lifespan_ended = asyncio.Event()
+
+async def lifespan(receive, send):
+    assert (await receive())["type"] == "lifespan.startup"
+    {starting}
+    await send({{"type": "lifespan.startup.complete"}})
+    say("startup")
+    assert (await receive())["type"] == "lifespan.shutdown"
+    await until_it_has_its_answer()
+    await send({{"type": "lifespan.shutdown.complete"}})
+    say("shutdown")
+
 async def app(scope, receive, send):
     if scope["type"] == "lifespan":
-        while True:
-            message = await receive()
-            if message["type"] == "lifespan.startup":
-                {starting}
-            await send({{"type": message["type"] + ".complete"}})
-            say(message["type"])
-            if message["type"] == "lifespan.shutdown":
-                return
+        try:
+            return await lifespan(receive, send)
+        finally:
+            lifespan_ended.set()
     say("in flight")
     {handling}
     await send({{"type": "http.response.start", "status": 200,
@@ -58,11 +70,21 @@ UNTIL_SIGNALLED = """
     while not server.should_exit:
         await asyncio.sleep(0.001)
 """
-UNTIL_KILLED = """
-    while not server.should_exit:
-        await asyncio.sleep(0.001)
-    say("again")
-    await asyncio.sleep(60)
+UNTIL_KILLED = (
+    UNTIL_SIGNALLED
+    + """
+    try:
+        say("again")
+        await asyncio.sleep(60)
+    finally:
+        # The tasks are cancelled in the order of a set, which is any.
+        await lifespan_ended.wait()
+"""
+)
+STARTS_UNTIL_SIGNALLED = f"""
+    say("starting")
+    {UNTIL_SIGNALLED.strip()}
+    say("go on")
 """
 
 
@@ -72,7 +94,9 @@ def uvicorn(
     started: str = "say('started')",
     handling: str = "pass",
 ) -> str:
-    return UVICORN.format(starting=starting, started=started, handling=handling.strip())
+    return UVICORN.format(
+        starting=starting.strip(), started=started, handling=handling.strip()
+    )
 
 
 AIOHTTP = (
@@ -82,7 +106,8 @@ from aiohttp import web
 
 async def handler(request):
     say("in flight")
-    await asyncio.sleep(0.05)
+    while listener.fileno() != -1:
+        await asyncio.sleep(0.001)
     say("handled")
     return web.Response(text="ok", headers={{"Connection": "close"}})
 
@@ -90,6 +115,7 @@ async def on_startup(app):
     {starting}
 
 async def on_cleanup(app):
+    await until_it_has_its_answer()
     say("cleanup")
 
 def printed(text):
@@ -112,7 +138,7 @@ def aiohttp(*, starting: str = "pass", started: str = "say('started')") -> str:
     return AIOHTTP.format(starting=starting, started=started)
 
 
-WAITS = "say('starting'); await asyncio.sleep(0.2); say('go on')"
+UNTIL_CANCELLED = "say('starting'); await asyncio.sleep(60)"
 
 MOMENTS = {
     "uvicorn, idle": (uvicorn(), "started"),
@@ -120,19 +146,14 @@ MOMENTS = {
         uvicorn(started="asking.start()", handling=UNTIL_SIGNALLED),
         "in flight",
     ),
-    "uvicorn, starting": (uvicorn(starting=WAITS), "starting"),
+    "uvicorn, starting": (uvicorn(starting=STARTS_UNTIL_SIGNALLED), "starting"),
     "aiohttp, idle": (aiohttp(), "started"),
     "aiohttp, in flight": (aiohttp(started="asking.start()"), "in flight"),
-    "aiohttp, starting": (aiohttp(starting=WAITS), "starting"),
+    "aiohttp, starting": (aiohttp(starting=UNTIL_CANCELLED), "starting"),
 }
 
 SIGNALLED: dict[str, Program] = {
-    f"{moment}, {number.name}": Program(
-        source,
-        ((line, number),),
-        # The client is a thread.
-        unordered="in flight" in moment,
-    )
+    f"{moment}, {number.name}": Program(source, ((line, number),))
     for number in (SIGINT, SIGTERM)
     for moment, (source, line) in MOMENTS.items()
 }
@@ -140,8 +161,6 @@ SIGNALLED: dict[str, Program] = {
 TWICE = Program(
     uvicorn(started="asking.start()", handling=UNTIL_KILLED),
     (("in flight", SIGINT), ("again", SIGINT)),
-    # The tasks are cancelled in the order of a set, which is any.
-    unordered=True,
 )
 
 PROGRAMS: dict[str, Program] = {

@@ -170,13 +170,17 @@ run(main())
     ),
     "an executor's job": Program(
         """
-import time
+cancelled = threading.Event()
 def job():
     say("asleep")
-    time.sleep(0.3)
+    cancelled.wait()
     say("job ends")
 async def main():
-    await asyncio.get_running_loop().run_in_executor(None, job)
+    try:
+        await asyncio.get_running_loop().run_in_executor(None, job)
+    finally:
+        say("cancelled")
+        cancelled.set()
 run(main())
 """,
         (("asleep", SIGINT),),

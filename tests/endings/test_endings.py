@@ -5,17 +5,14 @@ the loop's and the transport's class and the frames of tracebacks.
 """
 
 import pytest
-from loops import OURS
+from loops import OURS, or_skip
 
 from . import left_open, servers, signalled
-from .conftest import is_there
 from .running import Ends, Program
 
 
 def check(program: Program, kind: str, ends: Ends) -> None:
-    if not is_there(kind):
-        pytest.skip(f"no {kind} here")
-    assert ends.of(program, kind) == ends.of(program, "asyncio")
+    assert ends.of(program, or_skip(kind)) == ends.of(program, "asyncio")
 
 
 def named(programs: dict[str, Program]) -> list[object]:

@@ -16,14 +16,14 @@ from aioadapt.experiment.usage import (
     usage_at_rest,
 )
 
-from .faulty_server import FaultyServer
+from .load_server import LoadServer
 
 EVERY_CORE = os.sched_getaffinity(0)
 
 
 def test_the_load_client_runs_in_a_process_of_its_own() -> None:
     with (
-        FaultyServer() as server,
+        LoadServer() as server,
         LoadClient(server.port, EVERY_CORE, most=8) as client,
     ):
         first = client.run(connections=8, seconds=0.1, spin=False)
@@ -36,7 +36,7 @@ def test_the_load_client_runs_in_a_process_of_its_own() -> None:
 
 def test_a_wrong_order_ends_it_with_its_reason() -> None:
     with (
-        FaultyServer() as server,
+        LoadServer() as server,
         LoadClient(server.port, EVERY_CORE, most=1) as client,
         pytest.raises(ExperimentError, match=r"load.*made for 1"),
     ):
@@ -53,7 +53,7 @@ def test_a_process_that_cannot_start_is_an_error_with_its_reason() -> None:
 
 def test_a_child_has_the_cores_it_was_given() -> None:
     core = max(EVERY_CORE)
-    with FaultyServer() as server, LoadClient(server.port, {core}, most=1) as client:
+    with LoadServer() as server, LoadClient(server.port, {core}, most=1) as client:
         client.run(connections=1, seconds=0.01, spin=False)
         assert os.sched_getaffinity(client.pid) == {core}
     assert os.sched_getaffinity(0) == EVERY_CORE
@@ -61,7 +61,7 @@ def test_a_child_has_the_cores_it_was_given() -> None:
 
 def test_cpu_is_counted_while_it_works_and_not_while_it_sleeps() -> None:
     with (
-        FaultyServer() as server,
+        LoadServer() as server,
         LoadClient(server.port, EVERY_CORE, most=1) as client,
     ):
         client.run(connections=1, seconds=0.01, spin=False)

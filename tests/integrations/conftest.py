@@ -8,7 +8,7 @@ import trustme
 from integrations.consumers import line_of
 from integrations.postgresql import PostgreSQL, running_postgresql
 from integrations.redis_server import RedisServer, running_redis
-from loops import Missing, factory_of
+from loops import or_skip
 
 import aioadapt
 
@@ -24,12 +24,7 @@ def line(request: pytest.FixtureRequest) -> str:
 @pytest.fixture(params=["epoll", "uring"])
 def engine(request: pytest.FixtureRequest) -> str:
     """What ``$AIOADAPT_ENGINE`` is set to."""
-    engine: str = request.param
-    try:
-        factory_of(engine)
-    except Missing as missing:
-        pytest.skip(missing.reason)
-    return engine
+    return or_skip(request.param)
 
 
 @pytest.fixture
@@ -55,11 +50,6 @@ def follow(
 
 
 # Each server is started once, before the first test that asks for it.
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
 
 
 @pytest.fixture(scope="session")

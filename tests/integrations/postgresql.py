@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import pytest
 import trustme
@@ -29,6 +30,9 @@ USER = "tester"
 PASSWORD = "a password, sent by SCRAM"
 DATABASE = "postgres"
 
+DOORS = ("tcp", "unix", "tls")
+ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+
 
 @dataclass(frozen=True)
 class PostgreSQL:
@@ -37,6 +41,13 @@ class PostgreSQL:
     port: int
     folder: Path  # of the socket
     trust: ssl.SSLContext
+
+    def options(self, door: str) -> dict[str, Any]:
+        """How to reach it by one of :data:`DOORS`: what all clients call the same."""
+        whom = {"port": self.port, "user": USER}
+        if door == "unix":
+            return {**whom, "host": str(self.folder)}
+        return {**whom, "host": "127.0.0.1", "password": PASSWORD}
 
 
 def programs() -> Path:

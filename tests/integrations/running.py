@@ -15,6 +15,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -57,9 +58,20 @@ class Running:
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Its exit status after the signal; the log is whole then."""
         self.process.send_signal(number)
-        rest, _ = self.process.communicate(timeout=WITHIN_S)
-        self.log.append(rest)
-        return self.process.returncode
+        return self.ended()
+
+    def ended(self) -> int:
+        """Its exit status, without a signal; the log is whole then."""
+        assert self.process.stdout is not None
+        group = self.process.pid
+        overdue = threading.Timer(WITHIN_S, os.killpg, (group, signal.SIGKILL))
+        overdue.start()
+        try:
+            # communicate() would pass by what wait_for has read ahead.
+            self.log.append(self.process.stdout.read())
+            return self.process.wait()
+        finally:
+            overdue.cancel()
 
     @property
     def trouble(self) -> list[str]:

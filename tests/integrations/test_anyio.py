@@ -15,7 +15,6 @@ import anyio
 import anyio.from_thread
 import anyio.to_thread
 import pytest
-import trustme
 from anyio.abc import ByteStream, SocketAttribute, TaskStatus
 from anyio.streams.tls import TLSListener, TLSStream
 from integrations.proof import assert_carried, running_engine
@@ -117,21 +116,20 @@ def test_unix_sockets_carry_a_big_stream_both_ways_at_once(
     run_it(main)
 
 
-def test_tls_carries_messages(run_it: RunIt, authority: trustme.CA) -> None:
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_side)
-    client_side = ssl.create_default_context()
-    authority.configure_trust(client_side)
-
+def test_tls_carries_messages(
+    run_it: RunIt, server_context: ssl.SSLContext, client_context: ssl.SSLContext
+) -> None:
     async def main() -> None:
         async with (
             await anyio.create_tcp_listener(local_host="127.0.0.1") as plain,
-            TLSListener(plain, server_side) as listener,
+            TLSListener(plain, server_context) as listener,
             anyio.create_task_group() as group,
         ):
             group.start_soon(listener.serve, echo)
             port = plain.extra(SocketAttribute.local_port)
-            connecting = anyio.connect_tcp("127.0.0.1", port, ssl_context=client_side)
+            connecting = anyio.connect_tcp(
+                "127.0.0.1", port, ssl_context=client_context
+            )
             async with await connecting as stream:
                 assert isinstance(stream, TLSStream)
                 for number in range(100):

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
-from integrations.postgresql import DATABASE, PASSWORD, USER, PostgreSQL
+from integrations.postgresql import DATABASE, DOORS, ENCRYPTED, PostgreSQL
 from integrations.proof import assert_carried, running_engine
 from loops import Run
 
@@ -17,15 +17,9 @@ BIG = bytes(range(256)) * 4096 * 8  # eight mebibytes
 
 
 def options_for(server: PostgreSQL, door: str = "unix") -> dict[str, Any]:
-    """How to reach the server, by one of its three doors."""
-    doors: dict[str, dict[str, Any]] = {
-        "tcp": {"host": "127.0.0.1", "password": PASSWORD, "ssl": False},
-        "unix": {"host": str(server.folder)},
-        # asyncpg asks the server, then calls the loop's start_tls.
-        "tls": {"host": "127.0.0.1", "password": PASSWORD, "ssl": server.trust},
-    }
-    whom = {"port": server.port, "user": USER, "database": DATABASE}
-    return {**whom, **doors[door]}
+    # For "tls" asyncpg asks the server, then calls the loop's start_tls.
+    trust = server.trust if door == "tls" else False
+    return {**server.options(door), "database": DATABASE, "ssl": trust}
 
 
 @asynccontextmanager
@@ -52,7 +46,7 @@ def test_the_line_of_the_page_runs_it(
     assert follow(main=main) == loop_kind
 
 
-@pytest.mark.parametrize("door", ["tcp", "unix", "tls"])
+@pytest.mark.parametrize("door", DOORS)
 def test_values_go_there_and_back_by_every_door(
     loop: AbstractEventLoop, run: Run, postgresql: PostgreSQL, door: str
 ) -> None:
@@ -60,8 +54,7 @@ def test_values_go_there_and_back_by_every_door(
         async with connected(postgresql, door) as connection:
             assert await connection.fetchval("SELECT $1::int + 1", 41) == 42
             assert await connection.fetchval("SELECT $1::bytea", BIG) == BIG
-            encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-            assert await connection.fetchval(encrypted) is (door == "tls")
+            assert await connection.fetchval(ENCRYPTED) is (door == "tls")
 
     run(main())
     assert_carried(loop, len(BIG))

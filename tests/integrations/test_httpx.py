@@ -8,7 +8,6 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-import trustme
 from guests.app import App
 from integrations.proof import assert_carried, running_engine
 from integrations.uvicorn_server import served
@@ -84,18 +83,17 @@ def test_bodies_are_streamed_both_ways(
 
 
 def test_requests_cross_tls(
-    loop: AbstractEventLoop, run: Run, httpx: Any, authority: trustme.CA
+    loop: AbstractEventLoop,
+    run: Run,
+    httpx: Any,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
 ) -> None:
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_side)
-    client_side = ssl.create_default_context()
-    authority.configure_trust(client_side)
-
     async def main() -> None:
         async with (
-            served(App(), ssl=server_side) as address,
+            served(App(), ssl=server_context) as address,
             httpx.AsyncClient(
-                base_url=f"https://{address}", verify=client_side
+                base_url=f"https://{address}", verify=client_context
             ) as session,
         ):
             assert (await session.post("/echo", content=BODY)).content == BODY
@@ -110,10 +108,10 @@ def test_a_timeout_and_a_cancel_leave_the_client_usable(run: Run, httpx: Any) ->
         app = App()
         async with (
             served(app) as address,
-            httpx.AsyncClient(base_url=f"http://{address}", timeout=0.2) as session,
+            httpx.AsyncClient(base_url=f"http://{address}") as session,
         ):
             with pytest.raises(httpx.ReadTimeout):
-                await session.get("/wait")
+                await session.get("/wait", timeout=httpx.Timeout(None, read=0.2))
             await app.somebody_left.wait()
             app.somebody_left.clear()
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from integrations.postgresql import DATABASE, PASSWORD, USER, PostgreSQL
+from integrations.postgresql import DATABASE, DOORS, ENCRYPTED, PostgreSQL
 from integrations.proof import assert_woken, running_engine
 from loops import Run
 
@@ -24,13 +24,11 @@ Connection = psycopg.AsyncConnection[Any]
 async def connected(
     server: PostgreSQL, door: str = "unix"
 ) -> AsyncIterator[Connection]:
-    options: dict[str, Any] = {
-        "tcp": {"host": "127.0.0.1", "password": PASSWORD, "sslmode": "disable"},
-        "unix": {"host": str(server.folder)},
-        "tls": {"host": "127.0.0.1", "password": PASSWORD, "sslmode": "require"},
-    }[door]
     connection = await psycopg.AsyncConnection.connect(
-        port=server.port, user=USER, dbname=DATABASE, autocommit=True, **options
+        dbname=DATABASE,
+        sslmode="require" if door == "tls" else "disable",
+        autocommit=True,
+        **server.options(door),
     )
     async with connection:
         yield connection
@@ -56,7 +54,7 @@ def test_the_line_of_the_page_runs_it(
     assert follow(main=main) == loop_kind
 
 
-@pytest.mark.parametrize("door", ["tcp", "unix", "tls"])
+@pytest.mark.parametrize("door", DOORS)
 def test_values_go_there_and_back_by_every_door(
     loop: AbstractEventLoop, run: Run, postgresql: PostgreSQL, door: str
 ) -> None:
@@ -64,8 +62,7 @@ def test_values_go_there_and_back_by_every_door(
         async with connected(postgresql, door) as connection:
             assert await value(connection, "SELECT %s::int + 1", 41) == 42
             assert await value(connection, "SELECT %s::bytea", BIG) == BIG
-            encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
-            assert await value(connection, encrypted) is (door == "tls")
+            assert await value(connection, ENCRYPTED) is (door == "tls")
 
     run(main())
     assert_woken(loop, 4)

@@ -87,14 +87,16 @@ def test_under_uvicorn(loop: AbstractEventLoop, run: Run) -> None:
 
 
 def test_run_task_serves_http_2_over_tls(
-    loop: AbstractEventLoop, run: Run, authority: trustme.CA, tmp_path: Path
+    loop: AbstractEventLoop,
+    run: Run,
+    authority: trustme.CA,
+    client_context: ssl.SSLContext,
+    tmp_path: Path,
 ) -> None:
     """Quart runs itself by hypercorn, on the running loop."""
     own = authority.issue_cert("127.0.0.1")
     own.private_key_pem.write_to_path(tmp_path / "key.pem")
     own.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
-    trust = ssl.create_default_context()
-    authority.configure_trust(trust)
 
     async def main() -> None:
         stop = asyncio.Event()
@@ -111,7 +113,7 @@ def test_run_task_serves_http_2_over_tls(
             )
             address = f"https://{host}:{port}"
             async with httpx2.AsyncClient(
-                base_url=address, verify=trust, http2=True
+                base_url=address, verify=client_context, http2=True
             ) as session:
                 await use(session, "HTTP/2")
             stop.set()

@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-import trustme
 from integrations.proof import assert_carried, running_engine
 from loops import Run
 from websockets.asyncio.client import ClientConnection, connect
@@ -84,18 +83,17 @@ def test_a_big_message_comes_back_whole(
 
 
 def test_a_big_message_crosses_tls(
-    loop: AbstractEventLoop, run: Run, authority: trustme.CA
+    loop: AbstractEventLoop,
+    run: Run,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
 ) -> None:
-    server_side = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("127.0.0.1").configure_cert(server_side)
-    client_side = ssl.create_default_context()
-    authority.configure_trust(client_side)
     options: dict[str, Any] = {"max_size": None, "compression": None}
 
     async def main() -> None:
         async with (
-            echoing(ssl=server_side, compression=None) as address,
-            connect(address, ssl=client_side, **options) as connection,
+            echoing(ssl=server_context, compression=None) as address,
+            connect(address, ssl=client_context, **options) as connection,
         ):
             await connection.send(BIG)
             assert await connection.recv() == BIG

@@ -1,10 +1,13 @@
 """Servers of several processes: each process has a loop of its own, until its end."""
 
+import fcntl
 import os
 import re
 import shlex
 import signal
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -27,19 +30,23 @@ class Pair:
     name: str
     options: str
     package: str
+    app: str = "asgi_app:app"
 
     def arguments(self, port: int) -> list[str]:
-        line = line_of(self.name).replace("module:app", "asgi_app:app")
+        line = line_of(self.name).replace("module:app", self.app)
         return shlex.split(f"{line} {self.options.format(port=port)}")
 
 
 GUNICORN = "--bind 127.0.0.1:{port} --no-control-socket --workers 2"
 
+HELD = "asgi_app:held_app"
+
 PAIRS = [
     Pair("uvicorn", "--port {port} --workers 2", "uvicorn"),
     Pair("gunicorn, uvicorn's worker", GUNICORN, "uvicorn_worker"),
     Pair("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn"),
-    Pair("hypercorn", "--bind 127.0.0.1:{port} --workers 2", "hypercorn"),
+    # It kills the other workers as soon as one has ended, whatever they are doing.
+    Pair("hypercorn", "--bind 127.0.0.1:{port} --workers 2", "hypercorn", HELD),
     Pair("granian", "--port {port} --workers 2", "granian"),
 ]
 
@@ -55,6 +62,14 @@ def workers_in(running: Running) -> dict[str, str]:
     return dict(STARTED.findall("".join(running.log)))
 
 
+@contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Meanwhile no worker that runs ``held_app`` ends."""
+    with (folder / "held").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
 def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
     if find_spec(pair.package) is None:
@@ -68,7 +83,11 @@ def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
         workers = workers_in(running)
         with Client(port) as client:
             facts = client.facts()
-        status = running.end()
+        with held(tmp_path):
+            running.process.send_signal(signal.SIGTERM)
+            for _ in range(2):
+                running.wait_for(SHUT_DOWN)
+        status = running.ended()
         running.nothing_is_left()
 
     log = "".join(running.log)
@@ -77,9 +96,7 @@ def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
     assert str(facts["pid"]) in workers
     assert facts["started"]
     assert running.trouble == [], log
-    # hypercorn ends the other workers when the first has finished.
-    at_least = 1 if pair.name == "hypercorn" else 2
-    assert at_least <= log.count(SHUT_DOWN) <= 2, log
+    assert log.count(SHUT_DOWN) == 2, log
     assert status == 0, log
 
 

@@ -13,17 +13,11 @@ from .peers import Peer, serving
 from .protocols import Echo, Recorder
 
 
-def closed_port() -> tuple[str, int]:
-    """An address on which nobody listens."""
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        address: tuple[str, int] = sock.getsockname()
-        return address
-
-
-def test_a_refused_connection_says_so(loop: AbstractEventLoop, run: Run) -> None:
+def test_a_refused_connection_says_so(
+    loop: AbstractEventLoop, run: Run, closed_port: tuple[str, int]
+) -> None:
     async def main() -> None:
-        host, port = closed_port()
+        host, port = closed_port
         with pytest.raises(ConnectionRefusedError, match=str(port)) as caught:
             await loop.create_connection(Recorder, host, port)
         assert caught.value.errno == errno.ECONNREFUSED

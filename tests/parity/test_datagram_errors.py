@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from loops import Reported, Run
 
-from .test_connecting import closed_port
 from .test_datagrams import DatagramEcho, Datagrams
 
 
@@ -228,7 +227,10 @@ def test_what_error_received_raises_while_sending_is_the_senders(
 
 
 def test_what_error_received_raises_while_reading_is_reported(
-    loop: AbstractEventLoop, run: Run, reported: Reported
+    loop: AbstractEventLoop,
+    run: Run,
+    reported: Reported,
+    closed_udp_port: tuple[str, int],
 ) -> None:
     class Raises(Datagrams):
         def error_received(self, error: Exception) -> None:
@@ -237,7 +239,7 @@ def test_what_error_received_raises_while_reading_is_reported(
 
     async def main() -> None:
         transport, protocol = await loop.create_datagram_endpoint(
-            Raises, remote_addr=closed_port()
+            Raises, remote_addr=closed_udp_port
         )
         transport.sendto(b"anybody?")
         await protocol.until(lambda: protocol.errors)
@@ -271,11 +273,14 @@ def test_connection_made_that_raises_is_reported(
 
 
 def test_sending_once_it_is_closed_does_nothing(
-    loop: AbstractEventLoop, run: Run, caplog: pytest.LogCaptureFixture
+    loop: AbstractEventLoop,
+    run: Run,
+    caplog: pytest.LogCaptureFixture,
+    closed_udp_port: tuple[str, int],
 ) -> None:
     async def main() -> None:
         transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=closed_port()
+            Datagrams, remote_addr=closed_udp_port
         )
         await protocol.close()
         for _ in range(10):

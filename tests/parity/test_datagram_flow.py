@@ -13,7 +13,6 @@ from typing import TypeVar
 import pytest
 from loops import LoopFactory, Reported, Run
 
-from .test_connecting import closed_port
 from .test_datagrams import DatagramEcho, Datagrams
 
 P = TypeVar("P", bound=Datagrams)
@@ -410,13 +409,13 @@ def test_what_waits_is_a_copy(loop: AbstractEventLoop, run: Run, unix: Pair) -> 
 
 @pytest.mark.ours_only
 def test_datagrams_are_counted_and_their_errors_are_not(
-    loop: AbstractEventLoop, run: Run
+    loop: AbstractEventLoop, run: Run, closed_udp_port: tuple[str, int]
 ) -> None:
     """A controller takes errors of the kernel for a reason to change the engine."""
 
     async def main() -> None:
         transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=closed_port()
+            Datagrams, remote_addr=closed_udp_port
         )
         before = loop.stats()  # type: ignore[attr-defined]
         transport.sendto(b"anybody?")

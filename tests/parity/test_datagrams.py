@@ -10,7 +10,6 @@ import pytest
 from loops import Run
 
 from .protocols import Changing
-from .test_connecting import closed_port
 
 
 class Datagrams(Changing, asyncio.DatagramProtocol):
@@ -96,14 +95,11 @@ def test_an_unconnected_endpoint_sends_where_it_is_told(
 
 
 def test_a_port_nobody_listens_on_is_an_error_received(
-    loop: AbstractEventLoop, run: Run
+    loop: AbstractEventLoop, run: Run, closed_udp_port: tuple[str, int]
 ) -> None:
     async def main() -> None:
-        with socket.socket(type=socket.SOCK_DGRAM) as sock:
-            sock.bind(("127.0.0.1", 0))
-            closed = sock.getsockname()
         transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=closed
+            Datagrams, remote_addr=closed_udp_port
         )
         transport.sendto(b"anybody?")
         await protocol.until(lambda: protocol.errors)
@@ -115,11 +111,11 @@ def test_a_port_nobody_listens_on_is_an_error_received(
 
 
 def test_a_connected_endpoint_sends_nowhere_else(
-    loop: AbstractEventLoop, run: Run
+    loop: AbstractEventLoop, run: Run, closed_udp_port: tuple[str, int]
 ) -> None:
     async def main() -> None:
         transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=closed_port()
+            Datagrams, remote_addr=closed_udp_port
         )
         with pytest.raises(ValueError):
             transport.sendto(b"x", ("127.0.0.1", 9))

@@ -15,9 +15,6 @@ from loops import Run
 
 from .peers import serving
 from .protocols import Echo, Recorder
-from .test_tls import authority, client_context, server_context
-
-__all__ = ["authority", "client_context", "server_context"]
 
 ABSENT = "absent"
 DOCUMENTED = {

@@ -12,9 +12,6 @@ from loops import Run
 
 from .peers import Wire, connected, pattern, serving
 from .protocols import Recorder
-from .test_tls import authority, client_context, server_context
-
-__all__ = ["authority", "client_context", "server_context"]
 
 DATA = pattern(2 * 1024 * 1024)
 

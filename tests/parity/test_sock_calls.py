@@ -10,7 +10,6 @@ import pytest
 from loops import Run
 
 from .peers import Peer, pattern
-from .test_connecting import closed_port
 from .test_readers_and_writers import Pair, pair
 
 __all__ = ["pair"]
@@ -93,12 +92,14 @@ def test_connect_accept_and_talk(loop: AbstractEventLoop, run: Run) -> None:
     run(main())
 
 
-def test_a_refused_connect_has_its_errno(loop: AbstractEventLoop, run: Run) -> None:
+def test_a_refused_connect_has_its_errno(
+    loop: AbstractEventLoop, run: Run, closed_port: tuple[str, int]
+) -> None:
     async def main() -> None:
         with socket.socket() as sock:
             sock.setblocking(False)
             with pytest.raises(ConnectionRefusedError) as caught:
-                await loop.sock_connect(sock, closed_port())
+                await loop.sock_connect(sock, closed_port)
             assert caught.value.errno == errno.ECONNREFUSED
 
     run(main())

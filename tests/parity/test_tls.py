@@ -5,7 +5,6 @@ import ssl
 from asyncio import AbstractEventLoop
 
 import pytest
-import trustme
 from loops import Run
 
 from .peers import pattern, serving
@@ -19,25 +18,6 @@ class ViewedEcho(BufferedEcho):
 
     def get_buffer(self, sizehint: int) -> memoryview:  # type: ignore[override]
         return memoryview(self.buffer)
-
-
-@pytest.fixture(scope="session")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture(scope="session")
-def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(context)
-    return context
-
-
-@pytest.fixture(scope="session")
-def client_context(authority: trustme.CA) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    return context
 
 
 @pytest.mark.parametrize("echo", [Echo, ViewedEcho])
@@ -86,7 +66,8 @@ def test_what_a_tls_transport_knows(
             assert info("sslcontext") is client_context
             assert info("ssl_object").server_hostname == "localhost"
             assert info("cipher")
-            assert info("peercert")["subjectAltName"] == (("DNS", "localhost"),)
+            names = (("DNS", "localhost"), ("IP Address", "127.0.0.1"))
+            assert info("peercert")["subjectAltName"] == names
             assert not transport.can_write_eof()
             transport.close()
             await client.lost()

@@ -1,10 +1,7 @@
 import pytest
-from loops import Missing, factory_of
+from loops import or_skip
 
 
 @pytest.fixture
 def needs_uring() -> None:
-    try:
-        factory_of("uring")
-    except Missing as missing:
-        pytest.skip(missing.reason)
+    or_skip("uring")

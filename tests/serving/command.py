@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import sysconfig
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -45,8 +46,18 @@ class Served:
         return self.wait()
 
     def wait(self) -> tuple[int, str, str]:
-        out, err = self.process.communicate(timeout=WITHIN_S)
-        return self.process.returncode, out, err
+        assert self.process.stdout is not None
+        assert self.process.stderr is not None
+        overdue = threading.Timer(WITHIN_S, self.process.kill)
+        overdue.start()
+        try:
+            # communicate() would pass by what wait_for has read ahead.  The few lines
+            # of stdout fit into its pipe.
+            err = self.process.stderr.read()
+            out = self.process.stdout.read()
+            return self.process.wait(), out, err
+        finally:
+            overdue.cancel()
 
     def wait_for(self, words: str) -> str:
         """The next line of its log that has these words."""

@@ -128,11 +128,15 @@ def test_a_signal_finishes_the_request_in_flight_and_exits_with_0(
 ) -> None:
     with serving("good:app") as served:
         connection = served.connect()
-        connection.request("GET", "/slow")
+        connection.putrequest("POST", "/slow")
+        connection.putheader("Content-Length", "1")
+        connection.endheaders()
         # The head of its answer is the sign that the request is under way.
         response = connection.getresponse()
         served.process.send_signal(number)
         served.wait_for("finishing")
+        assert connection.sock is not None
+        connection.sock.sendall(b"x")
         assert response.read().decode() == str(served.process.pid)
         connection.close()
         status, out, _ = served.wait()
@@ -289,7 +293,7 @@ def test_workers_finish_when_their_parent_is_killed() -> None:
         answered = who_answer(served, 2)
         served.process.kill()
         # It ends when the last worker has closed its end of the pipe.
-        _, err = served.process.communicate(timeout=20)
+        _, _, err = served.wait()
     assert err.count("it finishes") == 2
     assert len(answered) == 2
 

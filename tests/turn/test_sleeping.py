@@ -52,7 +52,7 @@ def test_an_idle_loop_takes_no_turn_and_no_cpu(loop_factory: LoopFactory) -> Non
     clock = time.pthread_getcpuclockid(thread.ident)  # type: ignore[arg-type]
     # Until the turn in which ready was set is over.
     turns = -1
-    while turns != loop.stats().turns:
+    while turns != loop.stats().turns or not is_asleep(thread):
         turns = loop.stats().turns
         time.sleep(0.01)
     before_s = time.clock_gettime(clock)
@@ -64,6 +64,11 @@ def test_an_idle_loop_takes_no_turn_and_no_cpu(loop_factory: LoopFactory) -> Non
 
     assert turns_after == turns
     assert after_s - before_s < 0.01 * IDLE_S
+
+
+def is_asleep(thread: threading.Thread) -> bool:
+    with open(f"/proc/self/task/{thread.native_id}/stat", encoding="ascii") as file:
+        return file.read().rpartition(")")[2].split()[0] == "S"
 
 
 def test_a_sleep_takes_two_turns_not_many(

@@ -1,6 +1,7 @@
 """An ASGI application that says on which loop it runs, and tells of its life cycle."""
 
 import asyncio
+import fcntl
 import json
 import os
 import sys
@@ -21,6 +22,18 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
         await _respond(send, await _body(receive))
     else:
         await _respond(send, _facts(scope))
+
+
+async def held_app(scope: Message, receive: Receive, send: Send) -> None:
+    """The same; it does not end before a test lets go of a file in its folder."""
+
+    async def send_when_let_go(message: Message) -> None:
+        if message["type"] == "lifespan.shutdown.complete":
+            with open("held") as file:
+                fcntl.flock(file, fcntl.LOCK_SH)
+        await send(message)
+
+    await app(scope, receive, send_when_let_go)
 
 
 async def _live(scope: Message, receive: Receive, send: Send) -> None:

@@ -9,12 +9,11 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["type"] == "lifespan":
         await live(receive, send)
     else:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
         if scope["path"] == "/slow":
-            # Until its client has seen that the request is under way.
-            await send({"type": "http.response.start", "status": 200, "headers": []})
-            await asyncio.sleep(0.5)
-        else:
-            await send({"type": "http.response.start", "status": 200, "headers": []})
+            # Until its client has sent the body.
+            while (await receive()).get("more_body"):
+                pass
         if scope["path"] == "/for-ever":
             await send({"type": "http.response.body", "body": b"x", "more_body": True})
             await asyncio.get_running_loop().create_future()

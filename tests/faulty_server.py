@@ -1,37 +1,26 @@
-"""A small server that answers as the experiment's application does, except where told.
+"""A small server that answers rightly, except where a test says otherwise.
 
-It is written apart from that application and its wire format, so that a
-mistake in those is not repeated here.
+How a request is read, and what its right answer is, stands in the rooms, apart from
+the package's own applications and wire formats: a mistake in those is not repeated.
 """
 
 import asyncio
-import hashlib
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
-
-PATTERN = hashlib.shake_128(b"aioadapt").digest(1 << 20)
-
-
-def answer(
-    connection: int, sequence: int, size: int, *, status: str = "200 OK"
-) -> bytes:
-    body = f"{connection:010d}/{sequence:012d}\n".encode() + PATTERN[24:size]
-    return f"HTTP/1.1 {status}\r\ncontent-length: {size}\r\n\r\n".encode() + body
 
 
 @dataclass(frozen=True, slots=True)
 class Asked:
     connection: int
     sequence: int
-    size: int
+    size: int  # of the body of the answer, in bytes
+    right: bytes  # the whole answer
     writer: asyncio.StreamWriter
-
-    @property
-    def right(self) -> bytes:
-        return answer(self.connection, self.sequence, self.size)
+    last: bool = False  # the client wants no more of this connection
 
     @property
     def is_the_one(self) -> bool:
@@ -56,26 +45,25 @@ def wrongly(respond: Respond) -> Respond:
     return either
 
 
-def with_bytes(make: Callable[[Asked], bytes]) -> Respond:
-    async def respond(asked: Asked) -> None:
-        asked.writer.write(make(asked))
-        await asked.writer.drain()
-
-    return wrongly(respond)
-
-
-@dataclass
-class FaultyServer:
+class FaultyServer(ABC):
     """Serves from a thread of its own, as long as the ``with`` lasts."""
 
-    respond: Respond = rightly
-    port: int = 0
-    accepted: list[int] = field(default_factory=list)  # the clients' ports
-    asked_by: set[int] = field(default_factory=set)  # the same, since last cleared
-
-    def __enter__(self) -> Self:
+    def __init__(self, respond: Respond = rightly) -> None:
+        self._respond = respond
         self._listening = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()))
+        self._handlers: set[asyncio.Task[None]] = set()
+        self.address = ("127.0.0.1", 0)
+        self.accepted = 0  # connections
+        self.was_asked_the_one = False
+
+    @abstractmethod
+    async def read(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> Asked:
+        """The next request of this connection."""
+
+    def __enter__(self) -> Self:
         self._thread.start()
         self._listening.wait()
         return self
@@ -92,11 +80,10 @@ class FaultyServer:
     async def _serve(self) -> None:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
-        self._handlers: set[asyncio.Task[None]] = set()
         server = await asyncio.start_server(
-            self._handle, "127.0.0.1", 0, backlog=512, limit=1 << 16
+            self._handle, "127.0.0.1", 0, backlog=512, limit=1 << 20
         )
-        self.port = server.sockets[0].getsockname()[1]
+        self.address = server.sockets[0].getsockname()
         self._listening.set()
         await self._stop.wait()
         server.close()
@@ -110,16 +97,14 @@ class FaultyServer:
         me = asyncio.current_task()
         assert me is not None
         self._handlers.add(me)
-        client = writer.get_extra_info("peername")[1]
-        self.accepted.append(client)
+        self.accepted += 1
         try:
-            while not writer.is_closing():
-                head = (await reader.readuntil(b"\r\n\r\n")).decode()
-                self.asked_by.add(client)
-                _, connection, sequence, size = head.split(" ")[1].split("/")
-                await self.respond(
-                    Asked(int(connection), int(sequence), int(size), writer)
-                )
+            last = False
+            while not last and not writer.is_closing():
+                asked = await self.read(reader, writer)
+                self.was_asked_the_one |= asked.is_the_one
+                await self._respond(asked)
+                last = asked.last
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
