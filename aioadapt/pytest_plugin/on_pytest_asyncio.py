@@ -26,6 +26,7 @@ from .chosen import ChosenLoop
 _UNKNOWN = object()
 _SCOPES = ("function", "class", "module", "package", "session")
 _POLICY = "event_loop_policy"
+_TEST_LOOP_SCOPE = "asyncio_default_test_loop_scope"
 _NAME = "aioadapt-on-pytest-asyncio"
 
 
@@ -111,17 +112,27 @@ class PolicyFixtures:
 
 
 def _put_policies(loops: Sequence[ChosenLoop], metafunc: pytest.Metafunc) -> None:
-    plugins = metafunc.config.pluginmanager
-    if not plugins.has_plugin(_NAME):
-        plugins.register(PolicyFixtures(), _NAME)
-    if _POLICY not in metafunc.fixturenames:
+    if not _has_loop_scopes(metafunc.config):
         pytest.fail(
             f"{metafunc.definition.nodeid}: to run on aioadapt's event loops it needs "
             "pytest-asyncio 1.0 or newer",
             pytrace=False,
         )
+    plugins = metafunc.config.pluginmanager
+    if not plugins.has_plugin(_NAME):
+        plugins.register(PolicyFixtures(), _NAME)
     policies = [loop.param(loop.policy, id=loop.engine) for loop in loops]
     _parametrize(metafunc, _POLICY, policies, scope=_loop_scope(metafunc))
+
+
+def _has_loop_scopes(config: pytest.Config) -> bool:
+    # Some versions before 1.0 have the policy's fixture, and a loop's scope that is
+    # found in other ways.
+    try:
+        config.getini(_TEST_LOOP_SCOPE)
+    except (KeyError, ValueError):
+        return False
+    return True
 
 
 def _loop_scope(metafunc: pytest.Metafunc) -> Any:
@@ -132,7 +143,7 @@ def _loop_scope(metafunc: pytest.Metafunc) -> Any:
     scopes = [
         kwargs.get("loop_scope")
         or kwargs.get("scope")
-        or config.getini("asyncio_default_test_loop_scope")
+        or config.getini(_TEST_LOOP_SCOPE)
     ]
     scopes += [
         _loop_scope_of(fixturedef, config)

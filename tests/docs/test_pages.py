@@ -108,7 +108,7 @@ def test_every_command_exists() -> None:
 
 def test_every_option_of_our_commands_exists() -> None:
     of_others = {"--loop", "--security-opt", "--ulimit", "--unix-socket"}
-    of_others |= {"--asgi-loop", "--interface", "--preload"}  # of servers
+    of_others |= {"--asgi-loop", "--interface", "--preload", "--reload"}  # of servers
     without_pictures = re.sub(r"^```text\n.*?^```$", "", ALL, flags=re.DOTALL | re.M)
     named = set(re.findall(r"(?<=[` ])--[a-z][a-z-]*[a-z]", without_pictures))
     ours = {

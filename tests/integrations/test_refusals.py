@@ -1,10 +1,12 @@
-"""A server that cannot be had on our loops says so in one line, and does not start."""
+"""A server that cannot be had on our loops says so, most in one line, and does not start."""
 
 import errno
 import json
 import logging
 import shlex
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import SimpleNamespace
@@ -12,7 +14,14 @@ from types import SimpleNamespace
 import pytest
 from confined import __file__ as confined
 from integrations.consumers import line_of
-from integrations.running import refusal
+from integrations.running import (
+    WITHIN_S,
+    Client,
+    Running,
+    a_free_port,
+    refusal,
+    started,
+)
 
 from aioadapt import ServeError
 from aioadapt.integrations import gunicorn as workers
@@ -58,6 +67,52 @@ def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
 
     one_line_with("cannot set up an io_uring", log)
     assert status == (3 if "gunicorn" in name else 1 if name == "granian" else 2)
+
+
+@contextmanager
+def uvicorn_without_io_uring(
+    engine: str, folder: Path, *more: str
+) -> Iterator[Running]:
+    arguments = arguments_of("uvicorn", *more)
+    start = f"import os; os.execvp({arguments[0]!r}, {arguments!r})"
+    limits = json.dumps({"deny": [("io_uring_setup", errno.EPERM, None)]})
+    with started([sys.executable, confined, limits, start], engine, folder) as running:
+        yield running
+        running.nothing_is_left()
+
+
+def test_uvicorn_shows_the_error_with_the_way_on_and_ends(tmp_path: Path) -> None:
+    """It is given a function, and tells of what that raises as of any other error."""
+    with uvicorn_without_io_uring("uring", tmp_path, "--port", "0") as running:
+        log, _ = running.process.communicate(timeout=WITHIN_S)
+
+    [error] = [line for line in log.splitlines() if "UringUnavailableError: " in line]
+    assert "a seccomp filter forbids it" in error
+    assert error.endswith("aioadapt.EpollEventLoop works without it")
+    assert running.process.returncode == 1
+
+
+def test_uvicorn_starts_refused_workers_until_it_is_stopped(tmp_path: Path) -> None:
+    options = ["--port", "0", "--workers", "2"]
+    with uvicorn_without_io_uring("uring", tmp_path, *options) as running:
+        for _ in range(3):  # the third comes from one that stands in for another
+            running.wait_for("UringUnavailableError: ")
+        status = running.end()
+
+    assert status == 0, "".join(running.log)
+
+
+def test_uvicorn_serves_on_epoll_where_no_engine_was_named(tmp_path: Path) -> None:
+    with (
+        a_free_port() as port,
+        uvicorn_without_io_uring("auto", tmp_path, "--port", str(port)) as running,
+    ):
+        running.wait_for("Uvicorn running on")
+        with Client(port) as client:
+            assert client.facts()["loop"] == "EpollEventLoop"
+        running.end()
+
+    assert running.trouble == []
 
 
 # -- other loops

@@ -3,10 +3,12 @@
 import re
 import tomllib
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 from integrations.consumers import (
     PAGE,
+    README,
     ROOT,
     SECTIONS,
     TESTS,
@@ -66,6 +68,26 @@ def test_the_consumer_of_every_test_is_on_the_page() -> None:
 
 def test_the_readme_has_the_same_lines() -> None:
     assert rows_of_readme() == [(c.section, c.name, c.line) for c in CONSUMERS]
+
+
+def not_there_yet(path: Path) -> list[str]:
+    """The items of the list under these words, each on one line."""
+    after = path.read_text().partition("Not there yet")[2]
+    found = re.search(r"(?:^- .+\n(?:^  .+\n)*)+", after, re.MULTILINE)
+    assert found is not None, f"no list in {path}"
+    items = re.split(r"^- ", found[0], flags=re.MULTILINE)[1:]
+    return [" ".join(item.split()) for item in items]
+
+
+def test_the_readme_and_the_page_of_limits_miss_the_same_things() -> None:
+    assert not_there_yet(README) == not_there_yet(ROOT / "docs" / "limits.md")
+
+
+def test_nothing_on_the_page_is_said_to_be_missing() -> None:
+    packages = sorted({package for c in CONSUMERS for package in c.needs})
+    missing = " ".join(not_there_yet(ROOT / "docs" / "limits.md")).lower()
+
+    assert [name for name in packages if re.search(rf"\b{name}\b", missing)] == []
 
 
 @pytest.mark.parametrize("name", consumers())

@@ -26,23 +26,35 @@ VERSIONS = {
     "1.0.0": ["pytest-asyncio==1.0.0", "pytest==8.4.2"],
     "1.3.0": ["pytest-asyncio==1.3.0"],
 }
+# Policies, but no loop scopes; and neither.
+TOO_OLD = {
+    "0.23.8": ["pytest-asyncio==0.23.8", "pytest==8.2.2"],
+    "0.21.2": ["pytest-asyncio==0.21.2", "pytest==7.4.4"],
+}
 
 
 @pytest.fixture(params=VERSIONS)
 def older(request: pytest.FixtureRequest) -> Path:
+    return beside(request.param, VERSIONS[request.param])
+
+
+@pytest.fixture(params=TOO_OLD)
+def too_old(request: pytest.FixtureRequest) -> Path:
+    return beside(request.param, TOO_OLD[request.param])
+
+
+def beside(version: str, packages: list[str]) -> Path:
     """A folder with that version, to go before the installed one."""
-    folder = ROOT / "build" / f"pytest-asyncio-{request.param}"
+    folder = ROOT / "build" / f"pytest-asyncio-{version}"
     if not folder.exists():
         # Whole or not at all: another process may want the same one now.
         with TemporaryDirectory(dir=folder.parent) as made:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
-            command += ["--target", f"{made}/packages", *VERSIONS[request.param]]
+            command += ["--target", f"{made}/packages", *packages]
             done = subprocess.run(command, capture_output=True, text=True, check=False)
             if done.returncode:
                 reason = done.stderr.strip().rpartition("\n")[2]
-                pytest.skip(
-                    f"pytest-asyncio {request.param} is not to be had: {reason}"
-                )
+                pytest.skip(f"pytest-asyncio {version} is not to be had: {reason}")
             try:
                 os.rename(f"{made}/packages", folder)
             except OSError as error:
@@ -111,3 +123,28 @@ def test_a_mark_chooses_and_nothing_outlives_a_change_of_policy(
         "test_ours[epoll]": EPOLL,
     }, outcome.output
     assert outcome.status == 0
+
+
+def test_before_1_0_a_chosen_test_is_told_what_it_needs(
+    tmp_path: Path, too_old: Path
+) -> None:
+    text = """
+        import pytest
+
+
+        @pytest.mark.asyncio
+        async def test_it():
+            pass
+    """
+    project = Project(tmp_path, test_suite=text)
+    # These do not know that Python deprecates what they call.
+    options = ("-p", "no:anyio", "-p", "no:timeout", "-W", "default")
+
+    outcome = project.run("--aioadapt-engine=epoll", *options, instead=too_old)
+
+    assert outcome.status == pytest.ExitCode.INTERRUPTED, outcome.output
+    assert (
+        "test_suite.py::test_it: to run on aioadapt's event loops it needs "
+        "pytest-asyncio 1.0 or newer"
+    ) in outcome.output
+    assert "Traceback" not in outcome.output

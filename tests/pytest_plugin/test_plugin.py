@@ -109,6 +109,36 @@ def test_a_mark_with_anything_but_engines_is_an_error_of_its_test(
     assert "Traceback" not in outcome.output
 
 
+def test_in_a_module_with_a_mark_tests_that_are_not_async_stay_as_they_are(
+    tmp_path: Path,
+) -> None:
+    project = Project(
+        tmp_path,
+        INI,
+        test_mixed="""
+            import pytest
+            from noted import note
+
+            pytestmark = pytest.mark.aioadapt("epoll")
+
+
+            def test_plain():
+                with pytest.raises(RuntimeError):
+                    note()
+
+
+            @pytest.mark.asyncio
+            async def test_async():
+                note()
+        """,
+    )
+
+    outcome = project.run()
+
+    assert outcome.tests == {"test_plain": "PASSED", "test_async[epoll]": "PASSED"}
+    assert outcome.loops == {"test_async[epoll]": EPOLL}
+
+
 def test_the_option_needs_somebody_who_runs_async_tests(tmp_path: Path) -> None:
     outcome = Project(tmp_path).run(
         "--aioadapt-engine=epoll", "-p", "no:asyncio", "-p", "no:anyio"
@@ -124,11 +154,11 @@ def test_the_mark_is_known_and_explained(tmp_path: Path) -> None:
     assert "@pytest.mark.aioadapt(*engines): " in outcome.output
 
 
-WHERE_IT_IS_REFUSED = """
+REFUSED = """
 import os, sys, pytest
 os.chdir({folder!r})
 os.environ["NOTED"] = {noted!r}
-status = pytest.main(["--aioadapt-engine=all", "-rs", *{arguments!r}])
+status = pytest.main(["-rs", *{arguments!r}])
 print("status", int(status))
 """
 
@@ -161,8 +191,10 @@ def test_without_io_uring_that_half_is_skipped_and_says_why(
     """
     project = Project(tmp_path, INI, test_suite=text)
     noted = tmp_path / "noted.txt"
-    code = WHERE_IT_IS_REFUSED.format(
-        folder=str(project.folder), noted=str(noted), arguments=[]
+    code = REFUSED.format(
+        folder=str(project.folder),
+        noted=str(noted),
+        arguments=["--aioadapt-engine=all"],
     )
 
     output = run_confined(code, deny=[["io_uring_setup", errno.EPERM, None]])
@@ -172,3 +204,31 @@ def test_without_io_uring_that_half_is_skipped_and_says_why(
     assert "seccomp" in output
     assert output.endswith("status 0")
     assert noted.read_text().endswith(f"\t{EPOLL}\n")
+
+
+def test_a_suite_that_names_the_loop_itself_is_told_why_there_is_none(
+    tmp_path: Path,
+) -> None:
+    """And with the option that half is skipped, whatever the suite's own answer."""
+    own = """
+        import aioadapt
+
+
+        def pytest_asyncio_loop_factories(config, item):
+            return {"epoll": aioadapt.EpollEventLoop, "uring": aioadapt.UringEventLoop}
+    """
+    project = Project(tmp_path, INI, conftest=own, test_suite=ONE_TEST)
+    limits = {"deny": [["io_uring_setup", errno.EPERM, None]]}
+
+    def run(*arguments: str) -> str:
+        noted = str(tmp_path / "noted.txt")
+        code = REFUSED.format(
+            folder=str(project.folder), noted=noted, arguments=arguments
+        )
+        return run_confined(code, **limits)
+
+    alone, chosen = run(), run("--aioadapt-engine=all")
+
+    assert "1 passed, 1 error" in alone
+    assert "UringUnavailableError: [Errno 1] cannot set up an io_uring" in alone
+    assert "1 passed, 1 skipped" in chosen
