@@ -477,7 +477,7 @@ def test_an_endpoint_left_open_warns_once_the_loop_is_closed(
     transport = loop.run_until_complete(main())
     sock = transport.get_extra_info("socket")
     loop.close()
-    with pytest.warns(ResourceWarning, match="unclosed transport"):
+    with pytest.warns(ResourceWarning, match=r"^unclosed transport <\w+ fd=\d+>$"):
         del transport
         gc.collect()
     assert sock.fileno() == -1
