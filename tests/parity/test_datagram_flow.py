@@ -390,6 +390,29 @@ def test_abort_drops_what_waits(loop: AbstractEventLoop, run: Run, unix: Pair) -
     run(main())
 
 
+def test_what_waits_for_a_peer_that_is_gone_fails_one_datagram_in_a_turn(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    """However much waits, others have their turn between two of its errors."""
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        fill(transport, b"waits")
+        for _ in range(3):
+            transport.sendto(b"waits too")
+        theirs.close()
+        failed_in_turn = []
+        while len(protocol.errors) < 4:
+            before = len(protocol.errors)
+            await asyncio.sleep(0)
+            failed_in_turn.append(len(protocol.errors) - before)
+        assert [count for count in failed_in_turn if count] == [1, 1, 1, 1]
+        await protocol.close()
+
+    run(main())
+
+
 def test_what_waits_is_a_copy(loop: AbstractEventLoop, run: Run, unix: Pair) -> None:
     ours, theirs = unix
 
