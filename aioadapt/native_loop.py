@@ -21,6 +21,7 @@ from ._stream.listener import adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
 from .pipes import ReadPipeTransport
+from .sendfile import send_file
 from .sock_calls import SockCalls
 from .stats import LoopStats
 from .stdlib_private import SSLProtocol, child_watcher_was_set, release_socket
@@ -207,21 +208,17 @@ class NativeLoop(SockCalls):
     async def _sendfile_native(
         self, transp: StreamTransport, file: Any, offset: int, count: int | None
     ) -> int:
-        """sendfile(2) past the transport, which reads and writes nothing meanwhile."""
+        """sendfile(2) past the transport, which writes nothing meanwhile."""
         sock = transp.get_extra_info("socket")._sock
-        stream = transp._stream
         was_reading = transp.is_reading()
         transp.pause_reading()
         await transp._make_empty_waiter()
-        # The descriptor is watched for room as if it were nobody's.
-        stream.lose_sight()
-        self.streams_by_fd.pop(stream.fd, None)
+        transp._stream.lose_sight()
         try:
-            return await self.sock_sendfile(sock, file, offset, count, fallback=False)
+            self._check_sendfile_params(sock, file, offset, count)  # type: ignore[attr-defined]
+            return await send_file(self, sock, file, offset, count)
         finally:
             transp._reset_empty_waiter()
-            if not stream.closed:
-                self.streams_by_fd[stream.fd] = stream
             if was_reading:
                 transp.resume_reading()
 

@@ -19,7 +19,8 @@ PACKAGE = ROOT / "aioadapt"
 
 # Lowest first.  A room may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
-    {"errors", "stats", "stdlib_private", "pipes", "sock_calls", "subprocesses"},
+    {"errors", "stats", "stdlib_private"}
+    | {"pipes", "sendfile", "sock_calls", "subprocesses"},
     {"_kernel"},
     {"_http1", "support"},
     {"_turn"},

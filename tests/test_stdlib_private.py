@@ -136,6 +136,12 @@ USED = [
         "debug mode cannot refuse what is no callback",
         "callback, method",
     ),
+    Part(
+        THEIRS,
+        "_check_sendfile_params",
+        "loop.sendfile does not refuse what it cannot send",
+        "sock, file, offset, count",
+    ),
     Part(base_events.Server, "_attach", "a server does not know its connections"),
     Part(base_events.Server, "_detach", "Server.wait_closed waits for ever"),
     Part(base_events, "_check_ssl_socket", "sock_* calls take TLS sockets", "sock"),

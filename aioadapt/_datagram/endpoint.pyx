@@ -169,9 +169,9 @@ cdef class DatagramEndpoint(Endpoint):
             if self.life >= ENDING:
                 return 0
             if result is not None:
-                self.tell_of(result)
-                if self.life >= ENDING:
-                    return 0
+                # One error in a turn: a peer that is gone fails all that waits,
+                # and others have their turn between two of its errors.
+                return self.tell_of(result)
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
             self.wants_room = False

@@ -32,7 +32,7 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
         words = [type(self).__name__]
         if endpoint.life >= ENDED:
             words.append("closed")
-        elif endpoint.life >= CLOSING:
+        elif endpoint.life >= CLOSING and not endpoint.is_abandoned:
             words.append("closing")
         words.append(f"fd={endpoint.fd}")
         if endpoint.life <= CLOSING:

@@ -37,7 +37,9 @@ cdef class CompletionDatagrams(Way):
         DatagramPoll arrival_op
         DatagramPoll room_op
         bint is_letting_go
+        bint room_waits_for_arrivals  # both have completed; the turn has them next
 
+    cdef bint arrivals_are_collected(self) noexcept
     cdef bint wants(self, bint room) noexcept
     cdef int update(self, bint room) except -1
     cdef int completed(self, bint room, int result) except -1

@@ -144,6 +144,8 @@ cdef class CompletionDatagrams(Way):
 
     cdef int completed(self, bint room, int result) except -1:
         cdef PollAgain again
+        cdef bint room_is_next = self.room_waits_for_arrivals
+        self.room_waits_for_arrivals = False
         if self.is_letting_go:
             return self.let_go_when_idle()
         if not self.wants(room):
@@ -158,7 +160,18 @@ cdef class CompletionDatagrams(Way):
         again = PollAgain.__new__(PollAgain)
         again.op = self.room_op if room else self.arrival_op
         self.turn.ending.append(again)
-        return self.endpoint.writable() if room else self.endpoint.readable()
+        if room:
+            if self.arrivals_are_collected():
+                self.room_waits_for_arrivals = True
+                return 0
+            return self.endpoint.writable()
+        self.endpoint.readable()
+        return self.endpoint.writable() if room_is_next and self.wants(True) else 0
+
+    cdef bint arrivals_are_collected(self) noexcept:
+        """Will this turn deliver what has arrived?  As over epoll that is told of first."""
+        return (self.arrival_op is not None and self.arrival_op.last_is_collected
+                and self.arrival_op.state != OP_IDLE)
 
     cdef bint is_in_kernel(self) noexcept:
         return (

@@ -217,3 +217,28 @@ def test_a_cancelled_create_connection_leaves_nothing(
                 sock.close()
 
     run(main())
+
+
+@pytest.mark.ours_only
+@pytest.mark.parametrize("call", ["create_connection", "connect_accepted_socket"])
+def test_a_socket_has_one_transport(
+    loop: AbstractEventLoop, run: Run, call: str
+) -> None:
+    """asyncio has it so since Python 3.12.  Before, the first transport went deaf,
+    and whichever of them closed took the socket away from the other."""
+
+    async def main() -> None:
+        ours, theirs = socket.socketpair()
+        with theirs:
+            transport, protocol = await loop.create_connection(Recorder, sock=ours)
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                if call == "create_connection":
+                    await loop.create_connection(Recorder, sock=ours)
+                else:
+                    await loop.connect_accepted_socket(Recorder, ours)
+            theirs.send(b"x")
+            assert await protocol.got(1) == b"x"
+            transport.close()
+            await protocol.lost()
+
+    run(main())

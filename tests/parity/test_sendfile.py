@@ -1,8 +1,12 @@
 """loop.sendfile over a transport: by the kernel where it can, by reading where not."""
 
 import asyncio
+import fcntl
+import socket
 import ssl
+import struct
 import tempfile
+import termios
 from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 from typing import BinaryIO
@@ -80,6 +84,68 @@ def test_a_file_is_sent_over_tls_by_reading_it(
             await server_side.lost()
 
     run(main())
+
+
+def test_a_protocol_can_read_on_while_its_file_is_sent(
+    loop: AbstractEventLoop, run: Run, wire: Wire, file: BinaryIO
+) -> None:
+    """As HTTP servers do that take the rest of a request meanwhile."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            size = file.truncate(16 * 1024 * 1024)
+            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            await until_the_socket_is_full(protocol)
+            protocol.transport.resume_reading()
+            peer.send(b"the rest")
+            assert await protocol.got(8) == b"the rest"
+            protocol.transport.pause_reading()
+            peer.send(b"and more")
+            assert len(await peer.recv_exactly(size)) == size
+            assert await sending == size
+            assert await protocol.got(16) == b"the restand more"
+
+    run(main())
+
+
+@pytest.mark.ours_only
+def test_a_transport_aborted_while_its_file_is_sent_lets_go_of_the_connection(
+    loop: AbstractEventLoop, run: Run, wire: Wire, file: BinaryIO
+) -> None:
+    """asyncio reports an InvalidStateError here.  Whoever awaits the file waits
+    until he is cancelled, on all loops; and the peer hears of the end first."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            file.truncate(16 * 1024 * 1024)
+            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+            await until_the_socket_is_full(protocol)
+            protocol.transport.abort()
+            await protocol.lost()
+            while await peer.recv(1 << 20):
+                pass
+            sending.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await sending
+
+    run(main())
+
+
+async def until_the_socket_is_full(protocol: Recorder) -> None:
+    """Nobody reads from the peer: see that nothing leaves any more."""
+    sock = protocol.transport.get_extra_info("socket")
+    before = -1
+    while before != (now := unsent(sock)):
+        before = now
+        for _ in range(10):
+            await asyncio.sleep(0)
+
+
+def unsent(sock: socket.socket) -> int:
+    (count,) = struct.unpack(
+        "i", fcntl.ioctl(sock.fileno(), termios.TIOCOUTQ, bytes(4))
+    )
+    return int(count)
 
 
 def test_a_transport_that_closes_is_refused(
