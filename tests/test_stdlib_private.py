@@ -240,6 +240,7 @@ ASKED_OF_TRANSPORTS = {
     "_start_tls_compatible": "loop.start_tls refuses our transports",
     "_sendfile_compatible": "loop.sendfile refuses our transports",
     "_protocol_paused": "loop.sendfile's fallback writes without a bound",
+    "_loop": "loop.sendfile's fallback cannot wait, and writes without a bound",
     "_make_empty_waiter": "loop.sendfile overtakes what was written before",
     "_reset_empty_waiter": "a second loop.sendfile is refused",
     "_force_close": "a failed TLS handshake leaves its connection open",

@@ -154,6 +154,11 @@ class StreamTransport(FlowControlMixin):
     def _closing(self):
         return self.is_closing()
 
+    # Where loop.sendfile without sendfile(2) waits for room.
+    @property
+    def _loop(self):
+        return stream_of(self).turn
+
     # loop.sendfile's way of waiting until nothing is left to send.
     def _make_empty_waiter(self):
         cdef Stream stream = stream_of(self)

@@ -2,6 +2,7 @@
 
 import asyncio
 import fcntl
+import io
 import socket
 import ssl
 import struct
@@ -82,6 +83,27 @@ def test_a_file_is_sent_over_tls_by_reading_it(
             transport.close()
             await client.lost()
             await server_side.lost()
+
+    run(main())
+
+
+def test_a_file_that_is_read_waits_for_room(
+    loop: AbstractEventLoop, run: Run, wire: Wire
+) -> None:
+    """What is no file of the kernel's is read only as fast as the peer takes it."""
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            size = 32 * 1024 * 1024
+            sending = asyncio.ensure_future(
+                loop.sendfile(protocol.transport, io.BytesIO(bytes(size)))
+            )
+            while not protocol.transport.get_write_buffer_size():
+                await asyncio.sleep(0)
+            await until_the_socket_is_full(protocol)
+            assert protocol.transport.get_write_buffer_size() < 1024 * 1024
+            assert len(await peer.recv_exactly(size)) == size
+            assert await sending == size
 
     run(main())
 
