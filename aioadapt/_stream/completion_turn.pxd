@@ -33,6 +33,9 @@ cdef class PollOp(Op):
         CompletionTurn turn
         FdCallbacks callbacks
         bint is_writer
+        bint waits_for_reader        # both have completed; the reader runs it
+
+    cdef bint reader_is_collected(self) noexcept
 
 
 cdef class RearmPoll(EndOfTurn):

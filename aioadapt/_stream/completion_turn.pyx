@@ -19,6 +19,7 @@ from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
 from aioadapt._turn.turn cimport EndOfTurn
 
 import os
+import select
 import stat
 import threading
 from time import monotonic, sleep
@@ -223,6 +224,10 @@ cdef int check_can_be_polled(int fd) except -1:
     mode = os.fstat(fd).st_mode
     if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
         raise PermissionError(EPERM, os.strerror(EPERM))
+    if stat.S_ISCHR(mode):
+        # A terminal can be waited for, /dev/null cannot: the kernel knows which.
+        with select.epoll() as asked:
+            asked.register(fd, 0)
     return 0
 
 
@@ -246,6 +251,8 @@ cdef class PollOp(Op):
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
         cdef RearmPoll rearm
+        cdef FdCallbacks callbacks
+        cdef PollOp writer
         if self.callbacks is None or result == -ECANCELED:
             return 0
         # Level-triggered: look again once the callbacks of this turn have run.
@@ -254,13 +261,27 @@ cdef class PollOp(Op):
         rearm.op = self
         self.turn.ending.append(rearm)
         if self.is_writer:
-            return self.callbacks.writable(self.turn)
-        return self.callbacks.readable(self.turn)
+            self.waits_for_reader = self.reader_is_collected()
+            return 0 if self.waits_for_reader else self.callbacks.writable(self.turn)
+        callbacks = self.callbacks
+        callbacks.readable(self.turn)
+        # Another one, or none, where the reader has changed that.
+        writer = callbacks.by_engine_too
+        if writer is not None and writer.waits_for_reader:
+            writer.waits_for_reader = False
+            return callbacks.writable(self.turn)
+        return 0
+
+    cdef bint reader_is_collected(self) noexcept:
+        """Will this turn run the reader?  As with epoll it comes before the writer."""
+        cdef PollOp reader = self.callbacks.by_engine
+        return reader is not None and reader.last_is_collected and reader.state != OP_IDLE
 
 
 cdef class RearmPoll(EndOfTurn):
 
     cdef int turn_ends(self) except -1:
+        self.op.waits_for_reader = False
         if self.op.callbacks is not None and self.op.state == OP_IDLE:
             self.op.turn.begin(self.op)
         return 0

@@ -279,6 +279,53 @@ def test_a_reader_removed_in_the_turn_it_is_due_is_not_called(
     run(main())
 
 
+@pytest.mark.parametrize("first", ["reader", "writer"])
+def test_a_descriptors_reader_runs_before_its_writer(
+    loop: AbstractEventLoop, run: Run, pair: Pair, first: str
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        ran: list[str] = []
+        theirs.send(b"x")
+        if first == "reader":
+            loop.add_reader(ours, ran.append, "reader")
+            loop.add_writer(ours, ran.append, "writer")
+        else:
+            loop.add_writer(ours, ran.append, "writer")
+            loop.add_reader(ours, ran.append, "reader")
+        while len(ran) < 4:
+            await asyncio.sleep(0)
+        loop.remove_reader(ours)
+        loop.remove_writer(ours)
+        assert ran[:4] == ["reader", "writer"] * 2
+
+    run(main())
+
+
+def test_a_reader_can_remove_the_writer_that_is_next(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    ours, theirs = pair
+
+    async def main() -> None:
+        ran: list[str] = []
+
+        def read() -> None:
+            ran.append("reader")
+            loop.remove_writer(ours)
+
+        theirs.send(b"x")
+        loop.add_writer(ours, ran.append, "writer")
+        loop.add_reader(ours, read)
+        while len(ran) < 2:
+            await asyncio.sleep(0)
+        loop.remove_reader(ours)
+        assert ran == ["reader"] * 2
+
+    run(main())
+
+
 def test_a_reader_can_close_its_own_descriptor(
     loop: AbstractEventLoop, run: Run
 ) -> None:

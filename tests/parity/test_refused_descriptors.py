@@ -43,6 +43,17 @@ def test_a_regular_file_cannot_be_watched(loop: AbstractEventLoop) -> None:
         assert loop.remove_reader(file) is False
 
 
+@pytest.mark.parametrize("name", ["/dev/null", "/dev/zero"])
+def test_a_device_that_cannot_be_waited_for_is_refused(
+    loop: AbstractEventLoop, name: str
+) -> None:
+    """What a program's standard input is under cron and in many a container."""
+    with open(name, "rb", 0) as file:
+        with pytest.raises(PermissionError, match="Operation not permitted"):
+            loop.add_reader(file, print)
+        assert loop.remove_reader(file) is False
+
+
 def test_a_transports_descriptor_is_not_for_others(
     loop: AbstractEventLoop, run: Run
 ) -> None:
