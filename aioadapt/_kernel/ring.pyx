@@ -435,22 +435,14 @@ cdef traverseproc traverse_members = (<PyTypeObject *> Ring).tp_traverse
 
 
 cdef int traverse(PyObject *self, visitproc visit, void *arg) noexcept:
-    cdef int result = traverse_members(self, visit, arg)
-    if result:
-        return result
-    return visit_begun(<void *> self, visit, arg)
-
-
-cdef int visit_begun(void *self, visitproc visit, void *arg) noexcept:
     cdef PyObject *op = (<Ring> self).newest
-    cdef int result, _
+    cdef int _, result = traverse_members(self, visit, arg)
     while op != NULL:
         for _ in range(1 + (<Op> op).cancels_unanswered):
-            result = visit(op, arg)
-            if result:
-                return result
+            if result == 0:
+                result = visit(op, arg)
         op = (<Op> op).older
-    return 0
+    return result
 
 
 (<PyTypeObject *> Ring).tp_traverse = traverse

@@ -1,14 +1,14 @@
 cimport cython
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.ring cimport Ring
-from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
-from aioadapt._turn.turn cimport EndOfTurn
+from aioadapt._turn.fd_callbacks cimport FdTurn
 
 
 cdef class CompletionTurn(FdTurn):
     cdef:
         Ring ring                    # owned; None until the loop first runs
         WakeupOp wakeup_op
+        PollerOp poller_op           # the epoll that watches descriptors
         list unbegun                 # operations asked for before there was a ring
         bint is_stranded             # the ring's thread has ended: nothing can be submitted
         int writers                  # streams that had something to send in the last turn
@@ -18,6 +18,7 @@ cdef class CompletionTurn(FdTurn):
     cdef int begin(self, Op op) except -1
     cdef int cancel(self, Op op) except -1
     cdef int submit(self) except -1
+    cdef int make_polls(self) except -1
     cdef int make_ring(self) except -1
     cdef int in_kernel(self) noexcept
     cdef bint holds_nothing(self) noexcept
@@ -28,15 +29,5 @@ cdef class WakeupOp(Op):
 
 
 @cython.no_gc_clear
-cdef class PollOp(Op):
-    cdef:
-        CompletionTurn turn
-        FdCallbacks callbacks
-        bint is_writer
-        bint waits_for_reader        # both have completed; the reader runs it
-
-    cdef bint reader_is_collected(self) noexcept
-
-
-cdef class RearmPoll(EndOfTurn):
-    cdef PollOp op
+cdef class PollerOp(Op):
+    cdef CompletionTurn turn

@@ -1,26 +1,22 @@
-"""The turn of a loop on io_uring, and what readers and writers are there.
+"""The turn of a loop on io_uring.
 
 A ring belongs to the thread that runs it, so it is made when the loop first
 runs.  What is asked of the kernel before that is begun then.
 """
 
 cimport cython
-from libc.errno cimport EPERM
 
 from aioadapt._kernel.liburing cimport (
     io_uring_prep_poll_add,
     io_uring_prep_poll_multishot,
     io_uring_sqe,
 )
-from aioadapt._kernel.linux cimport ECANCELED, POLLIN, POLLOUT
+from aioadapt._kernel.linux cimport ECANCELED, POLLIN
 from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.ring cimport Ring
-from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
-from aioadapt._turn.turn cimport EndOfTurn
+from aioadapt._turn.fd_callbacks cimport FdTurn
 
 import os
-import select
-import stat
 import threading
 from time import monotonic, sleep
 
@@ -34,8 +30,15 @@ cdef class CompletionTurn(FdTurn):
 
     def __cinit__(self, *args, **kwargs):
         self.unbegun = []
+        self.make_polls()
+
+    cdef int make_polls(self) except -1:
         self.wakeup_op = WakeupOp.__new__(WakeupOp)
         self.wakeup_op.fd = self.inbox.wakeup.fd
+        self.poller_op = PollerOp.__new__(PollerOp)
+        self.poller_op.fd = self.poller.epoll_fd
+        self.poller_op.turn = self
+        return 0
 
     cdef int make_ring(self) except -1:
         self.ring = Ring()
@@ -56,18 +59,19 @@ cdef class CompletionTurn(FdTurn):
             raise WrongThreadError(
                 f"{self!r} ran on the thread {self.ring.thread_id}, where its io_uring still "
                 f"holds {self.in_kernel()} operations for open connections, listeners or "
-                "readers. Run it there, or close them before it is run on another thread")
+                "datagram endpoints. Run it there, or close them before it is run on "
+                "another thread")
         self.cancels_before += self.ring.cancels
         self.overflows_before += self.ring.overflows
         self.ring.leave_to_kernel()
-        self.wakeup_op = WakeupOp.__new__(WakeupOp)
-        self.wakeup_op.fd = self.inbox.wakeup.fd
+        self.make_polls()
         self.ring = None
         return self.make_ring()
 
     cdef int in_kernel(self) noexcept:
-        """Not counting the poll that wakes the loop, which writes into no memory of ours."""
-        return self.ring.in_kernel - (self.wakeup_op.state != OP_IDLE)
+        """Not counting the loop's own polls, which write into no memory of ours."""
+        return (self.ring.in_kernel - (self.wakeup_op.state != OP_IDLE)
+                - (self.poller_op.state != OP_IDLE))
 
     cdef bint holds_nothing(self) noexcept:
         return (self.in_kernel() <= 0
@@ -87,10 +91,12 @@ cdef class CompletionTurn(FdTurn):
         self.writers, self.writers_now = self.writers_now, 0
         if self.wakeup_op.state == OP_IDLE:
             self.ring.begin(self.wakeup_op)      # it ends where the queue overflows
+        if self.poller_op.state == OP_IDLE and self.poller.watches:
+            self.ring.begin(self.poller_op)
         return self.ring.wait(timeout_ns, at_most)
 
     cdef bint dispatch_next(self) except -1:
-        return self.ring.dispatch_next()
+        return self.poller.dispatch_next() or self.ring.dispatch_next()
 
     cdef int go_on(self) except -1:
         self.writers, self.writers_now = self.writers_now, 0
@@ -100,7 +106,7 @@ cdef class CompletionTurn(FdTurn):
         return self.ring.settle_cancels()
 
     cdef bint has_collected(self) noexcept:
-        return self.ring.has_completions()
+        return self.poller.has_reports() or self.ring.has_completions()
 
     cdef int begin(self, Op op) except -1:
         self.check_not_forked()
@@ -128,32 +134,6 @@ cdef class CompletionTurn(FdTurn):
 
     def _submit(self):
         self.submit()
-
-    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
-        self.check_not_forked()
-        callbacks.by_engine = self._poll_for(
-            callbacks, callbacks.by_engine, callbacks.reader, False)
-        callbacks.by_engine_too = self._poll_for(
-            callbacks, callbacks.by_engine_too, callbacks.writer, True)
-        return 0
-
-    def _poll_for(self, FdCallbacks callbacks, PollOp op, handle, bint is_writer):
-        """One poll operation for each direction; a new one each time it is wanted anew."""
-        if handle is None:
-            if op is not None:
-                op.callbacks = None
-                self.cancel(op)
-            return None
-        if op is not None:
-            return op
-        check_can_be_polled(callbacks.fd)
-        op = PollOp.__new__(PollOp)
-        op.fd = callbacks.fd
-        op.turn = self
-        op.callbacks = callbacks
-        op.is_writer = is_writer
-        self.begin(op)
-        return op
 
     def _engine_counts(self):
         cdef Ring ring = self.ring
@@ -190,6 +170,7 @@ cdef class CompletionTurn(FdTurn):
             ring.leave_to_kernel()
         elif ring is not None:
             ring.cancel(self.wakeup_op)
+            ring.cancel(self.poller_op)
             while ring.in_kernel or ring.dying_cancels or ring.has_completions():
                 if not ring.has_completions():
                     ring.wait(-1, 0)
@@ -198,8 +179,10 @@ cdef class CompletionTurn(FdTurn):
             ring.close()
         self.unbegun.clear()
         self.ring = None
+        self.poller.close()
 
     def _abandon_engine(self):
+        self.poller.close()
         if self.ring is not None:
             self.ring.abandon()
 
@@ -219,18 +202,6 @@ cdef bint has_ended(int thread_id) except -1:
     return True
 
 
-cdef int check_can_be_polled(int fd) except -1:
-    """epoll refuses what is always ready; io_uring does not, so we do."""
-    mode = os.fstat(fd).st_mode
-    if stat.S_ISREG(mode) or stat.S_ISDIR(mode):
-        raise PermissionError(EPERM, os.strerror(EPERM))
-    if stat.S_ISCHR(mode):
-        # A terminal can be waited for, /dev/null cannot: the kernel knows which.
-        with select.epoll() as asked:
-            asked.register(fd, 0)
-    return 0
-
-
 cdef class WakeupOp(Op):
     """Edges of the eventfd, until the loop closes.
 
@@ -243,45 +214,13 @@ cdef class WakeupOp(Op):
 
 
 @cython.no_gc_clear
-cdef class PollOp(Op):
-    """One direction of add_reader or add_writer: one shot, begun again after it ran."""
+cdef class PollerOp(Op):
+    """One shot, begun again before the loop waits: so it is level-triggered, as epoll is."""
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
-        io_uring_prep_poll_add(sqe, self.fd, POLLOUT if self.is_writer else POLLIN)
+        io_uring_prep_poll_add(sqe, self.fd, POLLIN)
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        cdef RearmPoll rearm
-        cdef FdCallbacks callbacks
-        cdef PollOp writer
-        if self.callbacks is None or result == -ECANCELED:
-            return 0
-        # Level-triggered: look again once the callbacks of this turn have run.
-        # First of all, for they may raise out of the loop.
-        rearm = RearmPoll.__new__(RearmPoll)
-        rearm.op = self
-        self.turn.ending.append(rearm)
-        if self.is_writer:
-            self.waits_for_reader = self.reader_is_collected()
-            return 0 if self.waits_for_reader else self.callbacks.writable(self.turn)
-        callbacks = self.callbacks
-        callbacks.readable(self.turn)
-        # Another one, or none, where the reader has changed that.
-        writer = callbacks.by_engine_too
-        if writer is not None and writer.waits_for_reader:
-            writer.waits_for_reader = False
-            return callbacks.writable(self.turn)
-        return 0
-
-    cdef bint reader_is_collected(self) noexcept:
-        """Will this turn run the reader?  As with epoll it comes before the writer."""
-        cdef PollOp reader = self.callbacks.by_engine
-        return reader is not None and reader.last_is_collected and reader.state != OP_IDLE
-
-
-cdef class RearmPoll(EndOfTurn):
-
-    cdef int turn_ends(self) except -1:
-        self.op.waits_for_reader = False
-        if self.op.callbacks is not None and self.op.state == OP_IDLE:
-            self.op.turn.begin(self.op)
+        if result >= 0:
+            self.turn.poller.wait(0, 0)
         return 0

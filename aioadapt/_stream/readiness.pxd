@@ -1,13 +1,11 @@
-from aioadapt._kernel.poller cimport Poller, Watch
+from aioadapt._kernel.poller cimport Watch
 from aioadapt._stream.endpoint cimport Way
 from aioadapt._stream.stream cimport Stream
-from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
-from aioadapt._turn.turn cimport Turn
+from aioadapt._turn.fd_callbacks cimport FdTurn
 
 
 cdef class ReadinessTurn(FdTurn):
     cdef:
-        Poller poller                # owned
         Watch wakeup_watch
         char *read_buffer            # owned; every connection of the loop reads through it
 
@@ -26,9 +24,3 @@ cdef class ReadinessWay(Way):
     cdef int readable(self) except -1
     cdef int update_interest(self) except -1
     cdef int send_some(self) except -1
-
-
-cdef class FdWatch(Watch):
-    cdef:
-        Turn turn
-        FdCallbacks callbacks

@@ -24,12 +24,12 @@ from aioadapt._kernel.linux cimport (
     sendmsg,
 )
 from aioadapt._kernel.linux cimport send as send_to_socket
-from aioadapt._kernel.poller cimport Poller, Watch
+from aioadapt._kernel.poller cimport Watch
 from aioadapt._stream.life cimport ENDING
 from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.endpoint cimport Endpoint, Way
 from aioadapt._stream.stream cimport Stream
-from aioadapt._turn.fd_callbacks cimport FdCallbacks, FdTurn
+from aioadapt._turn.fd_callbacks cimport FdTurn
 
 from libc.string cimport memset
 
@@ -43,7 +43,6 @@ cdef enum:
 cdef class ReadinessTurn(FdTurn):
 
     def __cinit__(self, *args, **kwargs):
-        self.poller = Poller()
         self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
         self.wakeup_watch.fd = self.inbox.wakeup.fd
         # Edges: every write to the eventfd is one, and nobody need read it.
@@ -66,26 +65,6 @@ cdef class ReadinessTurn(FdTurn):
 
     cdef bint has_collected(self) noexcept:
         return self.poller.has_reports()
-
-    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
-        cdef FdWatch watch
-        cdef uint32_t interest = 0
-        self.check_not_forked()
-        if callbacks.by_engine is None:
-            watch = FdWatch.__new__(FdWatch)
-            watch.fd = callbacks.fd
-            watch.turn = self
-            watch.callbacks = callbacks
-            callbacks.by_engine = watch
-        watch = callbacks.by_engine
-        if callbacks.reader is not None:
-            interest |= EPOLLIN
-        if callbacks.writer is not None:
-            interest |= EPOLLOUT
-        self.poller.watch(watch, interest)
-        if interest == 0:
-            callbacks.by_engine = watch.callbacks = None
-        return 0
 
     def _engine_counts(self):
         return {"waits": self.poller.waits}
@@ -110,22 +89,6 @@ cdef class WakeupWatch(Watch):
 
     cdef int ready(self, uint32_t events) except -1:
         return 0             # the inbox is looked into in every turn
-
-
-cdef class FdWatch(Watch):
-    """add_reader and add_writer on one descriptor."""
-
-    cdef int ready(self, uint32_t events) except -1:
-        if self.callbacks is None:
-            return 0
-        # As asyncio's selector has it: hang-up and error wake both.
-        if events & ~EPOLLOUT:
-            self.callbacks.readable(self.turn)
-        # The reader may have taken both away, and an attempt that succeeds is
-        # watched no more.
-        if events & ~EPOLLIN and self.callbacks is not None:
-            self.callbacks.writable(self.turn)
-        return 0
 
 
 cdef class StreamWatch(Watch):

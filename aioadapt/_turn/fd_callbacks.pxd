@@ -1,19 +1,17 @@
+from aioadapt._kernel.poller cimport Poller, Watch
 from aioadapt._turn.handle cimport Handle
 from aioadapt._turn.scheduling cimport SchedulingTurn
 from aioadapt._turn.turn cimport Turn
 
 
-cdef class FdCallbacks:
+cdef class FdCallbacks(Watch):
     cdef:
-        readonly int fd              # borrowed
+        Turn turn
         readonly object fileobj      # what it was first watched as: an int, or has fileno()
         readonly object reader       # handle or None
         readonly object writer
-        object by_engine             # what the engine keeps for it
-        object by_engine_too
 
-    cdef int readable(self, Turn turn) except -1
-    cdef int writable(self, Turn turn) except -1
+    cdef int run(self, object handle) except -1
 
 
 cdef class Attempt(Handle):
@@ -28,6 +26,7 @@ cdef class Attempt(Handle):
 
 cdef class FdTurn(SchedulingTurn):
     cdef:
+        Poller poller                # owned
         readonly dict fd_callbacks   # descriptor -> FdCallbacks
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1

@@ -1,16 +1,22 @@
 """add_reader and add_writer, and their removal: one entry for each descriptor.
 
 asyncio's own pipes and signals, child processes and ``sock_*`` methods wait
-through these.  How a descriptor is watched is the engine's business.
+through these.  Every loop has an epoll for them, which io_uring polls: a poll
+of the descriptor itself would hold its file open after its owner has closed
+it, so that the peer sees no end and the port is not free.  And what can be
+watched, and what is refused with which error, is epoll's say, as in asyncio.
 
 A ``sock_*`` method leaves an *attempt* instead of a callback: a call that would
 have blocked.  It is made again as soon as the descriptor is ready, and when it
 succeeds the task that waits for it runs in the same turn.
 """
 
+from libc.stdint cimport uint32_t
+
+from aioadapt._kernel.linux cimport EPOLLIN, EPOLLOUT
+from aioadapt._kernel.poller cimport Poller, Watch
 from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.scheduling cimport SchedulingTurn
-from aioadapt._turn.turn cimport Turn
 
 import sys
 import warnings
@@ -20,21 +26,23 @@ from asyncio import events
 cdef bint WARNS_OF_BOOLS = sys.version_info >= (3, 13)
 
 
-cdef class FdCallbacks:
+cdef class FdCallbacks(Watch):
     """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
 
-    cdef int readable(self, Turn turn) except -1:
-        if type(self.reader) is Attempt:
-            return (<Attempt> self.reader).try_again()
-        if self.reader is not None:
-            turn.run_handle(self.reader)
+    cdef int ready(self, uint32_t reported) except -1:
+        # As asyncio's selector has it: hang-up and error wake both.
+        if reported & ~EPOLLOUT:
+            self.run(self.reader)
+        # The reader may have taken the writer away.
+        if reported & ~EPOLLIN:
+            self.run(self.writer)
         return 0
 
-    cdef int writable(self, Turn turn) except -1:
-        if type(self.writer) is Attempt:
-            return (<Attempt> self.writer).try_again()
-        if self.writer is not None:
-            turn.run_handle(self.writer)
+    cdef int run(self, object handle) except -1:
+        if type(handle) is Attempt:
+            return (<Attempt> handle).try_again()
+        if handle is not None:
+            self.turn.run_handle(handle)
         return 0
 
 
@@ -70,11 +78,18 @@ cdef class FdTurn(SchedulingTurn):
     """See the file's beginning."""
 
     def __cinit__(self, *args, **kwargs):
+        self.poller = Poller()
         self.fd_callbacks = {}
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1:
         """A reader or writer came, went or was replaced."""
-        raise NotImplementedError
+        cdef uint32_t interest = 0
+        self.check_not_forked()
+        if callbacks.reader is not None:
+            interest |= EPOLLIN
+        if callbacks.writer is not None:
+            interest |= EPOLLOUT
+        return self.poller.watch(callbacks, interest)
 
     cdef FdCallbacks callbacks_for(self, object fileobj):
         cdef FdCallbacks callbacks
@@ -91,6 +106,7 @@ cdef class FdTurn(SchedulingTurn):
                 # As the epoll object says it, which is what asyncio asks.
                 raise OverflowError(
                     "Python int too large to convert to C int") from None
+            callbacks.turn = self
             callbacks.fileobj = fileobj
         return callbacks
 

@@ -21,6 +21,7 @@ from time import get_clock_info
 from aioadapt.errors import LoopStoppedError
 from aioadapt.stdlib_private import report_slow
 
+cdef object as_deque = deque         # a global is gone when the interpreter ends
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 
 
@@ -154,7 +155,7 @@ cdef class SchedulingTurn(Turn):
     def _ready(self):
         """A picture of what is ready: asyncio's name, for those who look at it."""
         cdef Py_ssize_t i
-        return deque([
+        return as_deque([
             <object> self.ready[(self.first_ready + i) & (self.ready_room - 1)]
             for i in range(self.ready_count)])
 

@@ -81,22 +81,43 @@ def test_a_loop_runs_on_a_second_thread_when_nothing_is_in_flight(
 
 
 def test_counters_go_on_counting_on_the_second_thread(loop: UringEventLoop) -> None:
+    async def a_cancelled_accept() -> None:
+        server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+        await asyncio.sleep(0)
+        server.close()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+
+    loop.run_until_complete(a_cancelled_accept())
+    first = loop.stats().cancels
+    assert first >= 1
+    on_another_thread(lambda: loop.run_until_complete(a_cancelled_accept()))
+    assert loop.stats().cancels == 2 * first
+
+
+def test_a_loop_that_watches_descriptors_runs_on_a_second_thread(
+    loop: UringEventLoop,
+) -> None:
+    """As on asyncio: its epoll belongs to no thread."""
     ours, peer = socket.socketpair()
-    ours.setblocking(False)
     with ours, peer:
+        came: list[int] = []
 
-        async def a_cancelled_wait() -> None:
-            loop.add_reader(ours, print)
-            await asyncio.sleep(0)
-            loop.remove_reader(ours)
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
+        def readable() -> None:
+            ours.recv(1)
+            came.append(threading.get_native_id())
+            loop.stop()
 
-        loop.run_until_complete(a_cancelled_wait())
-        first = loop.stats().cancels
-        assert first >= 1
-        on_another_thread(lambda: loop.run_until_complete(a_cancelled_wait()))
-        assert loop.stats().cancels == 2 * first
+        loop.add_reader(ours, readable)
+        peer.send(b"x")
+        loop.run_forever()
+        peer.send(b"x")
+        on_another_thread(loop.run_forever)
+        peer.send(b"x")
+        loop.run_forever()
+        loop.remove_reader(ours)
+    assert len(came) == 3
+    assert came[0] == came[2] != came[1]
 
 
 def test_a_loop_with_a_listener_does_not_run_on_a_second_thread(

@@ -499,3 +499,39 @@ def test_a_failing_reader_is_reported_and_stays(
         assert isinstance(context["exception"], ValueError)
 
     run(main())
+
+
+def test_the_peer_sees_the_end_of_a_socket_that_was_closed_while_watched(
+    loop: AbstractEventLoop, run: Run, pair: Pair
+) -> None:
+    """Watching a descriptor does not hold its file open."""
+    ours, theirs = pair
+    fd = ours.fileno()
+
+    async def main() -> None:
+        loop.add_reader(ours, print, "a reader of what is closed")
+        receiving = asyncio.ensure_future(loop.sock_recv(theirs, 10))
+        await a_round_trip_elsewhere()
+        ours.close()
+        assert await receiving == b""
+        loop.remove_reader(fd)
+
+    run(main())
+
+
+def test_the_port_of_a_listener_that_was_closed_while_accepting_is_free(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    async def main() -> None:
+        listener = socket.create_server(("127.0.0.1", 0))
+        listener.setblocking(False)
+        accepting = asyncio.ensure_future(loop.sock_accept(listener))
+        await a_round_trip_elsewhere()
+        address = listener.getsockname()
+        listener.close()
+        with socket.create_server(address):
+            pass
+        accepting.cancel()
+        await asyncio.wait([accepting])
+
+    run(main())
