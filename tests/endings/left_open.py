@@ -96,19 +96,37 @@ PROGRAMS: dict[str, Program] = {
         + "accepted.clear()\ndel client, server\nloop.close()\n",
         options=("-X", "dev"),
     ),
-    # Which pending tasks are told of depends on the order in which the
-    # interpreter drops what the kernel still uses; so nobody is told here.
     "everything in flight": Program(
         IN_FLIGHT
-        + "loop = Loop()\nloop.set_exception_handler(lambda *_: None)\n"
-        + "begin_everything(loop)\nreleased.set()\n"
+        + "loop = Loop()\nbegin_everything(loop)\nreleased.set()\n"
+    ),
+    "dropped with everything in flight": Program(
+        IN_FLIGHT
+        + """
+import gc, warnings
+loop = Loop()
+before = descriptors()
+begin_everything(loop)
+released.set()
+loop._default_executor.shutdown(wait=True)
+with warnings.catch_warnings(record=True) as told:
+    warnings.simplefilter("always")
+    # An accepted connection has a socket object from the start in asyncio.
+    warnings.filterwarnings("ignore", "unclosed <socket")
+    del loop
+    let_go()
+    del server, client, accepted
+    gc.collect()
+    gc.collect()
+say(*sorted(str(warning.message).partition("<")[0] for warning in told))
+say("left", len(descriptors() - before))
+"""
     ),
     "closed with everything in flight": Program(
         IN_FLIGHT
         + """
 import gc
 loop = Loop()
-loop.set_exception_handler(lambda *_: None)
 before = descriptors()
 begin_everything(loop)
 loop.close()
@@ -124,7 +142,6 @@ say("left", len(descriptors() - before) <= 0)
         + """
 import atexit
 loop = Loop()
-loop.set_exception_handler(lambda *_: None)
 @atexit.register
 def close():
     loop.close()

@@ -112,6 +112,8 @@ _NORMAL = [
         (r"\b(fd=|pid=|pid |Task-)-?\d+", r"\1N"),
         (r"\[\d+\]", "[N]"),
         (r"\b127\.0\.0\.1(:|', )\d+", r"127.0.0.1\1N"),
+        # What it waits for and where is each loop's own.
+        (r"^task: <Task pending name='(\w+)' .*$", r"task: \1"),
         # Where it was, which is inside each loop; and what -X dev knows of it.
         (r"^.*:\d+: (?=\w*Warning)", ""),
         (r"^  .*\n", ""),
