@@ -97,14 +97,15 @@ PROGRAMS: dict[str, Program] = {
         options=("-X", "dev"),
     ),
     "everything in flight": Program(
-        IN_FLIGHT
-        + "loop = Loop()\nbegin_everything(loop)\nreleased.set()\n"
+        IN_FLIGHT + "loop = Loop()\nbegin_everything(loop)\nreleased.set()\n"
     ),
     "dropped with everything in flight": Program(
         IN_FLIGHT
         + """
 import gc, warnings
 loop = Loop()
+pending = []
+loop.set_exception_handler(lambda _, told: pending.append(told["task"].get_name()))
 before = descriptors()
 begin_everything(loop)
 released.set()
@@ -119,6 +120,7 @@ with warnings.catch_warnings(record=True) as told:
     gc.collect()
     gc.collect()
 say(*sorted(str(warning.message).partition("<")[0] for warning in told))
+say("pending", *sorted(pending))
 say("left", len(descriptors() - before))
 """
     ),
@@ -127,6 +129,8 @@ say("left", len(descriptors() - before))
         + """
 import gc
 loop = Loop()
+pending = []
+loop.set_exception_handler(lambda _, told: pending.append(told["task"].get_name()))
 before = descriptors()
 begin_everything(loop)
 loop.close()
@@ -134,6 +138,7 @@ say("closed", loop.is_closed())
 let_go()
 del server, client, accepted
 gc.collect()
+say("pending", *sorted(pending))
 say("left", len(descriptors() - before) <= 0)
 """
     ),
