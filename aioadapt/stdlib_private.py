@@ -57,6 +57,19 @@ WRITELINES_JOINS = "writelines" not in vars(
     selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
 )
 
+#: Since 3.14 it passes over what is empty, or false in any other way.
+WRITELINES_PASSES_OVER_EMPTY = sys.version_info >= (3, 14)
+
+#: What write says to what is no bytes: the words are each version's own.
+NOT_BYTES: str = next(
+    (
+        words
+        for words in selector_events._SelectorSocketTransport.write.__code__.co_consts  # type: ignore[attr-defined]
+        if isinstance(words, str) and words.startswith("data argument must be")
+    ),
+    "data argument must be a bytes-like object, not ",
+)
+
 #: Seconds until accepting is tried again after running out of descriptors.
 ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 

@@ -366,8 +366,7 @@ cdef class Endpoint(Leaver):
                 self.extra = {}
             self.extra["socket"] = answer = TransportSocket(self.get_socket())
             return answer
-        hash(name)                   # asyncio looks in a dict, which refuses a list
-        return default
+        return {}.get(name, default)     # asyncio looks in a dict, which refuses a list
 
     @property
     def peername(self):

@@ -16,7 +16,11 @@ import logging
 import os
 from math import floor
 
-from aioadapt.stdlib_private import SILENT_LOST_WRITES, set_result_unless_cancelled
+from aioadapt.stdlib_private import (
+    NOT_BYTES,
+    SILENT_LOST_WRITES,
+    set_result_unless_cancelled,
+)
 
 cdef object logger = logging.getLogger("asyncio")
 
@@ -34,8 +38,7 @@ cdef class Outbound(Endpoint):
         cdef bint is_scattered = False
         if not PyBytes_CheckExact(data):
             if not isinstance(data, (bytes, bytearray, memoryview)):
-                raise TypeError("data argument must be a bytes-like object, "
-                                f"not {type(data).__name__!r}")
+                raise TypeError(f"{NOT_BYTES}{type(data).__name__!r}")
             is_scattered = isinstance(data, memoryview) and not data.c_contiguous
             # A copy: the caller may change its buffer before the turn ends.
             data = bytes(data)

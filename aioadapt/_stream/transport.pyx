@@ -23,6 +23,7 @@ import warnings
 from aioadapt.stdlib_private import (
     SENDFILE_MODE,
     WRITELINES_JOINS,
+    WRITELINES_PASSES_OVER_EMPTY,
     FlowControlMixin,
     hold_socket,
 )
@@ -81,7 +82,8 @@ class StreamTransport(FlowControlMixin):
             if WRITELINES_JOINS:
                 list_of_data = (b"".join(list_of_data),)
             else:
-                list_of_data = [memoryview(data) for data in list_of_data]
+                list_of_data = [memoryview(data) for data in list_of_data
+                                if data or not WRITELINES_PASSES_OVER_EMPTY]
         for data in list_of_data:
             stream.write(data)
 
