@@ -427,9 +427,8 @@ cdef inline void prepare(io_uring_sqe *sqe, Op op, bint is_cancel) noexcept:
 # the loop that it belongs to; so does a cancel that was asked for.  To the
 # collector of cycles these references are the ring's: so a loop that is dropped
 # unclosed is found, warned of and closed by its finalizer, which has the kernel
-# let go.  Where the finalizer cannot do
-# that, nothing that the kernel uses may be cleared: hence no_gc_clear here and
-# at every operation.
+# let go.  Where the finalizer cannot do that, nothing that the kernel uses may be
+# cleared: hence no_gc_clear here and at every operation.
 
 cdef traverseproc traverse_members = (<PyTypeObject *> Ring).tp_traverse
 

@@ -126,8 +126,8 @@ cdef class Turn:
     def _run_once(self):
         """One turn; or all until ``stop``, if it is ``run_forever`` that calls.
 
-        Programs that have their own outer loop (a GUI's, or asyncio's
-        documented _run_forever_setup since 3.13) call it turn by turn.
+        Programs that have their own outer loop (a GUI's, say, with asyncio's
+        _run_forever_setup of 3.13) call it turn by turn.
         """
         cdef bint until_stopped = self._until_stopped
         self._until_stopped = False

@@ -68,6 +68,17 @@ released = threading.Event()
 """
 )
 
+IN_FLIGHT_AND_COUNTED = (
+    IN_FLIGHT
+    + """
+loop = Loop()
+pending = []
+loop.set_exception_handler(lambda _, told: pending.append(told["task"].get_name()))
+before = descriptors()
+begin_everything(loop)
+"""
+)
+
 PROGRAMS: dict[str, Program] = {
     "never run": Program("loop = Loop()\n"),
     "never run, warned of": Program("loop = Loop()\n", options=("-X", "dev")),
@@ -100,14 +111,9 @@ PROGRAMS: dict[str, Program] = {
         IN_FLIGHT + "loop = Loop()\nbegin_everything(loop)\nreleased.set()\n"
     ),
     "dropped with everything in flight": Program(
-        IN_FLIGHT
+        IN_FLIGHT_AND_COUNTED
         + """
 import gc, warnings
-loop = Loop()
-pending = []
-loop.set_exception_handler(lambda _, told: pending.append(told["task"].get_name()))
-before = descriptors()
-begin_everything(loop)
 released.set()
 loop._default_executor.shutdown(wait=True)
 with warnings.catch_warnings(record=True) as told:
@@ -125,14 +131,9 @@ say("left", len(descriptors() - before))
 """
     ),
     "closed with everything in flight": Program(
-        IN_FLIGHT
+        IN_FLIGHT_AND_COUNTED
         + """
 import gc
-loop = Loop()
-pending = []
-loop.set_exception_handler(lambda _, told: pending.append(told["task"].get_name()))
-before = descriptors()
-begin_everything(loop)
 loop.close()
 say("closed", loop.is_closed())
 let_go()
