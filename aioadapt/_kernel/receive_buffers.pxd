@@ -18,3 +18,4 @@ cdef class ReceiveBuffers:
     cdef char *at(self, unsigned number) noexcept
     cdef void give_back(self, unsigned number) noexcept
     cdef void withdraw(self) noexcept
+    cdef void abandon(self) noexcept

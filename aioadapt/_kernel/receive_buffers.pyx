@@ -115,3 +115,9 @@ cdef class ReceiveBuffers:
         if self.registered:
             self.registered = False
             io_uring_unregister_buf_ring(self.ring, GROUP)
+
+    cdef void abandon(self) noexcept:
+        """In a forked child: nothing is mapped here; others may live where it was."""
+        self.registered = False
+        self.entries = NULL
+        self.memory = NULL

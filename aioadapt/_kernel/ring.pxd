@@ -11,6 +11,7 @@ cdef class Ring:
     cdef:
         io_uring ring
         bint is_open
+        unsigned long long fork_generation
         bint enabled                  # SINGLE_ISSUER binds the ring then
         readonly unsigned setup_flags
         readonly int thread_id        # the kernel's number of the thread it is bound to

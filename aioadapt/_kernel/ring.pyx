@@ -43,6 +43,7 @@ from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.collector cimport PyTypeObject, traverseproc, visitproc
+from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.liburing cimport (
     Completion,
     IORING_CQE_F_BUFFER,
@@ -97,6 +98,7 @@ cdef class Ring:
 
     def __cinit__(self):
         self.backlog = []
+        self.fork_generation = forks
         self.batch = <Completion *> PyMem_Malloc(COMPLETIONS * sizeof(Completion))
         self.others = <Completion *> PyMem_Malloc(COMPLETIONS * sizeof(Completion))
         if self.batch == NULL or self.others == NULL:
@@ -137,6 +139,8 @@ cdef class Ring:
             raise explain(error.errno, step, look_around()).error() from error
 
     def __dealloc__(self):
+        if forks != self.fork_generation:
+            self.abandon()
         # Reached with operations in the kernel only when the owner forgot to
         # close: each holds a reference to itself, so they outlive the ring,
         # and so must the buffers that the kernel may still write into.
@@ -407,11 +411,16 @@ cdef class Ring:
         return 0
 
     cdef void abandon(self) noexcept:
-        """In a forked child: the ring is the parent's, only its number is ours."""
+        """In a forked child: the ring is the parent's, only its number is ours.
+
+        Its memory is not in the child (DONTFORK).  What the child has mapped
+        since may lie in its place, memory of Python's own for one.
+        """
+        if self.buffers is not None:
+            self.buffers.abandon()
         if self.is_open:
             self.is_open = False
             close_fd(self.ring.ring_fd)
-            self.buffers.registered = False
 
 
 cdef inline void prepare(io_uring_sqe *sqe, Op op, bint is_cancel) noexcept:

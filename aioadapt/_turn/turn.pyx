@@ -25,12 +25,11 @@ from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from posix.unistd cimport usleep
 
+from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._turn.handle cimport Handle, new_handle
 from aioadapt._turn.inbox cimport Inbox
 from aioadapt._turn.timers cimport Timers
-
-import os
 
 from aioadapt.errors import ForkedLoopError
 
@@ -45,15 +44,6 @@ cdef enum:
 
 # asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
 cdef double LONGEST_WAIT_S = 24 * 3600
-cdef unsigned long long forks = 0
-
-
-def _forked():
-    global forks
-    forks += 1
-
-
-os.register_at_fork(after_in_child=_forked)
 
 
 cdef class EndOfTurn:

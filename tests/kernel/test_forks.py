@@ -160,3 +160,48 @@ def test_a_child_forked_by_a_running_loop_can_leave_through_the_interpreter(
     )
 
     assert (done.returncode, done.stdout) == (0, "the parent works on\n"), done.stderr
+
+
+FREES_A_LOOP_OF_THE_PARENTS = """
+import gc, mmap, os, sys, warnings
+import aioadapt
+
+def fill_the_places_of_the_rings_memory():
+    return [mmap.mmap(-1, size) for size in (1 << 20, 1 << 14, 1 << 12) for _ in range(128)]
+
+warnings.simplefilter("ignore")
+loop = aioadapt.{name}()
+loop.run_until_complete(loop.run_in_executor(None, int))
+loop.run_until_complete(loop.shutdown_default_executor())
+if os.fork() == 0:
+    places = fill_the_places_of_the_rings_memory()
+    if "closed by the child" in sys.argv:
+        loop.close()
+    del loop
+    gc.collect()
+    for place in places:
+        place.write(bytes(len(place)))
+    os._exit(7)
+_, status = os.wait()
+assert os.waitstatus_to_exitcode(status) == 7, status
+loop.close()
+"""
+
+
+@pytest.mark.parametrize("when", ["dropped unclosed", "closed by the child"])
+def test_a_child_that_frees_the_parents_loop_keeps_the_memory_it_has_mapped_since(
+    loop_kind: str, when: str
+) -> None:
+    """A ring's memory is not in the child; what the child maps may lie in its place."""
+    name = in_words(loop_kind).partition(":")[2]
+    code = FREES_A_LOOP_OF_THE_PARENTS.replace("{name}", name)
+
+    done = subprocess.run(
+        [sys.executable, "-c", code, when],
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+
+    assert (done.returncode, done.stderr) == (0, "")

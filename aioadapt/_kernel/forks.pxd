@@ -1,0 +1,1 @@
+cdef unsigned long long forks
