@@ -1,5 +1,6 @@
 cimport cython
 from aioadapt._kernel.op cimport Op
+from aioadapt._kernel.poller cimport Poller
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._turn.fd_callbacks cimport FdTurn
 
@@ -30,4 +31,4 @@ cdef class WakeupOp(Op):
 
 @cython.no_gc_clear
 cdef class PollerOp(Op):
-    cdef CompletionTurn turn
+    cdef Poller poller

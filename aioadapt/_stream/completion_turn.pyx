@@ -37,7 +37,7 @@ cdef class CompletionTurn(FdTurn):
         self.wakeup_op.fd = self.inbox.wakeup.fd
         self.poller_op = PollerOp.__new__(PollerOp)
         self.poller_op.fd = self.poller.epoll_fd
-        self.poller_op.turn = self
+        self.poller_op.poller = self.poller
         return 0
 
     cdef int make_ring(self) except -1:
@@ -215,12 +215,15 @@ cdef class WakeupOp(Op):
 
 @cython.no_gc_clear
 cdef class PollerOp(Op):
-    """One shot, begun again before the loop waits: so it is level-triggered, as epoll is."""
+    """One shot, begun again before the loop waits: so it is level-triggered, as epoll is.
+
+    It knows no loop either: a closed one is freed with its last name.
+    """
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
         io_uring_prep_poll_add(sqe, self.fd, POLLIN)
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
         if result >= 0:
-            self.turn.poller.wait(0, 0)
+            self.poller.wait(0, 0)
         return 0
