@@ -278,7 +278,11 @@ cdef class HandPoller:
 
     @property
     def watched(self):
-        return len(self.poller.watches)
+        """How many watches are registered, by whoever."""
+        cdef Poller beside = self.poller.beside
+        if beside is None:
+            return len(self.poller.watches)
+        return len(self.poller.watches) - 1 + len(beside.watches)
 
 
 cdef long long in_ns(object timeout_s) except -2:

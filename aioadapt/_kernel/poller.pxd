@@ -8,8 +8,13 @@ cdef class Watch:
     cdef:
         readonly int fd           # borrowed; whoever made the watch closes it
         uint32_t interest         # what epoll reports for us; 0: not registered
+        bint is_beside            # registered with the poller beside
 
     cdef int ready(self, uint32_t events) except -1
+
+
+cdef class BesideWatch(Watch):
+    cdef Poller poller
 
 
 cdef struct Report:
@@ -26,10 +31,15 @@ cdef class Poller:
         int next_report, last_report
         list strays                   # forgotten, but perhaps still reported
         set watches                   # what is registered; the collector of cycles sees it
+        Poller beside                 # None until two watch one descriptor
         readonly unsigned long long waits
 
     cdef int watch(self, Watch watch, uint32_t interest) except -1
     cdef int forget(self, Watch watch) except -1
+    cdef int register(self, Watch watch, uint32_t interest) except -1
+    cdef int register_beside(self, Watch watch, uint32_t interest) except -1
+    cdef int unregister(self, Watch watch) except -1
+    cdef bint has_another(self, Watch watch)
     cdef int wait(self, long long timeout_ns, int at_most) except -1
     cdef bint has_reports(self) noexcept
     cdef bint dispatch_next(self) except -1

@@ -20,6 +20,10 @@ again in the next, and no connection can fall asleep with bytes waiting.
                                          '------' watch(other interest)
 
 ``watches`` keeps each Watch for as long as it is registered.
+
+An epoll has one place for a descriptor.  Where two watch it (a transport that
+still sends what it had when it was closed, and ``add_reader``), the second is
+registered with a poller beside, which this one watches as it does any descriptor.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -36,6 +40,7 @@ from aioadapt._kernel.linux cimport (
     EPOLL_CTL_MOD,
     EPOLLERR,
     EPOLLHUP,
+    EPOLLIN,
     epoll_create1,
     epoll_ctl,
     epoll_event,
@@ -53,6 +58,17 @@ cdef class Watch:
 
     cdef int ready(self, uint32_t events) except -1:
         raise NotImplementedError
+
+
+cdef class BesideWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        # What a callback left by raising out of the loop is reported again.
+        self.poller.drop_reports()
+        self.poller.wait(0, 0)
+        while self.poller.dispatch_next():
+            pass
+        return 0
 
 
 cdef class Poller:
@@ -79,12 +95,30 @@ cdef class Poller:
 
     cdef int watch(self, Watch watch, uint32_t interest) except -1:
         """Report these events from now on, instead of those watched for so far."""
-        cdef epoll_event event
-        cdef int what
         if interest == watch.interest:
             return 0
         if interest == 0:
             return self.forget(watch)
+        if watch.is_beside:
+            return self.beside.register(watch, interest)
+        try:
+            return self.register(watch, interest)
+        except FileExistsError:
+            if not self.has_another(watch):
+                raise
+        return self.register_beside(watch, interest)
+
+    cdef int forget(self, Watch watch) except -1:
+        if watch.interest == 0:
+            return 0
+        if watch.is_beside:
+            watch.is_beside = False
+            return self.beside.unregister(watch)
+        return self.unregister(watch)
+
+    cdef int register(self, Watch watch, uint32_t interest) except -1:
+        cdef epoll_event event
+        cdef int what
         event.events = interest
         event.data.ptr = <void *> watch
         what = EPOLL_CTL_ADD if watch.interest == 0 else EPOLL_CTL_MOD
@@ -95,11 +129,21 @@ cdef class Poller:
         watch.interest = interest
         return 0
 
-    cdef int forget(self, Watch watch) except -1:
+    cdef int register_beside(self, Watch watch, uint32_t interest) except -1:
+        cdef BesideWatch both
+        if self.beside is None:
+            both = BesideWatch.__new__(BesideWatch)
+            both.poller = Poller()
+            both.fd = both.poller.epoll_fd
+            self.register(both, EPOLLIN)
+            self.beside = both.poller
+        self.beside.register(watch, interest)
+        watch.is_beside = True
+        return 0
+
+    cdef int unregister(self, Watch watch) except -1:
         cdef epoll_event unused
         cdef int failed = 0
-        if watch.interest == 0:
-            return 0
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, watch.fd, &unused) < 0:
             if errno == EBADF or errno == ENOENT:
                 # Closed behind our back: epoll dropped it then, unless there
@@ -113,6 +157,13 @@ cdef class Poller:
         if failed:
             raise OSError(failed, os.strerror(failed))
         return 0
+
+    cdef bint has_another(self, Watch watch):
+        cdef Watch other
+        for other in self.watches:
+            if other.fd == watch.fd:
+                return True
+        return False
 
     cdef int wait(self, long long timeout_ns, int at_most) except -1:
         """Collect what is ready; -1 waits for ever.  Nothing runs yet.
@@ -166,6 +217,8 @@ cdef class Poller:
             self.next_report += 1
 
     cpdef close(self):
+        if self.beside is not None:
+            self.beside.close()
         self.drop_reports()
         if self.epoll_fd >= 0:
             close_fd(self.epoll_fd)

@@ -1,5 +1,6 @@
 """Reports are collected first and run after; what was forgotten since is skipped."""
 
+import contextlib
 import gc
 import os
 import signal
@@ -328,3 +329,68 @@ def test_a_watch_that_was_forgotten_too_late_lives_as_long_as_its_poller(
     del poller
     gc.collect()
     assert alive() is None
+
+
+def test_two_can_watch_one_descriptor(poller: HandPoller, pair: Pair) -> None:
+    """An epoll has one place for it; each is told of what it wants all the same."""
+    ours, peer = pair
+    first, second = HandWatch(ours.fileno()), HandWatch(ours.fileno())
+    poller.watch(first, WRITABLE)
+    poller.watch(second, READABLE)
+    peer.send(b"x")
+
+    assert poller.wait(COMPLETES_WITHIN_S) == 2
+    poller.dispatch()
+    assert (first.reports, second.reports) == ([WRITABLE], [READABLE])
+
+    poller.watch(second, READABLE | WRITABLE)
+    poller.forget(first)
+    assert poller.wait(COMPLETES_WITHIN_S) == 1
+    poller.dispatch()
+    assert (first.reports, second.reports[1:]) == ([WRITABLE], [READABLE | WRITABLE])
+
+    poller.forget(second)
+    assert poller.wait() == 0
+    poller.watch(second, READABLE)
+    poller.watch(first, READABLE)
+    assert poller.wait(COMPLETES_WITHIN_S) == 2
+    poller.dispatch()
+    assert (first.reports[1:], second.reports[2:]) == ([READABLE], [READABLE])
+    poller.forget(first)
+    poller.forget(second)
+
+
+def test_what_one_of_two_raises_leaves_the_other_to_be_told_again(
+    poller: HandPoller, pair: Pair
+) -> None:
+    ours, peer = pair
+    other, other_peer = socket.socketpair()
+    first = HandWatch(ours.fileno())
+    beside = HandWatch(ours.fileno()), HandWatch(other.fileno())
+    watches = (first, HandWatch(other.fileno()), *beside)
+    for watch in watches:
+        poller.watch(watch, READABLE)
+
+    def give_up(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    for watch in beside:
+        watch.on_ready = give_up
+    peer.send(b"x")
+    other_peer.send(b"x")
+    for _ in range(4):
+        assert poller.wait(COMPLETES_WITHIN_S) == 3
+        for _ in range(3):
+            with contextlib.suppress(KeyboardInterrupt):
+                poller.dispatch()
+
+    told = [len(watch.reports) for watch in beside]
+    assert sum(told) == 4
+    beside[0].on_ready = beside[1].on_ready = None
+    poller.wait(COMPLETES_WITHIN_S)
+    poller.dispatch()
+    assert [len(watch.reports) for watch in beside] == [told[0] + 1, told[1] + 1]
+    for watch in watches:
+        poller.forget(watch)
+    other.close()
+    other_peer.close()

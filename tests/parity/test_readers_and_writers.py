@@ -9,7 +9,9 @@ from collections.abc import Iterator
 import pytest
 from loops import Run
 
-from .peers import a_round_trip_elsewhere
+from .peers import Wire, a_round_trip_elsewhere, connected
+from .protocols import Recorder
+from .test_flow_control import fill
 
 Pair = tuple[socket.socket, socket.socket]
 
@@ -533,5 +535,40 @@ def test_the_port_of_a_listener_that_was_closed_while_accepting_is_free(
             pass
         accepting.cancel()
         await asyncio.wait([accepting])
+
+    run(main())
+
+
+def test_the_socket_of_a_transport_that_closes_can_be_read_while_that_still_sends(
+    loop: AbstractEventLoop, run: Run, wire: Wire
+) -> None:
+    """A closing transport reads no more, so asyncio lets others do it.
+
+    Both watch one descriptor then, the transport for room; neither costs the other.
+    """
+
+    async def main() -> None:
+        async with connected(Recorder, wire) as (protocol, peer):
+            written = fill(protocol.transport, protocol)
+            sock = protocol.transport.get_extra_info("socket")
+            with socket.socket(fileno=os.dup(sock.fileno())) as reading:
+                protocol.transport.close()
+                got: list[bytes] = []
+                all_there = loop.create_future()
+
+                def readable() -> None:
+                    got.append(reading.recv(2))
+                    if b"".join(got) == b"four more":
+                        note(all_there)
+
+                loop.add_reader(sock.fileno(), readable)
+                peer.send(b"four ")
+                await a_round_trip_elsewhere()
+                peer.send(b"more")
+                await all_there
+                assert loop.remove_reader(sock.fileno())
+                assert not loop.remove_reader(sock.fileno())
+            assert await peer.recv_exactly(len(written)) == written
+            await protocol.lost()
 
     run(main())
