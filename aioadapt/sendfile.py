@@ -1,10 +1,8 @@
 """A transport's file is sent by sendfile(2), while the transport watches its socket.
 
-asyncio waits for room with ``add_writer``.  Here a transport's watch is its own,
-and an epoll object has one place for a descriptor: a protocol that reads on while
-its file is sent would find it taken.  Over io_uring a poll of the socket would
-hold the connection open after the transport has closed it, and then find another
-file at its number.
+asyncio waits for room with ``add_writer``, which goes by the descriptor's number: a
+transport that is closed meanwhile gives it away, and the next file at that number
+would be waited for.
 
 So room is waited for with an epoll object that holds the socket and nothing else.
 It is readable when there is room, and a descriptor that is closed leaves it by

@@ -28,17 +28,8 @@ from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from libc.errno cimport (
-    EAGAIN,
-    EALREADY,
-    EBUSY,
-    EEXIST,
-    EINTR,
-    EINVAL,
-    ENOENT,
-    ENOMEM,
-    ETIME,
-)
+from libc.errno cimport EAGAIN, EALREADY, EBUSY, EEXIST, EINTR
+from libc.errno cimport EINVAL, ENOENT, ENOMEM, ETIME
 from libc.string cimport memcpy, memmove, memset
 from posix.unistd cimport close as close_fd
 
