@@ -14,6 +14,8 @@ from typing import Any
 import pytest
 from loops import factory_of
 
+from .protocols import Recorder
+
 Use = Callable[[], Coroutine[Any, Any, None]]
 
 
@@ -66,18 +68,19 @@ async def a_connection() -> None:
     loop = asyncio.get_running_loop()
     ours, peer = socket.socketpair()
     with peer:
-        transport, _ = await loop.create_connection(asyncio.Protocol, sock=ours)
+        transport, protocol = await loop.create_connection(Recorder, sock=ours)
         transport.write(b"x")
         transport.close()
-        await asyncio.sleep(0.01)
+        await protocol.lost()
 
 
 async def a_server() -> None:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
+    protocol = Recorder()
+    server = await loop.create_server(lambda: protocol, "127.0.0.1", 0)
     with socket.create_connection(server.sockets[0].getsockname()):
-        await asyncio.sleep(0.01)
-    await asyncio.sleep(0.01)
+        await protocol.made()
+    await protocol.lost()
     server.close()
     await server.wait_closed()
 
