@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from ._datagram.ways import ReadinessDatagrams
-from ._stream.listener import ReadinessListener
-from ._stream.readiness import ReadinessTurn, ReadinessWay
+from ._datagram.drivers import EpollDatagramDriver
+from ._stream.epoll_driver import EpollCore, EpollStreamDriver
+from ._stream.listener import EpollListener
 from .native_loop import NativeLoop
 
 
-class EpollEventLoop(ReadinessTurn, NativeLoop):
+class EpollEventLoop(EpollCore, NativeLoop):
     """An asyncio event loop that waits for readiness.
 
     Best for few connections; runs on every Linux.  Can be given to asyncio as
     a loop factory: ``asyncio.Runner(loop_factory=aioadapt.EpollEventLoop)``.
     """
 
-    _way_type = ReadinessWay
-    _datagram_way_type = ReadinessDatagrams
-    _listener_type = ReadinessListener
+    _stream_driver_type = EpollStreamDriver
+    _datagram_driver_type = EpollDatagramDriver
+    _listener_type = EpollListener
     engine = "epoll"

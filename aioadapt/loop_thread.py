@@ -60,7 +60,7 @@ class LoopThread:
         self.name: str = name or f"{self._engine}-{next(_numbers)}"
         # For the moves that are under way: called on the loop's thread when
         # it stops, before its tasks and its streams go.
-        self.farewells: set[Callable[[], None]] = set()
+        self.stop_callbacks: set[Callable[[], None]] = set()
         self._state = State.NEW
         self._loop: ServingLoop | None = None
         self._died_of: BaseException | None = None
@@ -206,7 +206,7 @@ class LoopThread:
         runner = asyncio.Runner(loop_factory=self._make_loop)
         try:
             loop = runner.get_loop()
-            loop.call_soon(self._turns)
+            loop.call_soon(self._is_running)
             loop.run_forever()
         except BaseException as error:
             self._died_of = error
@@ -225,7 +225,7 @@ class LoopThread:
         self._engine = self._loop.stats().engine
         return self._loop
 
-    def _turns(self) -> None:
+    def _is_running(self) -> None:
         self._state = State.RUNNING
         self._started.set_result(None)
 
@@ -233,8 +233,8 @@ class LoopThread:
         ran, self._state = self._state is State.RUNNING, State.STOPPING
         try:
             if ran:
-                for say_farewell in list(self.farewells):
-                    say_farewell()
+                for stop_callback in list(self.stop_callbacks):
+                    stop_callback()
                 runner.close()
         finally:
             if self._loop is not None:

@@ -1,9 +1,9 @@
-"""What both loops are above the turn: an asyncio selector loop with other transports.
+"""What both loops are above the iteration: an asyncio selector loop with other transports.
 
 Set-up of connections and servers, name resolution, executors, subprocesses,
 pipes, signals, TLS and debug mode stay asyncio's own code.  It
 reaches the kernel through ``_add_reader`` and its three brothers, which are
-the turn's, and through the few hooks overridden here.
+the iteration's, and through the few hooks overridden here.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Ts = TypeVarTuple("_Ts")
 class FdCallbacksView(selectors.BaseSelector):
     """What asyncio's own transports may ask of a selector: is a descriptor watched?
 
-    Waiting is the turn's business, so the rest of a selector is not here.
+    Waiting is the iteration's business, so the rest of a selector is not here.
     """
 
     def __init__(self, callbacks: dict[int, Any]) -> None:
@@ -73,11 +73,11 @@ class FdCallbacksView(selectors.BaseSelector):
 
 
 class NativeLoop(SockCalls):
-    """The part that EpollEventLoop and UringEventLoop share; a Turn comes before it."""
+    """The part that EpollEventLoop and UringEventLoop share; a LoopCore comes before it."""
 
     #: How bytes move, what serves a listening socket, and how ``LoopStats`` calls the engine.
-    _way_type: Any
-    _datagram_way_type: Any
+    _stream_driver_type: Any
+    _datagram_driver_type: Any
     _listener_type: Any
     engine: str
 
@@ -85,19 +85,19 @@ class NativeLoop(SockCalls):
     #: Only a watched connection can move.  To be set before connections are made.
     watch_http1 = False
 
-    # The Turn's, named for the type checker.
+    # The LoopCore's, named for the type checker.
     streams_by_fd: dict[int, Stream]
     listeners: dict[int, Any]
     fd_callbacks: dict[int, Any]
     post: Callable[[Any], None]
     close_inbox: Callable[[], None]
-    let_run: Callable[[Any], None]
+    yield_to: Callable[[Any], None]
     _count: Callable[[], dict[str, Any]]
     _engine_counts: Callable[[], dict[str, Any]]
     _check_can_close: Callable[[], None]
     _close_engine: Callable[[], None]
     _close_inbox_for_good: Callable[[], None]
-    _abandon_engine: Callable[[], None]
+    _close_engine_in_child: Callable[[], None]
     _drop_everything: Callable[[], None]
     _is_forked_copy: Callable[[], bool]
     _submit: Callable[[], None]
@@ -142,8 +142,8 @@ class NativeLoop(SockCalls):
 
     # -- connections ----------------------------------------------------------
 
-    def _new_way(self) -> Any:
-        return self._way_type(self)
+    def _new_stream_driver(self) -> Any:
+        return self._stream_driver_type(self)
 
     def _new_transport(self, stream: Stream) -> StreamTransport:
         return StreamTransport(stream)
@@ -191,8 +191,8 @@ class NativeLoop(SockCalls):
         app_transport: asyncio.Transport = tls._app_transport
         return app_transport
 
-    def _new_datagram_way(self) -> Any:
-        return self._datagram_way_type(self)
+    def _new_datagram_driver(self) -> Any:
+        return self._datagram_driver_type(self)
 
     def _make_datagram_transport(
         self,
@@ -213,7 +213,7 @@ class NativeLoop(SockCalls):
         was_reading = transp.is_reading()
         transp.pause_reading()
         await transp._make_empty_waiter()
-        transp._stream.lose_sight()
+        transp._stream.mark_opaque()
         try:
             self._check_sendfile_params(sock, file, offset, count)  # type: ignore[attr-defined]
             return await send_file(self, sock, file, offset, count)
@@ -335,7 +335,7 @@ class NativeLoop(SockCalls):
         return adopt(self, released, protocol_factory, server)
 
     def submit_reads(self) -> None:
-        """Have the kernel know of every read that was armed in this turn."""
+        """Have the kernel know of every read that was armed in this iteration."""
         self._submit()
 
     # -- running, counting and ending ---------------------------------------------
@@ -372,7 +372,7 @@ class NativeLoop(SockCalls):
         if self.is_closed():
             return
         if self._is_forked_copy():
-            self._abandon_engine()
+            self._close_engine_in_child()
             self._ssock = self._csock = None
             self._signal_handlers: dict[int, Any] = {}
         else:
@@ -386,13 +386,13 @@ class NativeLoop(SockCalls):
             self.listeners.clear()
             endpoints = [*self.streams_by_fd.values(), *self.datagrams_by_fd.values()]
             for endpoint in endpoints:
-                endpoint.silence()
+                endpoint.orphan()
             self.close_inbox()
             self._drop_everything()
             self._close_engine()
             self._close_inbox_for_good()
             for endpoint in endpoints:
-                endpoint.abandon()
+                endpoint.finish_orphaning()
         super().close()
 
 

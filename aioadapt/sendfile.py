@@ -7,7 +7,7 @@ would be waited for.
 So room is waited for with an epoll object that holds the socket and nothing else.
 It is readable when there is room, and a descriptor that is closed leaves it by
 itself.  Errors, their texts and the file's position afterwards are asyncio's, and
-so is what each turn sends: as much as the socket takes at once.
+so is what each iteration sends: as much as the socket takes at once.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """loop.sock_*: a plain socket, awaited.
 
-Each call tries at once, and only what would block waits.  Then the turn tries
+Each call tries at once, and only what would block waits.  Then the iteration tries
 again as soon as the descriptor is ready, and the task that waits runs in that
-same turn: no callback is queued in between, and nothing is left to undo when
+same iteration: no callback is queued in between, and nothing is left to undo when
 the future is done but the watch, which ``end`` takes away in every case.
 
 Checks, errors and their texts are asyncio's.  So are ``sock_accept``,
@@ -26,7 +26,7 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError)
 class SockCalls(asyncio.SelectorEventLoop):
     """The part of a loop that awaits plain sockets."""
 
-    # The Turn's, named for the type checker.
+    # The LoopCore's, named for the type checker.
     _debug: bool
     _attempt: Callable[..., Any]
 

@@ -22,7 +22,7 @@ LATENCY_BOUNDS_S = _bounds_s()
 class LoopStats:
     """Counters of one loop since it was made; they only grow, but for the last two.
 
-    ``events`` are descriptors found ready, or completions; of one turn at most
+    ``events`` are descriptors found ready, or completions; of one iteration at most
     1,024 are collected.  ``busy_s`` is time not spent waiting in the kernel.
     ``direct_sends`` left by a system call of their own, ``ring_sends`` with
     the io_uring's submissions.  ``enobufs`` counts receives that found every
@@ -41,7 +41,7 @@ class LoopStats:
     """
 
     engine: str
-    turns: int
+    iterations: int
     waits: int
     callbacks: int
     timers: int

@@ -7,7 +7,7 @@ asyncio's own child watcher is asked only where pidfds are refused; one that the
 program has set, which it may until Python 3.13, always is.
 
 The order is asyncio's: once the status has been read, ``process_exited`` is
-called in the next turn.
+called in the next iteration.
 """
 
 from __future__ import annotations

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from ._datagram.ways import CompletionDatagrams
-from ._stream.completion import CompletionWay
-from ._stream.completion_turn import CompletionTurn
-from ._stream.listener import CompletionListener
+from ._datagram.drivers import UringDatagramDriver
+from ._stream.listener import UringListener
+from ._stream.uring_core import UringCore
+from ._stream.uring_driver import UringStreamDriver
 from .native_loop import NativeLoop
 from .support import uring_refusal
 
 
-class UringEventLoop(CompletionTurn, NativeLoop):
+class UringEventLoop(UringCore, NativeLoop):
     """An asyncio event loop that waits for completions.
 
     Best for many connections.  Its ring is made when the loop first runs, on
@@ -21,9 +21,9 @@ class UringEventLoop(CompletionTurn, NativeLoop):
             message says which of them and what to do.
     """
 
-    _way_type = CompletionWay
-    _datagram_way_type = CompletionDatagrams
-    _listener_type = CompletionListener
+    _stream_driver_type = UringStreamDriver
+    _datagram_driver_type = UringDatagramDriver
+    _listener_type = UringListener
     engine = "uring"
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { BUFFER_BYTES = 64 * 1024, EVENTS_PER_TURN = 1024, BACKLOG = 4096 };
+enum { BUFFER_BYTES = 64 * 1024, EVENTS_PER_ITERATION = 1024, BACKLOG = 4096 };
 
 struct connection {
     int fd;
@@ -119,7 +119,7 @@ static void writable(struct connection *connection)
 
 int main(void)
 {
-    static struct epoll_event events[EVENTS_PER_TURN];
+    static struct epoll_event events[EVENTS_PER_ITERATION];
     static char listening, parent;   /* their addresses name the two other watches */
     struct sockaddr_in address = {.sin_family = AF_INET};
     socklen_t address_bytes = sizeof(address);
@@ -139,7 +139,7 @@ int main(void)
     fflush(stdout);
 
     for (;;) {
-        int ready = epoll_wait(epoll_fd, events, EVENTS_PER_TURN, -1);
+        int ready = epoll_wait(epoll_fd, events, EVENTS_PER_ITERATION, -1);
         if (ready < 0 && errno != EINTR)
             die("epoll_wait");
         for (int i = 0; i < ready; i++) {

@@ -59,7 +59,7 @@ static char *buffers;
 static int next_buffer[BUFFERS];         /* links the connections' queues */
 static uint32_t filled_bytes[BUFFERS];
 static uint32_t sent_bytes[BUFFERS];
-static int given_back;                   /* since the last turn's end */
+static int given_back;                   /* since the last iteration's end */
 static struct connection *starved;       /* their recv found no buffer */
 static char accepting, parent;           /* their addresses are user_data */
 
@@ -203,7 +203,7 @@ static void sent(struct connection *connection, int result)
     end_if_over(connection);
 }
 
-static void finish_turn(void)
+static void finish_iteration(void)
 {
     if (given_back == 0)
         return;
@@ -242,7 +242,7 @@ static void set_up_ring(void)
     io_uring_buf_ring_init(buffer_ring);
     for (int buffer = 0; buffer < BUFFERS; buffer++)
         give_back(buffer);
-    finish_turn();
+    finish_iteration();
 }
 
 int main(void)
@@ -286,6 +286,6 @@ int main(void)
                 received((struct connection *)owner, cqe);
         }
         io_uring_cq_advance(&ring, seen);
-        finish_turn();
+        finish_iteration();
     }
 }

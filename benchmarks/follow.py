@@ -331,7 +331,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--think-ms", type=float, help="mean think time, instead of --load"
     )
     parser.add_argument("--timeout-s", type=float, default=5.0)
-    parser.add_argument("--at-once", type=int, help="Migrator(at_once=...)")
+    parser.add_argument("--at-once", type=int, help="Migrator(max_in_flight=...)")
     parser.add_argument("--switch-interval-ms", type=float, help="of the whole process")
     parser.add_argument("--engines", default="epoll,uring")
     parser.add_argument("--phases", action="store_true", help="where each pause goes")

@@ -90,9 +90,9 @@ class Crowd:
             self.unheard += 1
             caller.ask(time.monotonic(), self.engines)
             if number % CONNECTING_AT_ONCE == CONNECTING_AT_ONCE - 1:
-                self.turn(0.0)
+                self.run_iterations(0.0)
 
-    def turn(self, timeout_s: float) -> bool:
+    def run_iterations(self, timeout_s: float) -> bool:
         """False once the standard input has ended."""
         goes_on = True
         for fd, _ in self.epoll.poll(timeout_s):
@@ -187,7 +187,7 @@ class Crowd:
         self.epoll.register(0, select.EPOLLIN)
         report_at_s = self.now_s
         ready = False
-        while self.turn(self.timeout_s(report_at_s)):
+        while self.run_iterations(self.timeout_s(report_at_s)):
             if self.now_s >= report_at_s:
                 report_at_s = self.now_s + REPORT_EVERY_S
                 ready = ready or not self.unheard
@@ -201,7 +201,7 @@ class Crowd:
         end_s = self.now_s + PATIENCE_S + 1
         self.epoll.unregister(0)
         while any(c.in_air for c in self.callers.values()) and self.now_s < end_s:
-            self.turn(0.05)
+            self.run_iterations(0.05)
             self.look_for_the_silent()
         self.report(ready=True, settled=True)
 

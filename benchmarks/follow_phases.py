@@ -10,7 +10,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from aioadapt.migration.letters import Crate
+from aioadapt.migration.messages import TransferBatch
 from aioadapt.migration.move import Move
 from aioadapt.migration.report import Pauses
 
@@ -36,7 +36,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
     opened_at_s = 0.0
     clock = time.monotonic
     stopped, released, opened, land = (
-        Move.stopped_reading, Move.released, Crate.open, Move._land,
+        Move.stopped_reading, Move.released, TransferBatch.process, Move._land,
     )  # fmt: skip
 
     def stopped_reading(self: Move) -> None:
@@ -47,7 +47,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
         times["released"][id(self)] = clock()
         released(self, what)
 
-    def open_(self: Crate) -> None:
+    def open_(self: TransferBatch) -> None:
         nonlocal opened_at_s
         opened_at_s = clock()
         crates.append(len(self._moves or ()))
@@ -62,7 +62,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
     Move.stopped_reading = stopped_reading  # type: ignore[method-assign]
     Move.released = released_  # type: ignore[method-assign, assignment]
     Move._land = land_  # type: ignore[method-assign, assignment]
-    Crate.open = open_  # type: ignore[method-assign]
+    TransferBatch.process = open_  # type: ignore[method-assign]
     asked_at_s = clock()
     try:
         yield found
@@ -70,7 +70,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
         Move.stopped_reading = stopped  # type: ignore[method-assign]
         Move.released = released  # type: ignore[method-assign]
         Move._land = land  # type: ignore[method-assign]
-        Crate.open = opened  # type: ignore[method-assign]
+        TransferBatch.process = opened  # type: ignore[method-assign]
     times["asked"] = dict.fromkeys(times["landed"], asked_at_s)
     for (start, end), name in NAMES.items():
         spans = [times[end][m] - times[start][m] for m in times["landed"]]

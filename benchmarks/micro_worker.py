@@ -32,7 +32,7 @@ async def nothing_async() -> None:
 
 
 async def call_soon_chain(count: int) -> None:
-    """Each callback schedules the next: one per turn of the loop."""
+    """Each callback schedules the next: one per iteration of the loop."""
     loop = asyncio.get_running_loop()
     done = loop.create_future()
     left = count

@@ -113,7 +113,7 @@ def run(loop: asyncio.AbstractEventLoop) -> Run:
 
 def bring_to_rest(loop: asyncio.AbstractEventLoop) -> None:
     """Ends what asyncio.Runner would end before it closes a loop."""
-    # A transport closed by the test's last line says connection_lost a turn
+    # A transport closed by the test's last line says connection_lost an iteration
     # or two later.
     for _ in range(3):
         loop.run_until_complete(asyncio.sleep(0))

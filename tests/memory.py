@@ -45,7 +45,7 @@ class Holding:
     def of_ours(self) -> dict[str, int]:
         """Without what comes and goes: handles, those of the servers' own ticks,
         and what a controller remembers, a few hundred records of everything."""
-        passing = ("aioadapt._turn.handle.", "aioadapt.control.")
+        passing = ("aioadapt._loop.handle.", "aioadapt.control.")
         return {
             name: count
             for name, count in self.objects.items()

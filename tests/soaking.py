@@ -59,10 +59,10 @@ def in_kernel(thread: LoopThread) -> int:
 
 
 async def come_to_rest(
-    threads: list[LoopThread], resting: list[int], guest: type
+    threads: list[LoopThread], resting: list[int], protocol: type
 ) -> None:
     """Nothing is left of a connection; the kernel holds what it held before any."""
-    gone = {guest, Stream, Connection, Move}
+    gone = {protocol, Stream, Connection, Move}
 
     def what_is_left() -> dict[str, int]:
         gc.collect()

@@ -23,7 +23,7 @@ LAYERS: list[set[str]] = [
     | {"pipes", "sendfile", "sock_calls", "subprocesses"},
     {"_kernel"},
     {"_http1", "support"},
-    {"_turn"},
+    {"_loop"},
     {"_stream"},
     {"_datagram"},
     {"native_loop", "epoll_loop", "uring_loop"},
@@ -71,7 +71,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """``aioadapt._turn.timers`` is in ``_turn``; ``aioadapt`` is its own room."""
+    """``aioadapt._loop.timers`` is in ``_loop``; ``aioadapt`` is its own room."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else parts[0]
 

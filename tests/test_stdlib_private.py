@@ -59,7 +59,7 @@ WATCHED = "add_{0}, sock_* calls, pipes, datagrams and signals: none of them wai
 
 # asyncio calls them and finds ours.
 HOOKS = [
-    hook("_run_once", "", "no turn of ours ever runs"),
+    hook("_run_once", "", "no iteration of ours ever runs"),
     hook("_make_self_pipe", "", "every loop opens a socket pair besides its eventfd"),
     hook("_close_self_pipe", "", "close() stumbles over a socket pair that is not"),
     hook("_write_to_self", "", "a signal does not wake a loop that sleeps"),
@@ -365,7 +365,7 @@ def test_asyncio_keeps_it_under_this_name(name: str) -> None:
         ("_closed", THEIRS.close, True),
     ],
 )
-def test_asyncio_writes_what_the_turn_reads(
+def test_asyncio_writes_what_the_iteration_reads(
     name: str, change: Callable[[Any], None], value: object
 ) -> None:
     with closing(THEIRS()) as loop:
@@ -377,11 +377,11 @@ def test_a_tls_protocol_has_its_applications_transport() -> None:
     assert named_by_asyncio("_app_transport"), f"{PYTHON}: TLS gets no transport"
 
 
-# -- How run_forever calls the turn.
+# -- How run_forever calls the iteration.
 
 
 class ScriptedTurns(asyncio.SelectorEventLoop):
-    """Stops in the turn that it is told to; until then run_forever must go on."""
+    """Stops in the iteration that it is told to; until then run_forever must go on."""
 
     def __init__(self, stops_in: int) -> None:
         super().__init__()
@@ -394,18 +394,18 @@ class ScriptedTurns(asyncio.SelectorEventLoop):
             self._stopping = True
 
 
-@pytest.mark.parametrize("turns", [1, 2, 5])
-def test_run_forever_runs_turns_until_it_is_stopping(turns: int) -> None:
-    """Ours runs many turns in one call, and returns when it sees ``_stopping``."""
-    with closing(ScriptedTurns(stops_in=turns)) as loop:
+@pytest.mark.parametrize("iterations", [1, 2, 5])
+def test_run_forever_runs_iterations_until_it_is_stopping(iterations: int) -> None:
+    """Ours runs many iterations in one call, and returns when it sees ``_stopping``."""
+    with closing(ScriptedTurns(stops_in=iterations)) as loop:
         loop.run_forever()
 
-        assert loop.threads == [threading.get_ident()] * turns
+        assert loop.threads == [threading.get_ident()] * iterations
         assert loop._stopping is False, "the next run would stop at once"
         assert loop._thread_id is None  # type: ignore[attr-defined]
 
 
-def test_run_forever_ends_with_what_a_turn_raises() -> None:
+def test_run_forever_ends_with_what_an_iteration_raises() -> None:
     class Raises(asyncio.SelectorEventLoop):
         def _run_once(self) -> None:
             raise KeyboardInterrupt

@@ -33,10 +33,10 @@ from aioadapt._kernel.linux cimport (
     sockaddr,
 )
 from aioadapt._kernel.linux cimport sendto as send_to_socket
+from aioadapt._loop.handle cimport new_handle, report_failure
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDED, ENDING, OPEN
 from aioadapt._stream.outgoing cimport Outgoing
-from aioadapt._turn.handle cimport new_handle, report_failure
 
 import logging
 import os
@@ -113,8 +113,8 @@ cdef class DatagramEndpoint(Endpoint):
                 if name == NULL:
                     # A host's name, a Unix path, or what is no address at all.
                     self.sock.sendto(data, address)
-                    self.turn.counted.direct_sends += 1
-                    self.turn.counted.bytes_out += len(data)
+                    self.loop.counted.direct_sends += 1
+                    self.loop.counted.bytes_out += len(data)
                     return None
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         except (BlockingIOError, InterruptedError):
@@ -135,9 +135,9 @@ cdef class DatagramEndpoint(Endpoint):
                 <sockaddr *> &name.name, name.size)
         error = errno
         PyBuffer_Release(&view)
-        self.turn.counted.direct_sends += 1
+        self.loop.counted.direct_sends += 1
         if sent >= 0:
-            self.turn.counted.bytes_out += sent
+            self.loop.counted.bytes_out += sent
             return None
         if error == EAGAIN or error == EINTR:
             return FULL
@@ -152,7 +152,7 @@ cdef class DatagramEndpoint(Endpoint):
         self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES
         if not self.wants_room:
             self.wants_room = True
-            self.way.send(False)
+            self.driver.send(False)
         self.transport._maybe_pause_protocol()
         return 0
 
@@ -169,13 +169,13 @@ cdef class DatagramEndpoint(Endpoint):
             if self.life >= ENDING:
                 return 0
             if result is not None:
-                # One error in a turn: a peer that is gone fails all that waits,
+                # One error in an iteration: a peer that is gone fails all that waits,
                 # and others have their turn between two of its errors.
                 return self.tell_of(result)
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
             self.wants_room = False
-            self.way.send(False)
+            self.driver.send(False)
             if self.life == CLOSING:
                 self.end(None)
         return 0
@@ -193,15 +193,15 @@ cdef class DatagramEndpoint(Endpoint):
             return 0
         if n < 0:
             return self.tell_of(OSError(-n, os.strerror(-n)))
-        self.turn.counted.receives += 1
+        self.loop.counted.receives += 1
         if n == 1 and arrivals.is_whole(0):
             data = arrivals.data_at(0)
-            self.turn.counted.bytes_in += PyBytes_GET_SIZE(data)
+            self.loop.counted.bytes_in += PyBytes_GET_SIZE(data)
             return self.deliver(data, arrivals.address_at(0))
         arrived = []
         for i in range(n):
             data = arrivals.data_at(i)
-            self.turn.counted.bytes_in += PyBytes_GET_SIZE(data)
+            self.loop.counted.bytes_in += PyBytes_GET_SIZE(data)
             arrived.append(data if arrivals.is_whole(i) else None)
             arrived.append(arrivals.address_at(i))
         return self.deliver_all(arrived)
@@ -218,8 +218,8 @@ cdef class DatagramEndpoint(Endpoint):
             raise
         except BaseException as exc:
             return self.fatal(exc, "Fatal read error on datagram transport")
-        self.turn.counted.receives += 1
-        self.turn.counted.bytes_in += len(data)
+        self.loop.counted.receives += 1
+        self.loop.counted.bytes_in += len(data)
         return self.deliver(data, address)
 
     cdef int deliver_all(self, list arrived) except -1:
@@ -262,7 +262,7 @@ cdef class DatagramEndpoint(Endpoint):
 
     cdef int deliver(self, object data, object address) except -1:
         cdef PyObject *args[3]
-        cdef long long started = now_ns() if self.turn._debug else 0
+        cdef long long started = now_ns() if self.loop._debug else 0
         cdef bint entered = False
         cdef object protocol = self.protocol
         args[0] = <PyObject *> protocol
@@ -281,7 +281,7 @@ cdef class DatagramEndpoint(Endpoint):
         else:
             PyContext_Exit(self.context)
         if started:
-            report_slow_read(self.turn, self.transport, (now_ns() - started) * 1e-9)
+            report_slow_read(self.loop, self.transport, (now_ns() - started) * 1e-9)
         return 0
 
     cdef int tell_of(self, object failure) except -1:
@@ -304,7 +304,7 @@ cdef class DatagramEndpoint(Endpoint):
     def callback_failed(self, name, args, exc):
         """As asyncio has it: reported, and the endpoint lives on."""
         method = getattr(self.protocol, name, self.protocol)
-        report_failure(new_handle(self.turn, method, args, self.context), method, args, exc)
+        report_failure(new_handle(self.loop, method, args, self.context), method, args, exc)
 
     # -- ending ---------------------------------------------------------------
 
@@ -323,15 +323,15 @@ cdef class DatagramEndpoint(Endpoint):
         self.wants_room = False
         return Endpoint.end(self, exc)
 
-    cdef int forget(self) except -1:
-        if self.turn.datagrams_by_fd.get(self.fd) is self:
-            del self.turn.datagrams_by_fd[self.fd]
-        return Endpoint.forget(self)
+    cdef int unregister(self) except -1:
+        if self.loop.datagrams_by_fd.get(self.fd) is self:
+            del self.loop.datagrams_by_fd[self.fd]
+        return Endpoint.unregister(self)
 
-    def abandon(self):
-        if self.turn.datagrams_by_fd.get(self.fd) is self:
-            del self.turn.datagrams_by_fd[self.fd]
-        Endpoint.abandon(self)
+    def finish_orphaning(self):
+        if self.loop.datagrams_by_fd.get(self.fd) is self:
+            del self.loop.datagrams_by_fd[self.fd]
+        Endpoint.finish_orphaning(self)
 
 
 cdef DatagramEndpoint new_datagram_endpoint(
@@ -341,7 +341,7 @@ cdef DatagramEndpoint new_datagram_endpoint(
     # One that has no such method is refused here, as asyncio does.
     protocol.connection_made
     endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
-    endpoint.turn = loop
+    endpoint.loop = loop
     endpoint.fd = sock.fileno()
     endpoint.family, endpoint.type, endpoint.proto = sock.family, sock.type, sock.proto
     endpoint.sock = sock
@@ -365,7 +365,7 @@ cdef DatagramEndpoint new_datagram_endpoint(
     endpoint.is_connected = extra["peername"] is not None
     endpoint.kept_open = hold_socket(sock)
     endpoint.set_protocol(protocol)
-    endpoint.way = loop._new_datagram_way()
-    endpoint.way.serve(endpoint)
+    endpoint.driver = loop._new_datagram_driver()
+    endpoint.driver.serve(endpoint)
     loop.datagrams_by_fd[endpoint.fd] = endpoint
     return endpoint

@@ -8,9 +8,9 @@ an asyncio.Transport too, and its flow control is asyncio's.
 from cpython.object cimport PyObject
 
 from aioadapt._datagram.endpoint cimport DatagramEndpoint, new_datagram_endpoint
+from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.life cimport CLOSING, ENDED, OPEN
 from aioadapt._stream.slots cimport in_slot, slot_offset
-from aioadapt._turn.handle cimport new_handle
 
 import warnings
 from asyncio import DatagramTransport
@@ -32,7 +32,7 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
         words = [type(self).__name__]
         if endpoint.life >= ENDED:
             words.append("closed")
-        elif endpoint.life >= CLOSING and not endpoint.is_abandoned:
+        elif endpoint.life >= CLOSING and not endpoint.is_orphaned:
             words.append("closing")
         words.append(f"fd={endpoint.fd}")
         if endpoint.life <= CLOSING:
@@ -49,7 +49,7 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
         except TypeError:
             return
         words = repr(self)
-        if endpoint.collected():
+        if endpoint.transport_freed():
             _warn(f"unclosed transport {words}", ResourceWarning, source=self)
 
     def sendto(self, data, addr=None):
@@ -112,7 +112,7 @@ def connect_datagrams(loop, sock, protocol, remote, waiter, extra):
     endpoint.transport = NativeDatagramTransport(endpoint, loop)
     # Where asyncio's own are looked for, when somebody watches their descriptor.
     loop._transports[endpoint.fd] = endpoint.transport
-    endpoint.turn.push_ready(new_handle(loop, endpoint.open, (waiter,), None))
+    endpoint.loop.push_ready(new_handle(loop, endpoint.open, (waiter,), None))
     return endpoint.transport
 
 

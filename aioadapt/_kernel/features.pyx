@@ -33,7 +33,7 @@ from aioadapt._kernel.liburing cimport (
     IORING_FEAT_RECVSEND_BUNDLE, IORING_OP_SEND_ZC, IORING_SETUP_CLAMP,
     IORING_SETUP_CQSIZE, IORING_SETUP_DEFER_TASKRUN, IORING_SETUP_R_DISABLED,
     IORING_SETUP_SINGLE_ISSUER, IORING_SETUP_SUBMIT_ALL, IOSQE_BUFFER_SELECT,
-    collect_into, enter, io_uring, io_uring_buf_reg, io_uring_buf_ring,
+    reap_into, enter, io_uring, io_uring_buf_reg, io_uring_buf_ring,
     io_uring_buf_ring_add, io_uring_buf_ring_advance, io_uring_buf_ring_init,
     io_uring_buf_ring_mask, io_uring_enable_rings, io_uring_free_probe,
     io_uring_get_probe_ring, io_uring_get_sqe, io_uring_opcode_supported,
@@ -140,21 +140,21 @@ cdef class _Trial:
         cdef int result
         deadline_ns = time.monotonic_ns() + wait_ns
         while True:
-            self.collect()
+            self.reap()
             if self.answers.get(op):
                 return self.answers[op].pop(0)
             with nogil:
                 result = enter(&self.ring, wait_ns)
             if result < 0 and result not in (-errnos.ETIME, -errnos.EINTR):
                 raise _Refused(-result, "submit to an io_uring")
-            if self.collect() == 0 and time.monotonic_ns() >= deadline_ns:
+            if self.reap() == 0 and time.monotonic_ns() >= deadline_ns:
                 return None
 
-    cdef unsigned int collect(self):
+    cdef unsigned int reap(self):
         """Sort what the kernel has answered, and say how many answers it were."""
         cdef:
             Completion batch[2 * RING_SIZE]
-            unsigned int index, count = collect_into(&self.ring, batch, 2 * RING_SIZE)
+            unsigned int index, count = reap_into(&self.ring, batch, 2 * RING_SIZE)
         for index in range(count):
             op = <Op> <size_t> batch[index].op
             answers = self.answers.setdefault(op, [])

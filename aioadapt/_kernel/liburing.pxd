@@ -50,7 +50,7 @@ cdef extern from *:
 
     /* Copy up to room completions out of the ring and give their places back. */
     struct aioadapt_completion { void *op; int result; unsigned flags; };
-    static inline unsigned aioadapt_collect(
+    static inline unsigned aioadapt_reap(
         struct io_uring *ring, struct aioadapt_completion *into, unsigned room)
     {
         struct io_uring_cqe *cqe;
@@ -146,5 +146,5 @@ cdef extern from *:
 
     int enter "aioadapt_enter"(io_uring *ring, long long timeout_ns) noexcept nogil
     bint overflowed "aioadapt_overflowed"(io_uring *ring) noexcept nogil
-    unsigned collect_into "aioadapt_collect"(
+    unsigned reap_into "aioadapt_reap"(
         io_uring *ring, Completion *into, unsigned room) noexcept nogil

@@ -13,8 +13,8 @@ cdef class Op:
     cdef:
         OpState state
         unsigned char cancels_missed   # cancels of this run that found nothing
-        unsigned char cancels_unanswered   # each keeps the operation alive too
-        bint last_is_collected         # it lies in the batch and has still to run
+        unsigned char cancels_in_flight   # each keeps the operation alive too
+        bint last_is_reaped         # it lies in the batch and has still to run
         int fd                         # borrowed
         # The list of what its ring has begun and not finished; borrowed, for
         # each of them keeps itself alive.

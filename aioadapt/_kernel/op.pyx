@@ -48,7 +48,7 @@ cdef class Op:
     cdef void begin(self) noexcept:
         self.state = OP_IN_KERNEL
         self.cancels_missed = 0
-        self.last_is_collected = False
+        self.last_is_reaped = False
         Py_INCREF(self)
 
     cdef void finish(self) noexcept:

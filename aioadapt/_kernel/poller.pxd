@@ -8,12 +8,12 @@ cdef class Watch:
     cdef:
         readonly int fd           # borrowed; whoever made the watch closes it
         uint32_t interest         # what epoll reports for us; 0: not registered
-        bint is_beside            # registered with the poller beside
+        bint is_secondary            # registered with the poller secondary
 
     cdef int ready(self, uint32_t events) except -1
 
 
-cdef class BesideWatch(Watch):
+cdef class SecondaryWatch(Watch):
     cdef Poller poller
 
 
@@ -25,20 +25,20 @@ cdef struct Report:
 cdef class Poller:
     cdef:
         int epoll_fd              # owned
-        int room                  # reports that fit into one turn
+        int room                  # reports that fit into one iteration
         epoll_event *events       # owned; what epoll_wait writes
         Report *reports           # owned; what dispatch has still to run
         int next_report, last_report
         list strays                   # forgotten, but perhaps still reported
         set watches                   # what is registered; the collector of cycles sees it
-        Poller beside                 # None until two watch one descriptor
+        Poller secondary                 # None until two watch one descriptor
         readonly unsigned long long waits
 
     cdef int watch(self, Watch watch, uint32_t interest) except -1
-    cdef int forget(self, Watch watch) except -1
-    cdef int register(self, Watch watch, uint32_t interest) except -1
-    cdef int register_beside(self, Watch watch, uint32_t interest) except -1
     cdef int unregister(self, Watch watch) except -1
+    cdef int epoll_set(self, Watch watch, uint32_t interest) except -1
+    cdef int register_secondary(self, Watch watch, uint32_t interest) except -1
+    cdef int epoll_delete(self, Watch watch) except -1
     cdef bint has_another(self, Watch watch)
     cdef int wait(self, long long timeout_ns, int at_most) except -1
     cdef bint has_reports(self) noexcept

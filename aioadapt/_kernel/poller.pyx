@@ -12,7 +12,7 @@ later report is about.  So ``wait`` only collects: it takes a reference on
 every watch of the batch before anything runs.  ``dispatch_next`` then runs them
 one by one and skips what has been forgotten since, or is no longer wanted.
 
-Registrations are level-triggered: what one turn leaves unread is reported
+Registrations are level-triggered: what one iteration leaves unread is reported
 again in the next, and no connection can fall asleep with bytes waiting.
 
     not registered --watch(interest)--> registered --forget--> not registered
@@ -23,7 +23,7 @@ again in the next, and no connection can fall asleep with bytes waiting.
 
 An epoll has one place for a descriptor.  Where two watch it (a transport that
 still sends what it had when it was closed, and ``add_reader``), the second is
-registered with a poller beside, which this one watches as it does any descriptor.
+registered with a poller secondary, which this one watches as it does any descriptor.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -50,7 +50,7 @@ from aioadapt._kernel.linux cimport (
 import os
 
 cdef enum:
-    ROOM = 1024          # a guess: enough that a busy turn needs one wait
+    ROOM = 1024          # a guess: enough that a busy iteration needs one wait
 
 
 cdef class Watch:
@@ -60,7 +60,7 @@ cdef class Watch:
         raise NotImplementedError
 
 
-cdef class BesideWatch(Watch):
+cdef class SecondaryWatch(Watch):
 
     cdef int ready(self, uint32_t events) except -1:
         # What a callback left by raising out of the loop is reported again.
@@ -98,25 +98,25 @@ cdef class Poller:
         if interest == watch.interest:
             return 0
         if interest == 0:
-            return self.forget(watch)
-        if watch.is_beside:
-            return self.beside.register(watch, interest)
+            return self.unregister(watch)
+        if watch.is_secondary:
+            return self.secondary.epoll_set(watch, interest)
         try:
-            return self.register(watch, interest)
+            return self.epoll_set(watch, interest)
         except FileExistsError:
             if not self.has_another(watch):
                 raise
-        return self.register_beside(watch, interest)
+        return self.register_secondary(watch, interest)
 
-    cdef int forget(self, Watch watch) except -1:
+    cdef int unregister(self, Watch watch) except -1:
         if watch.interest == 0:
             return 0
-        if watch.is_beside:
-            watch.is_beside = False
-            return self.beside.unregister(watch)
-        return self.unregister(watch)
+        if watch.is_secondary:
+            watch.is_secondary = False
+            return self.secondary.epoll_delete(watch)
+        return self.epoll_delete(watch)
 
-    cdef int register(self, Watch watch, uint32_t interest) except -1:
+    cdef int epoll_set(self, Watch watch, uint32_t interest) except -1:
         cdef epoll_event event
         cdef int what
         event.events = interest
@@ -129,19 +129,19 @@ cdef class Poller:
         watch.interest = interest
         return 0
 
-    cdef int register_beside(self, Watch watch, uint32_t interest) except -1:
-        cdef BesideWatch both
-        if self.beside is None:
-            both = BesideWatch.__new__(BesideWatch)
+    cdef int register_secondary(self, Watch watch, uint32_t interest) except -1:
+        cdef SecondaryWatch both
+        if self.secondary is None:
+            both = SecondaryWatch.__new__(SecondaryWatch)
             both.poller = Poller()
             both.fd = both.poller.epoll_fd
-            self.register(both, EPOLLIN)
-            self.beside = both.poller
-        self.beside.register(watch, interest)
-        watch.is_beside = True
+            self.epoll_set(both, EPOLLIN)
+            self.secondary = both.poller
+        self.secondary.epoll_set(watch, interest)
+        watch.is_secondary = True
         return 0
 
-    cdef int unregister(self, Watch watch) except -1:
+    cdef int epoll_delete(self, Watch watch) except -1:
         cdef epoll_event unused
         cdef int failed = 0
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, watch.fd, &unused) < 0:
@@ -193,7 +193,7 @@ cdef class Poller:
         return n
 
     cdef bint has_reports(self) noexcept:
-        """Left over when a callback of an earlier turn raised out of the loop."""
+        """Left over when a callback of an earlier iteration raised out of the loop."""
         return self.next_report < self.last_report
 
     cdef bint dispatch_next(self) except -1:
@@ -217,8 +217,8 @@ cdef class Poller:
             self.next_report += 1
 
     cpdef close(self):
-        if self.beside is not None:
-            self.beside.close()
+        if self.secondary is not None:
+            self.secondary.close()
         self.drop_reports()
         if self.epoll_fd >= 0:
             close_fd(self.epoll_fd)

@@ -17,5 +17,5 @@ cdef class ReceiveBuffers:
     cdef ReceiveBuffers register(io_uring *ring)
     cdef char *at(self, unsigned number) noexcept
     cdef void give_back(self, unsigned number) noexcept
-    cdef void withdraw(self) noexcept
-    cdef void abandon(self) noexcept
+    cdef void unregister(self) noexcept
+    cdef void close_in_child(self) noexcept

@@ -5,7 +5,7 @@ recv that did not bring one, and names it in the completion.  From that
 moment until ``give_back`` the buffer is ours: we copy the bytes out and lend
 it again at once, so a slow protocol never holds one.  When all are taken a
 recv ends with ENOBUFS, which is an ordinary event: it is begun again at the
-end of a turn whose completions have given most of theirs back.
+end of an iteration whose completions have given most of theirs back.
 """
 
 from libc.errno cimport errno
@@ -95,7 +95,7 @@ cdef class ReceiveBuffers:
         return self
 
     def __dealloc__(self):
-        self.withdraw()
+        self.unregister()
         if self.entries != NULL:
             munmap(self.entries, self.entries_bytes)
         if self.memory != NULL:
@@ -110,13 +110,13 @@ cdef class ReceiveBuffers:
         io_uring_buf_ring_advance(self.entries, 1)
         self.taken -= 1
 
-    cdef void withdraw(self) noexcept:
+    cdef void unregister(self) noexcept:
         """Take all of them back; only when no operation is in the kernel."""
         if self.registered:
             self.registered = False
             io_uring_unregister_buf_ring(self.ring, GROUP)
 
-    cdef void abandon(self) noexcept:
+    cdef void close_in_child(self) noexcept:
         """In a forked child: nothing is mapped here; others may live where it was."""
         self.registered = False
         self.entries = NULL

@@ -23,7 +23,7 @@ cdef class Ring:
         PyObject *newest              # borrowed; the list of operations that are not idle
         readonly int in_kernel        # operations begun whose last completion is not here
         readonly int cancelling       # of those, asked to end early
-        readonly int dying_cancels
+        readonly int cancels_in_flight
         readonly unsigned long long cancels, overflows, enters, submitted
 
     cdef int enable(self) except -1
@@ -34,13 +34,13 @@ cdef class Ring:
     cdef bint has_completions(self) noexcept
     cdef bint dispatch_next(self) except -1
     cdef int run(self, Completion completion) except -1
-    cdef int settle_cancels(self) except -1
+    cdef int finish_cancels(self) except -1
     cdef int queue(self, Op op, bint is_cancel) except -1
     cdef int queue_backlog(self) except -1
     cdef int check_entered(self, int result) except -1
-    cdef int collect(self, int at_most) except -1
+    cdef int reap(self, int at_most) except -1
     cdef int cancel_answered(self, Op op, int result) except -1
     cdef void began(self, Op op) noexcept
     cdef void finished(self, Op op) noexcept
-    cdef int leave_to_kernel(self) except -1
-    cdef void abandon(self) noexcept
+    cdef int close_without_entering(self) except -1
+    cdef void close_in_child(self) noexcept

@@ -1,7 +1,7 @@
 """Completion: one io_uring on one thread.
 
 What a ring is.  We write submissions into one queue, the kernel writes
-completions into the other; one system call a turn hands over the first and
+completions into the other; one system call an iteration hands over the first and
 waits for the second.  With DEFER_TASKRUN the kernel does the work that
 completes an operation only inside that call, so nothing happens behind the
 back of the thread.  SINGLE_ISSUER binds the ring to the thread that enables
@@ -45,7 +45,7 @@ from aioadapt._kernel.liburing cimport (
     IORING_SETUP_R_DISABLED,
     IORING_SETUP_SINGLE_ISSUER,
     IORING_SETUP_SUBMIT_ALL,
-    collect_into,
+    reap_into,
     enter,
     io_uring_enable_rings,
     io_uring_get_sqe,
@@ -71,7 +71,8 @@ cdef enum:
     ENTRIES = 256            # submissions; a full queue is submitted and goes on
     ENTRIES_AT_LEAST = 8     # after halving for want of memory; as the probe has it
     COMPLETIONS = 4096       # as Netty 4.2; a burst past it overflows, is kept and counted
-    ENTERS_TO_SETTLE = 64    # x 20 pieces of work: more than a busy turn leaves waiting
+    # x 20 pieces of work: more than a busy iteration leaves waiting
+    ENTERS_TO_FINISH_CANCELS = 64
     CANCELS_AT_MOST = 8      # a guess; one has always been enough here
     IS_CANCEL = 1            # an op's address is even; a cancel's user_data is odd
 
@@ -131,7 +132,7 @@ cdef class Ring:
 
     def __dealloc__(self):
         if forks != self.fork_generation:
-            self.abandon()
+            self.close_in_child()
         # Reached with operations in the kernel only when the owner forgot to
         # close: each holds a reference to itself, so they outlive the ring,
         # and so must the buffers that the kernel may still write into.
@@ -190,7 +191,7 @@ cdef class Ring:
         """Ask for an early last completion."""
         if op.state == OP_IN_KERNEL:
             op.state = OP_CANCELLING
-            if not op.last_is_collected:
+            if not op.last_is_reaped:
                 self.cancels += 1
                 self.cancelling += 1
                 self.queue(op, True)
@@ -200,8 +201,8 @@ cdef class Ring:
         cdef io_uring_sqe *sqe = NULL
         if is_cancel:
             Py_INCREF(op)             # until the cancel's own completion
-            op.cancels_unanswered += 1
-            self.dying_cancels += 1
+            op.cancels_in_flight += 1
+            self.cancels_in_flight += 1
         if not self.backlog:
             sqe = io_uring_get_sqe(&self.ring)
             if sqe == NULL and self.enabled:
@@ -267,16 +268,16 @@ cdef class Ring:
             # An interrupted call that has submitted something does not say
             # that it was interrupted.
             PyErr_CheckSignals()
-        return self.collect(at_most)
+        return self.reap(at_most)
 
-    cdef int collect(self, int at_most) except -1:
+    cdef int reap(self, int at_most) except -1:
         """Copy completions out of the ring, behind those that have still to run."""
         cdef Completion *completion
         cdef int i, first
         cdef int room
         if self.next_completion:
             # To the front, those that have still to run: the batch may not be
-            # empty for many turns, and must not run out of room.
+            # empty for many iterations, and must not run out of room.
             self.last_completion -= self.next_completion
             memmove(self.batch, self.batch + self.next_completion,
                     self.last_completion * sizeof(Completion))
@@ -287,23 +288,23 @@ cdef class Ring:
             room = at_most
         if overflowed(&self.ring):
             self.overflows += 1
-        self.last_completion += collect_into(&self.ring, self.batch + first, room)
+        self.last_completion += reap_into(&self.ring, self.batch + first, room)
         for i in range(first, self.last_completion):
             completion = self.batch + i
             if completion.flags & IORING_CQE_F_BUFFER:
                 self.buffers.taken += 1
             if not (completion.flags & IORING_CQE_F_MORE):
                 if <size_t> completion.op & IS_CANCEL:
-                    self.dying_cancels -= 1
+                    self.cancels_in_flight -= 1
                 else:
                     self.in_kernel -= 1
-                    (<Op> completion.op).last_is_collected = True
+                    (<Op> completion.op).last_is_reaped = True
                     if (<Op> completion.op).state == OP_CANCELLING:
                         self.cancelling -= 1
         return self.last_completion - first
 
     cdef bint has_completions(self) noexcept:
-        """Left over when a callback of an earlier turn raised out of the loop."""
+        """Left over when a callback of an earlier iteration raised out of the loop."""
         return self.next_completion < self.last_completion
 
     cdef bint dispatch_next(self) except -1:
@@ -320,7 +321,7 @@ cdef class Ring:
         if <size_t> completion.op & IS_CANCEL:
             op = <Op> <void *> (<size_t> completion.op & ~<size_t> IS_CANCEL)
             Py_DECREF(op)
-            op.cancels_unanswered -= 1
+            op.cancels_in_flight -= 1
             return self.cancel_answered(op, completion.result)
         op = <Op> completion.op
         last = not (completion.flags & IORING_CQE_F_MORE)
@@ -328,20 +329,20 @@ cdef class Ring:
             self.finished(op)
         return op.completed(completion.result, completion.flags, last)
 
-    cdef int settle_cancels(self) except -1:
+    cdef int finish_cancels(self) except -1:
         """Submit, and run the completions of what is being cancelled before all others.
 
         Each operation's completions stay in their order; those of different
-        operations have none.  The others are left for the next turn.
+        operations have none.  The others are left for the next iteration.
 
         One enter runs about twenty pieces of the kernel's deferred work (since
         6.13), the oldest first, so it may take several to get at ours.
         """
         cdef Completion completion
         cdef int i, _, cancelled = 0, others = 0
-        for _ in range(ENTERS_TO_SETTLE):
+        for _ in range(ENTERS_TO_FINISH_CANCELS):
             self.submit_now()
-            self.collect(0)
+            self.reap(0)
             if self.cancelling == 0:
                 break
         for i in range(self.next_completion, self.last_completion):
@@ -376,11 +377,11 @@ cdef class Ring:
             return
         if self.in_kernel:
             raise RuntimeError(f"{self!r} cannot be closed")
-        self.buffers.withdraw()
+        self.buffers.unregister()
         self.is_open = False
         io_uring_queue_exit(&self.ring)
 
-    cdef int leave_to_kernel(self) except -1:
+    cdef int close_without_entering(self) except -1:
         """Close a ring that cannot be entered from here, and finish all that it had begun.
 
         Its thread has ended, or all that is in flight is a poll.  Only that
@@ -394,21 +395,21 @@ cdef class Ring:
         self.in_kernel = self.cancelling = 0
         while self.newest != NULL:
             op = <Op> self.newest
-            while op.cancels_unanswered:
-                op.cancels_unanswered -= 1
+            while op.cancels_in_flight:
+                op.cancels_in_flight -= 1
                 Py_DECREF(op)
             self.finished(op)
             op.completed(-ECANCELED, 0, True)
         return 0
 
-    cdef void abandon(self) noexcept:
+    cdef void close_in_child(self) noexcept:
         """In a forked child: the ring is the parent's, only its number is ours.
 
         Its memory is not in the child (DONTFORK).  What the child has mapped
         since may lie in its place, memory of Python's own for one.
         """
         if self.buffers is not None:
-            self.buffers.abandon()
+            self.buffers.close_in_child()
         if self.is_open:
             self.is_open = False
             close_fd(self.ring.ring_fd)
@@ -437,7 +438,7 @@ cdef int traverse(PyObject *self, visitproc visit, void *arg) noexcept:
     cdef PyObject *op = (<Ring> self).newest
     cdef int _, result = traverse_members(self, visit, arg)
     while op != NULL:
-        for _ in range(1 + (<Op> op).cancels_unanswered):
+        for _ in range(1 + (<Op> op).cancels_in_flight):
             if result == 0:
                 result = visit(op, arg)
         op = (<Op> op).older

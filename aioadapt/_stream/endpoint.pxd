@@ -1,22 +1,22 @@
 from aioadapt._http1.exchange cimport Exchange
+from aioadapt._loop.core cimport Detachable, LoopCore
 from aioadapt._stream.life cimport Life
 from aioadapt._stream.outgoing cimport Outgoing
-from aioadapt._turn.turn cimport Leaver, Turn
 
 
-cdef class Way:
+cdef class Driver:
     cdef int serve(self, Endpoint stream) except -1
     cdef int start_reading(self) except -1
     cdef int stop_reading(self) except -1
-    cdef int send(self, bint at_once) except -1
-    cdef int let_go(self) except -1
+    cdef int send(self, bint immediately) except -1
+    cdef int detach(self) except -1
     cdef bint is_sending(self) noexcept
     cdef bint is_in_kernel(self) noexcept
 
 
-cdef class Endpoint(Leaver):
+cdef class Endpoint(Detachable):
     cdef:
-        Turn turn                    # the loop
+        LoopCore loop                    # the loop
         readonly object transport    # what the protocol sees; kept until it ends
         object protocol
         object context               # in which the protocol's methods run
@@ -26,7 +26,7 @@ cdef class Endpoint(Leaver):
         object kept_open             # what hold_socket gave for it
         readonly int fd              # owned until GIVEN_AWAY; -1 then
         readonly int family, type, proto
-        Way way
+        Driver driver
         Life life
         bint is_reading              # the way has been told to read
         bint is_paused               # pause_reading
@@ -39,7 +39,7 @@ cdef class Endpoint(Leaver):
         tuple odd_limits             # (low, high) as they were given, if no such numbers
         int lost_writes              # writes since the connection was lost
         object ending_exc
-        bint kernel_holds_nothing    # since the end: the descriptor may be closed
+        bint is_detached    # since the end: the descriptor may be closed
         bint lost_is_due             # connection_lost waits for the kernel only
         object empty_waiter          # a future that wants to know when all is sent
 
@@ -55,11 +55,11 @@ cdef class Endpoint(Leaver):
         # an exchange.
         Exchange exchange
         long long asked_at_ns        # when the oldest request that waits has come
-        readonly object leaver       # told what becomes of the wish to leave
+        readonly object release_handler       # told what becomes of the wish to leave
         bint is_releasing            # the way is letting go, for a move
-        bint is_staying              # the wish was withdrawn while releasing
-        bint is_abandoned            # the loop is closed
-        unsigned long long rest_turn
+        bint release_is_cancelled              # the wish was withdrawn while releasing
+        bint is_orphaned            # the loop is closed
+        unsigned long long settle_iteration
         readonly unsigned long long id
         long long requests_before    # answered on other loops
         long long last_byte_ns
@@ -72,7 +72,7 @@ cdef class Endpoint(Leaver):
     cdef int set_protocol(self, object protocol) except -1
     cdef object get_socket(self)
     cdef object get_extra(self, object name, object default)
-    cdef int kernel_let_go(self) except -1
+    cdef int on_detached(self) except -1
     cdef int update_reading(self) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
@@ -80,7 +80,7 @@ cdef class Endpoint(Leaver):
     cdef object call_protocol(self, str name, object argument)
     cdef int end(self, object exc) except -1
     cdef int call_connection_lost_soon(self) except -1
-    cdef int forget(self) except -1
+    cdef int unregister(self) except -1
     cdef int close_descriptor(self) except -1
 
 

@@ -18,6 +18,8 @@ from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
+from aioadapt._loop.core cimport Detachable
+from aioadapt._loop.handle cimport new_handle, report_failure
 from aioadapt._stream.life cimport (
     CLOSING,
     ENDED,
@@ -27,8 +29,6 @@ from aioadapt._stream.life cimport (
     OPEN,
     OPENING,
 )
-from aioadapt._turn.handle cimport new_handle, report_failure
-from aioadapt._turn.turn cimport Leaver
 
 import logging
 import socket
@@ -54,7 +54,7 @@ cdef object life_in_words(Life life):
     return LIFE_WORDS[<int> life]
 
 
-cdef class Way:
+cdef class Driver:
     """How the bytes of one stream move: the four moves, and nothing else."""
 
     cdef int serve(self, Endpoint stream) except -1:
@@ -69,12 +69,12 @@ cdef class Way:
         """Take no more; what has been taken already is still reported."""
         raise NotImplementedError
 
-    cdef int send(self, bint at_once) except -1:
+    cdef int send(self, bint immediately) except -1:
         """See to it that ``stream.out`` leaves; *at_once*: as much as fits now."""
         raise NotImplementedError
 
-    cdef int let_go(self) except -1:
-        """Have the kernel hold nothing of the stream's; then ``kernel_let_go``."""
+    cdef int detach(self) except -1:
+        """Have the kernel hold nothing of the stream's; then ``on_detached``."""
         raise NotImplementedError
 
     cdef bint is_sending(self) noexcept:
@@ -86,7 +86,7 @@ cdef class Way:
         return False
 
 
-cdef class Endpoint(Leaver):
+cdef class Endpoint(Detachable):
     """See the file's beginning."""
 
     def open(self, waiter=None):
@@ -109,7 +109,7 @@ cdef class Endpoint(Leaver):
                 raise
             made = self.protocol.connection_made
             report_failure(
-                new_handle(self.turn, made, (self.transport,), self.context),
+                new_handle(self.loop, made, (self.transport,), self.context),
                 made, (self.transport,), exc)
         else:
             PyContext_Exit(self.context)
@@ -119,7 +119,7 @@ cdef class Endpoint(Leaver):
             # epoll refuses it, or has no room for one more.  For asyncio too
             # the connection is made, and deaf.
             report_failure(
-                new_handle(self.turn, self.open, (waiter,), self.context),
+                new_handle(self.loop, self.open, (waiter,), self.context),
                 self.open, (waiter,), exc)
         if waiter is not None:
             set_result_unless_cancelled(waiter, None)
@@ -127,14 +127,14 @@ cdef class Endpoint(Leaver):
     cdef int update_reading(self) except -1:
         """The one place that decides whether the way reads."""
         cdef bint wanted = (
-            self.life == OPEN and not self.is_paused and not self.is_resting
+            self.life == OPEN and not self.is_paused and not self.is_settling
             and not self.eof_seen and not self.held and self.held_end == 0)
         if wanted != self.is_reading:
             self.is_reading = wanted
             if wanted:
-                self.way.start_reading()
+                self.driver.start_reading()
             else:
-                self.way.stop_reading()
+                self.driver.stop_reading()
         return 0
 
     cdef int pause_reading(self) except -1:
@@ -142,7 +142,7 @@ cdef class Endpoint(Leaver):
             return 0
         self.is_paused = True
         self.update_reading()
-        if self.turn._debug:
+        if self.loop._debug:
             logger.debug("%r pauses reading", self.transport)
         return 0
 
@@ -152,13 +152,13 @@ cdef class Endpoint(Leaver):
         self.is_paused = False
         self.deliver_held_soon()
         self.update_reading()
-        if self.turn._debug:
+        if self.loop._debug:
             logger.debug("%r resumes reading", self.transport)
         return 0
 
     cdef int deliver_held_soon(self) except -1:
         if self.held or self.held_end != 0:
-            self.turn.push_ready(new_handle(self.turn, self._deliver_held, (), None))
+            self.loop.push_ready(new_handle(self.loop, self._deliver_held, (), None))
         return 0
 
     def _deliver_held(self):
@@ -197,10 +197,10 @@ cdef class Endpoint(Leaver):
         return 0
 
     cdef int send_untried(self) except -1:
-        """Let the socket take what was written in this turn and waits for its end."""
+        """Let the socket take what was written in this iteration and waits for its end."""
         if self.out.size and self.is_queued and not self.protocol_paused \
                 and self.life <= CLOSING:
-            self.way.send(True)
+            self.driver.send(True)
         return 0
 
     cdef int abort(self, object exc) except -1:
@@ -210,11 +210,11 @@ cdef class Endpoint(Leaver):
 
     cdef int fatal(self, object exc, str message) except -1:
         if isinstance(exc, OSError):
-            if self.turn._debug:
+            if self.loop._debug:
                 logger.debug("%r: %s", self.transport, message,
                              exc_info=(type(exc), exc, exc.__traceback__))
         else:
-            self.turn.call_exception_handler({
+            self.loop.call_exception_handler({
                 "message": message,
                 "exception": exc,
                 "transport": self.transport,
@@ -223,12 +223,12 @@ cdef class Endpoint(Leaver):
         return self.abort(exc)
 
     cdef int end(self, object exc) except -1:
-        """Nothing passes any more; connection_lost follows, in the turn after this one.
+        """Nothing passes any more; connection_lost follows, in the iteration after this one.
 
         It has its place among the ready callbacks now, as asyncio's has: what
         is scheduled after a close runs after connection_lost, with the
         descriptor closed.  By then the kernel has let go, as a rule: this
-        turn's end submits the cancels and the next one begins with their
+        iteration's end submits the cancels and the next one begins with their
         completions.  If not, connection_lost waits for it.
         """
         self.life = ENDING
@@ -242,53 +242,53 @@ cdef class Endpoint(Leaver):
                 ConnectionError("Connection is closed by peer"))
         self.call_connection_lost_soon()
         if not self.is_releasing:      # else the way is about it already
-            self.way.let_go()
+            self.driver.detach()
         return 0
 
     cdef int call_connection_lost_soon(self) except -1:
-        return self.turn.push_ready(
-            new_handle(self.turn, self._call_connection_lost, (), self.context))
+        return self.loop.push_ready(
+            new_handle(self.loop, self._call_connection_lost, (), self.context))
 
-    cdef int kernel_let_go(self) except -1:
+    cdef int on_detached(self) except -1:
         """From the way: the kernel holds nothing of ours any more.
 
         Where connection_lost's turn has come meanwhile it is called now, even if
         the loop is about to stop: asyncio's descriptor would be closed by now.
         """
-        if self.life == ENDING and not self.is_abandoned:
+        if self.life == ENDING and not self.is_orphaned:
             self.is_releasing = False
-            self.kernel_holds_nothing = True
+            self.is_detached = True
             if self.lost_is_due:
-                new_handle(self.turn, self._call_connection_lost, (), self.context).run()
+                new_handle(self.loop, self._call_connection_lost, (), self.context).run()
         return 0
 
     def _call_connection_lost(self):
         # What was collected and has still to be dispatched is ours already.
-        if not self.kernel_holds_nothing and self.way.is_in_kernel():
+        if not self.is_detached and self.driver.is_in_kernel():
             self.lost_is_due = True
             return
         exc = self.ending_exc
-        leaver, self.leaver = self.leaver, None
+        release_handler, self.release_handler = self.release_handler, None
         self.life = ENDED
         try:
             self.protocol.connection_lost(exc)
         finally:
-            self.forget()
+            self.unregister()
             self.close_descriptor()
-            if leaver is not None:
-                leaver.closed()
+            if release_handler is not None:
+                release_handler.closed()
 
-    cdef int forget(self) except -1:
+    cdef int unregister(self) except -1:
         """The loop, the server and the protocol have nothing more to do with us."""
-        if self.turn.streams_by_fd.get(self.fd) is self:
-            del self.turn.streams_by_fd[self.fd]
+        if self.loop.streams_by_fd.get(self.fd) is self:
+            del self.loop.streams_by_fd[self.fd]
         server, self.server = self.server, None
         if server is not None:
             if SERVER_NAMES_CLIENTS:
                 server._detach(self.transport)
             else:
                 server._detach()
-        self.way.serve(None)
+        self.driver.serve(None)
         self.protocol = None
         self.transport = None
         self.ending_exc = None
@@ -309,24 +309,24 @@ cdef class Endpoint(Leaver):
         self.fd = -1
         return 0
 
-    def silence(self):
+    def orphan(self):
         """The loop is closing: tell the protocol nothing more, have the kernel let go."""
-        self.is_abandoned = True
-        self.leaver = None
+        self.is_orphaned = True
+        self.release_handler = None
         self.is_reading = False
         if self.life < ENDING:
             self.life = ENDING
         if not self.is_releasing:
-            self.way.let_go()
-        self.way.serve(None)
+            self.driver.detach()
+        self.driver.serve(None)
 
-    def abandon(self):
+    def finish_orphaning(self):
         """The loop is closed: who still has the transport owns the descriptor now."""
-        if self.turn.streams_by_fd.get(self.fd) is self:
-            del self.turn.streams_by_fd[self.fd]
+        if self.loop.streams_by_fd.get(self.fd) is self:
+            del self.loop.streams_by_fd[self.fd]
         self.transport = None
 
-    def collected(self):
+    def transport_freed(self):
         """The transport of an abandoned stream is gone; true if it was still open."""
         if self.life == ENDED or self.life == GIVEN_AWAY:
             return False

@@ -15,9 +15,9 @@ from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
 from libc.string cimport memcpy
 
 from aioadapt._kernel.linux cimport now_ns
+from aioadapt._loop.counters cimport count_failure
 from aioadapt._stream.life cimport OPEN
 from aioadapt._stream.outbound cimport Outbound
-from aioadapt._turn.counters cimport count_failure
 
 import logging
 import os
@@ -34,8 +34,8 @@ cdef class Inbound(Outbound):
     """See the file's beginning."""
 
     cdef int received(self, const char *data, Py_ssize_t n) except -1:
-        self.turn.counted.bytes_in += n
-        self.turn.counted.receives += 1
+        self.loop.counted.bytes_in += n
+        self.loop.counted.receives += 1
         if not self.is_reading:
             return self.hold(data, n)
         if not self.is_buffered:
@@ -78,11 +78,11 @@ cdef class Inbound(Outbound):
 
     cdef int deliver(self, const char *data, Py_ssize_t n) except -1:
         cdef long long started
-        self.last_byte_ns = self.turn.awake_since_ns
-        if self.turn._debug:
+        self.last_byte_ns = self.loop.awake_since_ns
+        if self.loop._debug:
             started = now_ns()
             self.hand_over(data, n)
-            report_slow_read(self.turn, self.transport, (now_ns() - started) * 1e-9)
+            report_slow_read(self.loop, self.transport, (now_ns() - started) * 1e-9)
             return 0
         return self.hand_over(data, n)
 
@@ -163,7 +163,7 @@ cdef class Inbound(Outbound):
             return None
 
     cdef int buffer_filled(self, Py_ssize_t n) except -1:
-        self.last_byte_ns = self.turn.awake_since_ns
+        self.last_byte_ns = self.loop.awake_since_ns
         try:
             self.call_protocol("buffer_updated", n)
         except (SystemExit, KeyboardInterrupt):
@@ -176,16 +176,16 @@ cdef class Inbound(Outbound):
         cdef bint was_waiting = self.exchange.requests != self.exchange.responses
         self.exchange.saw_inbound(data, n)
         if not was_waiting:
-            self.asked_at_ns = self.turn.awake_since_ns
+            self.asked_at_ns = self.loop.awake_since_ns
 
     cdef int deliver_end(self, int end) except -1:
         if end < 0:
-            count_failure(&self.turn.counted, -end)
+            count_failure(&self.loop.counted, -end)
             return self.fatal(
                 OSError(-end, os.strerror(-end)), "Fatal read error on socket transport")
         self.eof_seen = True
         self.update_reading()
-        if self.turn._debug:
+        if self.loop._debug:
             logger.debug("%r received EOF", self.transport)
         try:
             keep_open = self.call_protocol("eof_received", None)
@@ -228,4 +228,4 @@ cdef class Inbound(Outbound):
         return 0
 
     cdef bint may_deliver(self) noexcept:
-        return self.life == OPEN and not self.is_paused and not self.is_resting
+        return self.life == OPEN and not self.is_paused and not self.is_settling

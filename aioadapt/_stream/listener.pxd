@@ -1,14 +1,14 @@
 cimport cython
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._stream.completion_turn cimport CompletionTurn
-from aioadapt._stream.readiness cimport ReadinessTurn
-from aioadapt._turn.turn cimport Turn
+from aioadapt._loop.core cimport LoopCore
+from aioadapt._stream.epoll_driver cimport EpollCore
+from aioadapt._stream.uring_core cimport UringCore
 
 
 cdef class Listener:
     cdef:
-        Turn turn
+        LoopCore loop
         readonly object sock         # the server's socket; asyncio's Server closes it
         readonly object kept_open    # what hold_socket gave for it
         readonly int fd
@@ -28,20 +28,20 @@ cdef class Listener:
     cdef int accept_failed(self, int error) except -1
 
 
-cdef class ReadinessListener(Listener):
+cdef class EpollListener(Listener):
     cdef Watch watch
 
     cdef int accept_some(self) except -1
 
 
 cdef class AcceptWatch(Watch):
-    cdef ReadinessListener listener
+    cdef EpollListener listener
 
 
-cdef class CompletionListener(Listener):
+cdef class UringListener(Listener):
     cdef AcceptOp op
 
 
 @cython.no_gc_clear
 cdef class AcceptOp(Op):
-    cdef CompletionListener listener
+    cdef UringListener listener

@@ -1,7 +1,7 @@
 """Accepting, on both engines.
 
 A listener accepts as many connections as are waiting, up to its backlog, in
-one turn.  A connection that was accepted is served, even when the listener is
+one iteration.  A connection that was accepted is served, even when the listener is
 stopped in the same moment: with io_uring it may be in a completion already.
 
 TCP_NODELAY is set on the listening socket, and Linux gives it to every
@@ -43,13 +43,13 @@ from aioadapt._kernel.linux cimport (
 )
 from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._stream.completion_turn cimport CompletionTurn
-from aioadapt._stream.readiness cimport ReadinessTurn
+from aioadapt._loop.core cimport LoopCore
+from aioadapt._loop.counters cimport count_failure
+from aioadapt._loop.fd_callbacks cimport descriptor_of
+from aioadapt._loop.handle cimport new_handle
+from aioadapt._stream.epoll_driver cimport EpollCore
 from aioadapt._stream.stream cimport Released, Stream, new_stream
-from aioadapt._turn.counters cimport count_failure
-from aioadapt._turn.fd_callbacks cimport descriptor_of
-from aioadapt._turn.handle cimport new_handle
-from aioadapt._turn.turn cimport Turn
+from aioadapt._stream.uring_core cimport UringCore
 
 import contextvars
 import os
@@ -64,7 +64,7 @@ cdef class Listener:
 
     def __init__(self, loop, sock, protocol_factory, server, sslcontext, backlog, timeouts,
                  context=None):
-        self.turn = loop
+        self.loop = loop
         self.sock = sock
         self.fd = descriptor_of(sock)
         self.family, self.type, self.proto = sock.family, sock.type, sock.proto
@@ -85,7 +85,7 @@ cdef class Listener:
 
     def resume(self):
         """Accept from now on; harmless when it does already."""
-        if not self.is_accepting and self.turn.listeners.get(self.fd) is self:
+        if not self.is_accepting and self.loop.listeners.get(self.fd) is self:
             self.is_accepting = True
             self.start()
 
@@ -96,7 +96,7 @@ cdef class Listener:
             self.stop()
 
     def _retry(self):
-        if self.is_accepting and self.turn.listeners.get(self.fd) is self:
+        if self.is_accepting and self.loop.listeners.get(self.fd) is self:
             self.start()
 
     cdef int start(self) except -1:
@@ -107,7 +107,7 @@ cdef class Listener:
 
     cdef int accepted(self, int fd, object peername) except -1:
         cdef Stream stream
-        self.turn.counted.accepts += 1
+        self.loop.counted.accepts += 1
         context = PyContext_Copy(self.context)
         if self.sslcontext is not None:
             PyContext_Enter(context)
@@ -119,15 +119,15 @@ cdef class Listener:
         PyContext_Enter(context)
         try:
             protocol = self.protocol_factory()
-            stream = new_stream(self.turn, fd, self.family, self.type, self.proto,
+            stream = new_stream(self.loop, fd, self.family, self.type, self.proto,
                                 protocol, self.server, context)
         except BaseException as exc:
             PyContext_Exit(context)
             close_fd(fd)
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
                 raise
-            if self.turn._debug:
-                self.turn.call_exception_handler({
+            if self.loop._debug:
+                self.loop.call_exception_handler({
                     "message": "Error on transport creation for incoming connection",
                     "exception": exc,
                 })
@@ -135,7 +135,7 @@ cdef class Listener:
         else:
             PyContext_Exit(context)
         stream.peername_known = peername
-        if self.turn.watch_http1:
+        if self.loop.watch_http1:
             stream.exchange = Exchange.__new__(Exchange)
         stream.open()
         return 0
@@ -144,25 +144,25 @@ cdef class Listener:
         """asyncio's own coroutine makes the SSLProtocol and waits for the handshake."""
         sock = socket.socket(self.family, self.type, self.proto, fileno=fd)
         sock.setblocking(False)
-        self.turn.create_task(self.turn._accept_connection2(
+        self.loop.create_task(self.loop._accept_connection2(
             self.protocol_factory, sock, {"peername": peername}, self.sslcontext,
             self.server, *self.timeouts))
 
     cdef int accept_failed(self, int error) except -1:
         """Out of something: say so and try again in a while, as asyncio does."""
         exc = OSError(error, os.strerror(error))
-        count_failure(&self.turn.counted, error)
+        count_failure(&self.loop.counted, error)
         if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
-            self.turn.call_exception_handler({
+            self.loop.call_exception_handler({
                 "message": "socket.accept() out of system resource",
                 "exception": exc,
                 "socket": TransportSocket(self.sock),
             })
             self.stop()
-            self.turn.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
+            self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
         elif self.is_accepting:
             self.pause()
-            self.turn.call_exception_handler({
+            self.loop.call_exception_handler({
                 "message": "Accept failed on a socket",
                 "exception": exc,
                 "socket": TransportSocket(self.sock),
@@ -172,18 +172,18 @@ cdef class Listener:
 
 def adopt(loop, Released released, protocol_factory, server):
     """A connection that another loop has let go of: see NativeLoop.adopt."""
-    cdef Turn turn = loop
+    cdef LoopCore core = loop
     cdef Stream stream
     cdef Listener listener
     context = None
-    for listener in turn.listeners.values():
+    for listener in core.listeners.values():
         if listener.server is server:
             context = listener.context
     context = contextvars.copy_context() if context is None else PyContext_Copy(context)
     protocol = context.run(protocol_factory)
     stream = new_stream(loop, released.fd, released.family, released.type, released.proto,
                         protocol, server, context)
-    turn.counted.moves_in += 1
+    core.counted.moves_in += 1
     stream.id = released.id
     stream.tag = released.tag
     stream.requests_before = released.requests
@@ -200,7 +200,7 @@ def adopt(loop, Released released, protocol_factory, server):
     except BaseException as exc:
         # SystemExit or KeyboardInterrupt: the loop is to end, but the
         # connection is ours already.
-        turn.push_ready(new_handle(loop, _raise, (exc,), None))
+        core.push_ready(new_handle(loop, _raise, (exc,), None))
     return stream
 
 
@@ -213,21 +213,21 @@ cdef bint is_passing(int error) noexcept:
     return error in (ECONNABORTED, EPROTO, EPERM, EINTR)
 
 
-cdef class ReadinessListener(Listener):
+cdef class EpollListener(Listener):
 
     cdef int start(self) except -1:
         cdef AcceptWatch watch
-        self.turn.check_not_forked()
+        self.loop.check_not_forked()
         if self.watch is None:
             watch = AcceptWatch.__new__(AcceptWatch)
             watch.fd = self.fd
             watch.listener = self
             self.watch = watch
-        return (<ReadinessTurn> self.turn).poller.watch(self.watch, EPOLLIN)
+        return (<EpollCore> self.loop).poller.watch(self.watch, EPOLLIN)
 
     cdef int stop(self) except -1:
-        self.turn.check_not_forked()
-        return (<ReadinessTurn> self.turn).poller.forget(self.watch)
+        self.loop.check_not_forked()
+        return (<EpollCore> self.loop).poller.unregister(self.watch)
 
     cdef int accept_some(self) except -1:
         cdef sockaddr_storage address
@@ -258,7 +258,7 @@ cdef class AcceptWatch(Watch):
         return self.listener.accept_some()
 
 
-cdef class CompletionListener(Listener):
+cdef class UringListener(Listener):
 
     cdef int start(self) except -1:
         if self.op is None:
@@ -266,14 +266,14 @@ cdef class CompletionListener(Listener):
             self.op.fd = self.fd
             self.op.listener = self
         if self.op.state == OP_IDLE:
-            return (<CompletionTurn> self.turn).begin(self.op)
+            return (<UringCore> self.loop).begin(self.op)
         return 0                     # begun again at its last completion
 
     cdef int stop(self) except -1:
-        (<CompletionTurn> self.turn).cancel(self.op)
-        # Now, not when the turn ends: until then the kernel keeps the socket
+        (<UringCore> self.loop).cancel(self.op)
+        # Now, not when the iteration ends: until then the kernel keeps the socket
         # listening, and nobody else can have the port.
-        return (<CompletionTurn> self.turn).submit()
+        return (<UringCore> self.loop).submit()
 
 
 @cython.no_gc_clear
@@ -285,13 +285,13 @@ cdef class AcceptOp(Op):
             sqe, self.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC)
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        cdef CompletionListener listener = self.listener
+        cdef UringListener listener = self.listener
         if last and listener.is_accepting and (result >= 0 or is_passing(-result)
                                                or result in (-ECANCELED, -EAGAIN)):
             listener.start()
         if result >= 0:
             # Accepted in a pause's last moment: served, not dropped.
-            if listener.turn.listeners.get(listener.fd) is not listener:
+            if listener.loop.listeners.get(listener.fd) is not listener:
                 close_fd(result)
                 return 0
             return listener.accepted(result, peer_address(result))

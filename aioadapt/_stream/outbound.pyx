@@ -1,6 +1,6 @@
 """Bytes that leave: gathering them, and backpressure.
 
-What a protocol writes in one turn leaves when the turn ends, in one call;
+What a protocol writes in one iteration leaves when the iteration ends, in one call;
 past the high-water mark it leaves at once, so that a big writer is not
 buffered twice, and what the socket does not take then pauses the protocol.
 """
@@ -8,9 +8,9 @@ buffered twice, and what the socket does not take then pauses the protocol.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 
 from aioadapt._kernel.linux cimport SHUT_WR, shutdown
+from aioadapt._loop.counters cimport count_answers, count_failure
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDING, GIVEN_AWAY, OPEN
-from aioadapt._turn.counters cimport count_answers, count_failure
 
 import logging
 import os
@@ -40,7 +40,7 @@ cdef class Outbound(Endpoint):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"{NOT_BYTES}{type(data).__name__!r}")
             is_scattered = isinstance(data, memoryview) and not data.c_contiguous
-            # A copy: the caller may change its buffer before the turn ends.
+            # A copy: the caller may change its buffer before the iteration ends.
             data = bytes(data)
         # One that is closing and still has bytes to send takes more, as
         # asyncio's does: TLS sends its last records so.
@@ -69,18 +69,18 @@ cdef class Outbound(Endpoint):
         self.out.add(data)
         if self.out.size > self.high_bytes:
             if not self.protocol_paused:
-                self.way.send(True)
+                self.driver.send(True)
                 self.pause_protocol_if_full()
         if not self.is_queued:
             self.is_queued = True
-            self.turn.ending.append(self)
-            if self.leaver is not None:
-                self.turn.will_leave(self)
+            self.loop.flush_queue.append(self)
+            if self.release_handler is not None:
+                self.loop.queue_release(self)
         return 0
 
-    cdef int turn_ends(self) except -1:
+    cdef int flush(self) except -1:
         if self.out.size and self.life <= CLOSING:
-            self.way.send(False)
+            self.driver.send(False)
         return 0
 
     cdef void watch_outbound(self, const char *data, Py_ssize_t n) noexcept:
@@ -88,12 +88,12 @@ cdef class Outbound(Endpoint):
         self.exchange.saw_outbound(data, n)
         responses = self.exchange.responses - responses
         if responses:
-            count_answers(&self.turn.counted, responses, self.asked_at_ns)
+            count_answers(&self.loop.counted, responses, self.asked_at_ns)
 
     cdef int sent(self, Py_ssize_t n) except -1:
         """The kernel has taken n bytes of what was to be sent."""
-        self.turn.counted.bytes_out += n
-        self.last_byte_ns = self.turn.awake_since_ns
+        self.loop.counted.bytes_out += n
+        self.last_byte_ns = self.loop.awake_since_ns
         if self.life >= ENDING:
             return 0
         self.out.sent(n)
@@ -116,7 +116,7 @@ cdef class Outbound(Endpoint):
     cdef int send_failed(self, int error) except -1:
         if self.life >= ENDING:
             return 0
-        count_failure(&self.turn.counted, error)
+        count_failure(&self.loop.counted, error)
         return self.fatal(
             OSError(error, os.strerror(error)), "Fatal write error on socket transport")
 
@@ -133,7 +133,7 @@ cdef class Outbound(Endpoint):
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
-            self.turn.call_exception_handler({
+            self.loop.call_exception_handler({
                 "message": f"protocol.{name}() failed",
                 "exception": exc,
                 "transport": self.transport,

@@ -2,7 +2,7 @@
 
 Chunks are kept as the objects they came as and leave several in one call.
 Whoever hands their memory to the kernel holds references of its own: what is
-cleared here may still be on its way.
+cleared here may still be on its driver.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE

@@ -1,5 +1,5 @@
+from aioadapt._loop.core cimport RELEASE_RAISED, ReleaseStep
 from aioadapt._stream.inbound cimport Inbound
-from aioadapt._turn.turn cimport LEAVING_RAISED, Leaving
 
 
 cdef class Released:
@@ -15,7 +15,7 @@ cdef class Released:
 cdef class Stream(Inbound):
     cdef bint is_quiet(self) noexcept
     cdef object finish_release(self)
-    cdef Leaving try_to_leave(self) except LEAVING_RAISED
+    cdef ReleaseStep try_release(self) except RELEASE_RAISED
     cdef int back_to_serving(self) except -1
 
 

@@ -4,7 +4,7 @@ A stream owns the descriptor, the bytes that wait in either direction, and
 the rules of order.  How bytes move is the business of its *way* (readiness.pyx,
 completion.pyx), which knows four moves: start reading, stop reading, send, let
 go.  A way reports what happened (``received``, ``received_end``, ``sent``,
-``send_failed``, ``kernel_let_go``) and decides nothing.  So a stream can be
+``send_failed``, ``on_detached``) and decides nothing.  So a stream can be
 given another way while it lives, and everything that a protocol can observe
 is written once.
 
@@ -13,27 +13,27 @@ its protocol, their life), outbound.pyx (bytes that leave), inbound.pyx (bytes
 that arrive), and this file: what is known of a connection, and how it leaves
 its loop.
 
-Leaving is: when the connection is quiet, stop reading and rest for one whole
-turn, so that the guest's own task comes to rest too; if it is still quiet,
+ReleaseStep is: when the connection is quiet, stop reading and rest for one whole
+turn, so that the host server's own task comes to rest too; if it is still quiet,
 have the kernel let go and hand the descriptor to whoever asked.
 """
 
 from cpython.contextvars cimport PyContext_CopyCurrent
 
 from aioadapt._kernel.linux cimport now_ns
+from aioadapt._loop.core cimport (
+    RELEASE_RAISED,
+    RELEASE_OVER,
+    NOT_ADMITTED,
+    NOT_QUIET,
+    SETTLING,
+    ReleaseStep,
+)
+from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.endpoint cimport life_in_words
 from aioadapt._stream.inbound cimport Inbound
 from aioadapt._stream.life cimport ENDING, GIVEN_AWAY, OPEN
 from aioadapt._stream.outgoing cimport Outgoing
-from aioadapt._turn.handle cimport new_handle
-from aioadapt._turn.turn cimport (
-    LEAVING_RAISED,
-    NO_LONGER_LEAVING,
-    NO_ROOM,
-    NOT_QUIET,
-    RESTING,
-    Leaving,
-)
 
 from aioadapt.stdlib_private import SERVER_NAMES_CLIENTS, SSLProtocol, release_socket
 
@@ -79,7 +79,7 @@ cdef class Stream(Inbound):
         """By a server of the loop's, not a connection to somewhere else."""
         return self.server is not None
 
-    def lose_sight(self):
+    def mark_opaque(self):
         """Bytes are about to pass that the watcher does not see."""
         if self.exchange is not None:
             self.exchange.give_up("sendfile(2) sends past the transport")
@@ -107,111 +107,111 @@ cdef class Stream(Inbound):
             return "half-closed"
         if self.is_paused or self.held or self.held_end:
             return "reading is paused"
-        if self.out.size or self.way.is_sending():
+        if self.out.size or self.driver.is_sending():
             return "bytes are being sent"
         return ""
 
     cdef bint is_quiet(self) noexcept:
         return (
             self.life == OPEN and self.exchange is not None and self.exchange.is_quiet()
-            and self.out.size == 0 and not self.way.is_sending()
+            and self.out.size == 0 and not self.driver.is_sending()
             and not self.is_paused and not self.eof_seen and not self.eof_asked)
 
     # -- leaving --------------------------------------------------------------
 
-    def leave(self, handler, *, at_once=False):
+    def release(self, handler, *, immediately=False):
         """Leave this loop as soon as the connection is quiet.
 
-        *handler* is asked, on the loop's thread, ``may_leave()`` when the
-        connection is quiet; on False it is asked again when the next turn
+        *handler* is asked, on the loop's thread, ``may_release()`` when the
+        connection is quiet; on False it is asked again when the next iteration
         ends, and until then no other handler with the same ``party`` is, if
         it has one.  Then it is told:
-        ``stopped_reading()``, ``stirred()`` when the guest spoke while it
+        ``stopped_reading()``, ``became_active()`` when the host server spoke while it
         rested, and in the end ``released(Released)`` or ``closed()``.
         """
         if self.life >= ENDING:
             # The one that waits already is told together with the protocol.
-            if self.leaver is not handler:
+            if self.release_handler is not handler:
                 handler.closed()
             return
-        if self.leaver is not None and self.leaver is not handler:
+        if self.release_handler is not None and self.release_handler is not handler:
             raise RuntimeError(f"{self!r} is leaving already")
-        self.leaver = handler
-        self.party = getattr(handler, "party", None)
-        if self.is_leaving:
+        self.release_handler = handler
+        self.admission_group = getattr(handler, "admission_group", None)
+        if self.is_release_queued:
             return
-        if not at_once or self.leave_if_quiet() != NO_LONGER_LEAVING:
-            self.turn.will_leave(self)
+        if not immediately or self.release_if_quiet() != RELEASE_OVER:
+            self.loop.queue_release(self)
 
-    def stay(self):
+    def cancel_release(self):
         """Withdraw the wish; the handler is not called any more."""
-        self.leaver = None
+        self.release_handler = None
         if self.is_releasing:
-            self.is_staying = True       # seen when the kernel has let go
-        elif self.is_resting:
+            self.release_is_cancelled = True       # seen when the kernel has let go
+        elif self.is_settling:
             self.back_to_serving()
 
-    cdef bint could_leave(self) noexcept:
-        if self.leaver is None or self.life >= ENDING:
+    cdef bint could_release(self) noexcept:
+        if self.release_handler is None or self.life >= ENDING:
             return True              # to be taken off the list
-        return not self.is_resting and self.is_quiet()
+        return not self.is_settling and self.is_quiet()
 
-    cdef Leaving leave_if_quiet(self) except LEAVING_RAISED:
-        cdef Leaving state = self.try_to_leave()
-        if state == NO_LONGER_LEAVING:
-            self.is_leaving = False
+    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
+        cdef ReleaseStep state = self.try_release()
+        if state == RELEASE_OVER:
+            self.is_release_queued = False
         return state
 
-    cdef Leaving try_to_leave(self) except LEAVING_RAISED:
-        if self.leaver is None or self.life >= ENDING or self.is_releasing:
-            return NO_LONGER_LEAVING
-        if not self.is_resting:
+    cdef ReleaseStep try_release(self) except RELEASE_RAISED:
+        if self.release_handler is None or self.life >= ENDING or self.is_releasing:
+            return RELEASE_OVER
+        if not self.is_settling:
             if not self.is_quiet() or self.held or self.held_end:
                 return NOT_QUIET
-            if not self.leaver.may_leave():
-                return NO_ROOM
-            self.is_resting = True
-            self.rest_turn = self.turn.number
+            if not self.release_handler.may_release():
+                return NOT_ADMITTED
+            self.is_settling = True
+            self.settle_iteration = self.loop.iteration
             self.update_reading()
-            self.leaver.stopped_reading()
-            return RESTING
+            self.release_handler.stopped_reading()
+            return SETTLING
         if self.held_end < 0 or (self.held_end and not self.held) or not self.is_quiet():
-            leaver = self.leaver
+            release_handler = self.release_handler
             self.back_to_serving()
-            leaver.stirred()
+            release_handler.became_active()
             return NOT_QUIET
-        if self.turn.number <= self.rest_turn:
-            return RESTING
+        if self.loop.iteration <= self.settle_iteration:
+            return SETTLING
         self.is_releasing = True
-        self.way.let_go()
-        return NO_LONGER_LEAVING
+        self.driver.detach()
+        return RELEASE_OVER
 
     cdef int back_to_serving(self) except -1:
-        self.is_resting = False
-        if self.leaver is not None:
-            self.turn.will_leave(self)
+        self.is_settling = False
+        if self.release_handler is not None:
+            self.loop.queue_release(self)
         self.deliver_held_soon()
         return self.update_reading()
 
-    cdef int kernel_let_go(self) except -1:
-        cdef bint was_staying = self.is_staying
-        if not self.is_releasing or self.life == ENDING or self.is_abandoned:
-            return Inbound.kernel_let_go(self)
+    cdef int on_detached(self) except -1:
+        cdef bint was_cancelled = self.release_is_cancelled
+        if not self.is_releasing or self.life == ENDING or self.is_orphaned:
+            return Inbound.on_detached(self)
         self.is_releasing = False
-        if was_staying or not self.is_quiet() or self.held_end < 0 or (
+        if was_cancelled or not self.is_quiet() or self.held_end < 0 or (
                 self.held_end and not self.held):
-            self.is_staying = False
-            leaver = self.leaver
+            self.release_is_cancelled = False
+            release_handler = self.release_handler
             self.back_to_serving()
-            if leaver is not None and not was_staying:
-                leaver.stirred()
+            if release_handler is not None and not was_cancelled:
+                release_handler.became_active()
         else:
             self.finish_release()
         return 0
 
     cdef object finish_release(self):
         cdef Released released = Released.__new__(Released)
-        leaver, self.leaver = self.leaver, None
+        release_handler, self.release_handler = self.release_handler, None
         released.fd = self.fd
         released.family, released.type, released.proto = self.family, self.type, self.proto
         released.peername, released.sockname = self.peername, self.sockname
@@ -225,15 +225,15 @@ cdef class Stream(Inbound):
             release_socket(self.kept_open)
             self.sock.detach()
             self.sock = self.kept_open = None
-        self.turn.counted.moves_out += 1
+        self.loop.counted.moves_out += 1
         protocol = self.protocol
         self.life = GIVEN_AWAY
-        self.forget()
+        self.unregister()
         self.held = None
         self.fd = -1
-        self.turn.push_ready(
-            new_handle(self.turn, protocol.connection_lost, (None,), self.context))
-        leaver.released(released)
+        self.loop.push_ready(
+            new_handle(self.loop, protocol.connection_lost, (None,), self.context))
+        release_handler.released(released)
 
 
 cdef Stream new_stream(
@@ -248,7 +248,7 @@ cdef Stream new_stream(
     stream = Stream.__new__(Stream)
     last_id += 1
     stream.id = last_id
-    stream.turn = loop
+    stream.loop = loop
     stream.fd = fd
     stream.family, stream.type, stream.proto = family, type, proto
     stream.out = Outgoing.__new__(Outgoing)
@@ -256,8 +256,8 @@ cdef Stream new_stream(
     stream.context = PyContext_CopyCurrent() if context is None else context
     stream.last_byte_ns = now_ns()
     stream.set_protocol(protocol)
-    stream.way = loop._new_way()
-    stream.way.serve(stream)
+    stream.driver = loop._new_stream_driver()
+    stream.driver.serve(stream)
     stream.transport = loop._new_transport(stream)
     if server is not None:
         try:
@@ -269,9 +269,9 @@ cdef Stream new_stream(
             # It was closed meanwhile, and the descriptor stays the caller's.
             stream.life = GIVEN_AWAY
             stream.fd = -1
-            stream.way.serve(None)
+            stream.driver.serve(None)
             stream.transport = None
             raise
     stream.server = server
-    stream.turn.streams_by_fd[fd] = stream
+    stream.loop.streams_by_fd[fd] = stream
     return stream

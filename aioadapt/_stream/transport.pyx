@@ -12,10 +12,10 @@ from cpython.object cimport PyObject
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
 from aioadapt._kernel.linux cimport AF_INET, AF_INET6
+from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN
 from aioadapt._stream.slots cimport in_slot, slot_offset
 from aioadapt._stream.stream cimport Stream, new_stream
-from aioadapt._turn.handle cimport new_handle
 
 import socket
 import warnings
@@ -45,10 +45,10 @@ class StreamTransport(FlowControlMixin):
         words = [type(self).__name__]
         if stream.life >= ENDED:
             words.append("moved" if stream.life == GIVEN_AWAY else "closed")
-        elif stream.life >= CLOSING and not stream.is_abandoned:
+        elif stream.life >= CLOSING and not stream.is_orphaned:
             words.append("closing")
         words.append(f"fd={stream.fd}")
-        if stream.life <= CLOSING and not stream.is_abandoned:
+        if stream.life <= CLOSING and not stream.is_orphaned:
             words.append("read=polling" if stream.is_reading else "read=idle")
             state = "polling" if stream.out.size else "idle"
             words.append(f"write=<{state}, bufsize={stream.out.size}>")
@@ -62,7 +62,7 @@ class StreamTransport(FlowControlMixin):
         except TypeError:
             return
         words = repr(self)
-        if stream.collected():
+        if stream.transport_freed():
             _warn(f"unclosed transport {words}", ResourceWarning, source=self)
 
     def write(self, data):
@@ -159,14 +159,14 @@ class StreamTransport(FlowControlMixin):
     # Where loop.sendfile without sendfile(2) waits for room.
     @property
     def _loop(self):
-        return stream_of(self).turn
+        return stream_of(self).loop
 
     # loop.sendfile's way of waiting until nothing is left to send.
     def _make_empty_waiter(self):
         cdef Stream stream = stream_of(self)
         if stream.empty_waiter is not None:
             raise RuntimeError("Empty waiter is already set")
-        stream.empty_waiter = stream.turn.create_future()
+        stream.empty_waiter = stream.loop.create_future()
         if stream.out.size == 0:
             stream.empty_waiter.set_result(None)
         return stream.empty_waiter
@@ -192,7 +192,7 @@ def connect_stream(loop, sock, protocol, waiter, extra, server, context=None):
         stream.peername_known = extra.get("peername")
     if stream.peername_known is None:
         stream.peername_known = peer_address(stream.fd)
-    stream.turn.push_ready(new_handle(loop, stream.open, (waiter,), None))
+    stream.loop.push_ready(new_handle(loop, stream.open, (waiter,), None))
     return stream.transport
 
 

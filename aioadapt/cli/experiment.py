@@ -13,7 +13,8 @@ def experiment(
         bool, typer.Option("--quick", help="Two minutes at most; less sure.")
     ] = False,
     rounds: Annotated[
-        int | None, typer.Option(min=1, help="How often each mode has its turn.  [3]")
+        int | None,
+        typer.Option(min=1, help="How often each mode has its iteration.  [3]"),
     ] = None,
     output: Annotated[
         Path, typer.Option(help="The folder that results, tables and pictures go to.")

@@ -140,7 +140,7 @@ class Controller:
 
     async def close(self) -> None:
         """End what is under way; connections stay where they are.  run() does it."""
-        self._call_off()
+        self._cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
@@ -275,7 +275,7 @@ class Controller:
             try:
                 target = await self._thread_of(decision.to)
                 # Nobody is to go on leaving for where all are to come from.
-                self._call_off()
+                self._cancel()
                 await routing.route(target, away_from=[self._threads[source]])
             except Exception as error:
                 switch = switch.with_failure(f"{type(error).__name__}: {error}")
@@ -320,22 +320,22 @@ class Controller:
     def _follow(
         self, source: LoopThread, target: LoopThread, switch: Switch | None
     ) -> Following:
-        called_off = self._following is not None and self._following.called_off
+        cancelled = self._following is not None and self._following.cancelled
         self._following = following = Following(
             self._migrator,
             source,
             target,
             switch=switch,
-            in_a_hurry=called_off,
+            latency_mode=cancelled,
             on_report=self._keep,
             clock=self._clock,
         )
         self._begin(following.run())
         return following
 
-    def _call_off(self) -> None:
+    def _cancel(self) -> None:
         if self._following is not None:
-            self._following.call_off()
+            self._following.cancel()
 
     def _keep(self, switch: Switch) -> None:
         """Newly, or in the place of an earlier state of the same."""

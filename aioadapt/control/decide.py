@@ -316,8 +316,8 @@ def _bad(sample: Sample, t: Thresholds) -> tuple[str, str] | None:
         (
             "completion queue overflows",
             sample.cq_overflows_per_s,
-            sample.turns_per_s,
-            "turns",
+            sample.iterations_per_s,
+            "iterations",
             t.cq_overflow_share,
         ),
     ):

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from aioadapt.errors import LoopStoppedError
 from aioadapt.loop_thread import LoopThread
 from aioadapt.migration.migrator import Migrator
-from aioadapt.migration.reasons import CALLED_OFF
+from aioadapt.migration.reasons import CANCELLED
 
 from .switch import Switch
 
@@ -29,7 +29,7 @@ ROUND_S = 1.0
 LAST_ROUND_S = 5.0
 # After a drain in the other direction was called off: what it had let go still
 # arrives, a moment after this round has begun.
-HURRIED_ROUND_S = 0.2
+LATENCY_MODE_ROUND_S = 0.2
 
 
 class Following:
@@ -42,7 +42,7 @@ class Following:
         target: LoopThread,
         *,
         switch: Switch | None,
-        in_a_hurry: bool,
+        latency_mode: bool,
         on_report: Callable[[Switch], None],
         clock: Callable[[], float],
     ) -> None:
@@ -54,32 +54,32 @@ class Following:
         """
         self.switch = switch
         self.asked_once = asyncio.Event()
-        self.called_off = False
+        self.cancelled = False
         self.ended = False
         self._migrator = migrator
         self._source = source
         self._target = target
-        self._in_a_hurry = in_a_hurry
+        self._latency_mode = latency_mode
         self._on_report = on_report
         self._clock = clock
         # What is waited for: a round, or the rest until the next one.
         self._step: asyncio.Task[Any] | None = None
 
-    def call_off(self) -> None:
+    def cancel(self) -> None:
         """Those that have not been let go stay; may be called at any time."""
         if not self.ended:
-            self.called_off = True
+            self.cancelled = True
             if self._step is not None:
                 self._step.cancel()
 
     async def run(self) -> None:
-        round_s = HURRIED_ROUND_S if self._in_a_hurry else ROUND_S
+        round_s = LATENCY_MODE_ROUND_S if self._latency_mode else ROUND_S
         try:
             while True:
                 ends_at = self._clock() + round_s
                 moved = await self._one_round(round_s)
                 self.asked_once.set()
-                if self.called_off or not can_follow(self._source):
+                if self.cancelled or not can_follow(self._source):
                     return
                 if moved:
                     round_s = ROUND_S
@@ -106,7 +106,7 @@ class Following:
         if report is None:
             # What is between the loops still arrives, and is not in this.
             count = self._moved() - before
-            left = {CALLED_OFF: len(self._source.connections)}
+            left = {CANCELLED: len(self._source.connections)}
         else:
             count, left = report.moved, dict(report.left)
             arrivals_s, pauses_s = report.arrivals_s, report.pauses_s
@@ -124,7 +124,7 @@ class Following:
 
     async def _wait_for(self, what: Coroutine[Any, Any, T]) -> T | None:
         """Its result; None if this was called off."""
-        if self.called_off:
+        if self.cancelled:
             what.close()
             return None
         self._step = step = asyncio.get_running_loop().create_task(what)

@@ -14,7 +14,7 @@ _SUMMED = (
     "requests",
     "callbacks",
     "events",
-    "turns",
+    "iterations",
     "bytes_in",
     "bytes_out",
     "enobufs",
@@ -48,13 +48,13 @@ class Sample:
     callbacks_per_s: float = 0.0
     bytes_per_event: float = 0.0
     bytes_per_request: float = 0.0
-    events_per_turn: float = 0.0
+    events_per_iteration: float = 0.0
     busy_share: float = 0.0
     enobufs_per_s: float = 0.0
     cq_overflows_per_s: float = 0.0
     errors_per_s: float = 0.0
     events_per_s: float = 0.0
-    turns_per_s: float = 0.0
+    iterations_per_s: float = 0.0
 
 
 def sample_between(
@@ -80,7 +80,7 @@ def sample_between(
     busy_s = 0.0
     for engine, now in after.items():
         then = before.get(engine)
-        if then is not None and then.turns > now.turns:
+        if then is not None and then.iterations > now.iterations:
             # Another loop in the place of one that has ended.
             then = None
         for name in _SUMMED:
@@ -101,11 +101,11 @@ def sample_between(
         callbacks_per_s=grown["callbacks"] / seconds,
         bytes_per_event=each(moved_bytes, "events"),
         bytes_per_request=each(moved_bytes, "requests"),
-        events_per_turn=each(grown["events"], "turns"),
+        events_per_iteration=each(grown["events"], "iterations"),
         busy_share=min(1.0, max(0.0, busy_s / seconds)),
         enobufs_per_s=grown["enobufs"] / seconds,
         cq_overflows_per_s=grown["cq_overflows"] / seconds,
         errors_per_s=grown["errors"] / seconds,
         events_per_s=grown["events"] / seconds,
-        turns_per_s=grown["turns"] / seconds,
+        iterations_per_s=grown["iterations"] / seconds,
     )

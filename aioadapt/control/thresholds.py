@@ -81,7 +81,7 @@ class Thresholds:
     storm_count: int = 20
     # As celeris.
     error_share: float = 0.05
-    # A receive without a buffer loses nothing and is begun again a turn later: an
+    # A receive without a buffer loses nothing and is begun again an iteration later: an
     # ordinary event.  While 1,024 saturated connections came over from epoll it
     # was seen to be 31 % of all completions for half a second, and was no storm.
     # Where three completions in four bring nothing, the ring is going round in

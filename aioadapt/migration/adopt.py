@@ -1,23 +1,25 @@
-"""A Carry becomes a served connection, on the thread of the loop that takes it."""
+"""A DetachedSocket becomes a served connection, on the thread of the loop that takes it."""
 
 from typing import Any
 
 from . import reasons
-from .carry import Carry
+from .detached_socket import DetachedSocket
 from .ports import ProtocolFactory, ServingLoop, Stream
 
 Home = tuple[ProtocolFactory, Any]
 
 
 class RefusedError(Exception):
-    """The loop did not take it; the Carry has its descriptor as before."""
+    """The loop did not take it; the DetachedSocket has its descriptor as before."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-def adopt(carry: Carry, loop: ServingLoop, fallback: Home | None = None) -> Stream:
+def adopt(
+    detached: DetachedSocket, loop: ServingLoop, fallback: Home | None = None
+) -> Stream:
     """Have *loop* serve it, with the factory of its server on that address.
 
     Args:
@@ -27,21 +29,21 @@ def adopt(carry: Carry, loop: ServingLoop, fallback: Home | None = None) -> Stre
     Raises:
         RefusedError: with the reason as text.
     """
-    home = loop.serving_on(carry.sockname) or fallback
+    home = loop.serving_on(detached.sockname) or fallback
     if home is None:
         raise RefusedError(reasons.NO_SERVER)
     protocol_factory, server = home
-    released = carry.take()
+    released = detached.take()
     try:
         return loop.adopt(released, protocol_factory, server)
     except BaseException as error:
-        carry.put_back(released)
+        detached.put_back(released)
         if not isinstance(error, Exception):
             raise
         loop.call_exception_handler(
             {
-                "message": f"no protocol for moved connection {carry.id} "
-                f"from {carry.peername!r}: the server's protocol factory failed",
+                "message": f"no protocol for moved connection {detached.id} "
+                f"from {detached.peername!r}: the server's protocol factory failed",
                 "exception": error,
             }
         )

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from aioadapt.errors import LoopStoppedError
 
 from . import reasons
+from .batch import MigrationBatch
 from .connection import Connection
-from .crossing import Crossing
 from .move import Move
 from .pace import Pace
 from .report import DrainReport, MigratorStats, MoveResult, Tally, report_of, result_of
@@ -27,17 +27,17 @@ class Migrator:
     has is answered to the others as busy.
     """
 
-    def __init__(self, *, at_once: int | None = None) -> None:
+    def __init__(self, *, max_in_flight: int | None = None) -> None:
         """
         Args:
-            at_once: how many connections of one drain may be on their way at
+            max_in_flight: how many connections of one drain may be on their way at
                 the same time.  More of them make the drain shorter and each
                 one's pause longer.  None: few, but more where a drain would
                 take long otherwise.
         """
-        if at_once is not None and at_once < 1:
-            raise ValueError(f"at_once must be at least 1, not {at_once}")
-        self._at_once = at_once
+        if max_in_flight is not None and max_in_flight < 1:
+            raise ValueError(f"max_in_flight must be at least 1, not {max_in_flight}")
+        self._max_in_flight = max_in_flight
         self._tally = Tally()
 
     async def move(
@@ -73,7 +73,7 @@ class Migrator:
             return self._left(reasons.ALREADY_THERE)
         _check(to)
         try:
-            moves = await self._cross(
+            moves = await self._run_batch(
                 source, to, lambda: [connection], quiet_for_s=quiet_for_s
             )
         except LoopStoppedError:
@@ -137,7 +137,7 @@ class Migrator:
             left = {reasons.ALREADY_THERE: there} if there else {}
             return DrainReport(moved=0, returned=0, left=left, pauses_s=())
         _check(to)
-        moves = await self._cross(source, to, choose, timeout_s=timeout_s)
+        moves = await self._run_batch(source, to, choose, timeout_s=timeout_s)
         return report_of(moves, asked_at_s=asked_at_s)
 
     @property
@@ -149,7 +149,7 @@ class Migrator:
         self._tally.add_left(reason)
         return MoveResult(moved=False, reason=reason, pause_s=0.0, carried_bytes=0)
 
-    async def _cross(
+    async def _run_batch(
         self,
         source: "LoopThread",
         target: "LoopThread",
@@ -172,28 +172,28 @@ class Migrator:
                 loop.call_soon_threadsafe(set_done)
 
         direction = f"{source.engine}>{target.engine}"
-        crossing = Crossing(
+        batch = MigrationBatch(
             source,
             target,
             pace=Pace()
-            if self._at_once is None
-            else Pace(self._at_once, self._at_once),
+            if self._max_in_flight is None
+            else Pace(self._max_in_flight, self._max_in_flight),
             patient=timeout_s is not None,
-            on_settled=lambda moves: self._tally.add(direction, moves),
+            on_finished=lambda moves: self._tally.add(direction, moves),
             on_done=on_done,
         )
-        crossing.start(choose, quiet_for_s=quiet_for_s)
+        batch.start(choose, quiet_for_s=quiet_for_s)
         try:
             await asyncio.wait([done], timeout=timeout_s)
             if not done.done():
-                crossing.call_off()
+                batch.cancel()
                 await done
         except asyncio.CancelledError:
-            crossing.call_off(reasons.CALLED_OFF)
+            batch.cancel(reasons.CANCELLED)
             raise
-        if crossing.error is not None:
-            raise crossing.error
-        return crossing.moves
+        if batch.error is not None:
+            raise batch.error
+        return batch.moves
 
 
 def _check(target: "LoopThread") -> None:

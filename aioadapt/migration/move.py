@@ -1,10 +1,10 @@
 """One connection's move: it hears what happened and follows the phase table.
 
 A ``Move`` is the handler that the stream calls while it leaves.  It belongs to
-the source loop's thread until its carry is shipped, then to whichever thread
+the source loop's thread until its detached socket is sent, then to whichever thread
 the message with it is delivered on; never to two at once, so it has no lock.
 What many moves share (who may leave now, messages, who is told) is the
-``Crossing``'s.
+``MigrationBatch``'s.
 """
 
 import time
@@ -14,15 +14,15 @@ from aioadapt.errors import MigrationOrderError
 
 from . import reasons
 from .adopt import Home, RefusedError, adopt
-from .carry import Carry
+from .detached_socket import DetachedSocket
 from .phase import TRANSITIONS, Event, Phase
 from .ports import Released, Stream
 
 if TYPE_CHECKING:
     from aioadapt.loop_thread import LoopThread
 
+    from .batch import MigrationBatch
     from .connection import Connection
-    from .crossing import Crossing
 
 
 def follow(phase: Phase, event: Event, *, connection_id: int) -> Phase:
@@ -40,47 +40,47 @@ class Move:
     """From the wish to the answer.  ``settled`` says that there is the answer."""
 
     __slots__ = (
-        "_carry",
+        "_detached",
         "_home",
         "_stopped_at_s",
         "arrived_at_s",
+        "batch",
         "between_loops",
         "carried_bytes",
         "connection",
-        "crossing",
+        "is_finished",
         "pause_s",
         "phase",
         "reason",
-        "settled",
         "stream",
     )
 
-    def __init__(self, connection: "Connection", crossing: "Crossing") -> None:
+    def __init__(self, connection: "Connection", batch: "MigrationBatch") -> None:
         self.connection = connection
-        self.crossing = crossing
+        self.batch = batch
         # Borrowed, and the source's: the connection gets another one later.
         self.stream: Stream = connection._stream
         self.phase = Phase.SERVING
-        # The crossing's, and guarded by its lock.
+        # The batch's, and guarded by its lock.
         self.between_loops = False
-        self.settled = False
+        self.is_finished = False
         self.reason = ""
         self.pause_s = 0.0
         self.carried_bytes = 0
         # On the clock of time.monotonic; the last time that a loop took it.
         self.arrived_at_s = 0.0
         self._stopped_at_s = 0.0
-        self._carry: Carry | None = None
+        self._detached: DetachedSocket | None = None
         self._home: Home | None = None
 
     def report(self, event: Event) -> None:
         self.phase = follow(self.phase, event, connection_id=self.connection.id)
         self.connection._phase = self.phase
 
-    def settle(self, reason: str) -> None:
+    def finish(self, reason: str) -> None:
         """The answer: "" for moved, else why not.  Given once."""
-        assert not self.settled, self
-        self.settled = True
+        assert not self.is_finished, self
+        self.is_finished = True
         self.reason = reason
         if self.connection._move is self:
             self.connection._move = None
@@ -91,42 +91,42 @@ class Move:
         """From here on no other move can have the connection."""
         self.connection._move = self
         self.connection._phase = self.phase
-        # The listener may be gone by the time a refused carry comes back.
-        self._home = self.crossing.source.loop.serving_on(self.stream.sockname)
+        # The listener may be gone by the time a refused socket comes back.
+        self._home = self.batch.source.loop.serving_on(self.stream.sockname)
 
     @property
-    def party(self) -> object:
-        return self.crossing
+    def admission_group(self) -> object:
+        return self.batch
 
-    def may_leave(self) -> bool:
-        return self.crossing.admit(self)
+    def may_release(self) -> bool:
+        return self.batch.admit(self)
 
     def stopped_reading(self) -> None:
         self._stopped_at_s = time.monotonic()
         self.report(Event.QUIET)
 
-    def stirred(self) -> None:
-        self.report(Event.STIRRED)
-        self.crossing.stirred(self)
+    def became_active(self) -> None:
+        self.report(Event.BECAME_ACTIVE)
+        self.batch.became_active(self)
 
     def released(self, released: Released) -> None:
         # The descriptor is ours now, so it gets its owner before anything else.
-        self._carry = Carry(released)
+        self._detached = DetachedSocket(released)
         self.carried_bytes = len(released.unread)
         self.connection._seen = released
         self.report(Event.RELEASED)
-        self.crossing.ship(self)
+        self.batch.transfer(self)
 
     def closed(self) -> None:
         self.report(Event.ENDED)
-        self.settle(reasons.CLOSED)
-        self.crossing.settled_at_source(self)
+        self.finish(reasons.CLOSED)
+        self.batch.finished_at_source(self)
 
-    def withdraw(self, reason: str) -> None:
+    def cancel(self, reason: str) -> None:
         """Nothing has been let go yet: the source simply reads on."""
-        self.stream.stay()
-        self.report(Event.WITHDRAWN)
-        self.settle(reason)
+        self.stream.cancel_release()
+        self.report(Event.CANCELLED)
+        self.finish(reason)
 
     # -- On the thread of the loop that takes it.
 
@@ -136,34 +136,34 @@ class Move:
         Raises:
             RefusedError: it is still on its way, and may be sent back.
         """
-        self._land(self.crossing.target, Event.ADOPTED, None)
-        self.settle("")
+        self._land(self.batch.target, Event.ADOPTED, None)
+        self.finish("")
 
     def come_back(self, reason: str) -> None:
         """On the source's thread, after the target has refused for *reason*."""
         try:
-            self._land(self.crossing.source, Event.TAKEN_BACK, self._home)
+            self._land(self.batch.source, Event.TAKEN_BACK, self._home)
         except RefusedError:
-            self.abandon()
+            self.close()
         else:
-            self.settle(reason)
+            self.finish(reason)
 
-    def abandon(self) -> None:
+    def close(self) -> None:
         """On any thread: there is nobody left who could serve it."""
-        assert self._carry is not None, self
-        self._carry.close()
-        self._carry = None
-        self.report(Event.ABANDONED)
-        self.settle(reasons.ABANDONED)
+        assert self._detached is not None, self
+        self._detached.close()
+        self._detached = None
+        self.report(Event.NOT_ADOPTED)
+        self.finish(reasons.NOT_ADOPTED)
 
     def _land(self, thread: "LoopThread", event: Event, fallback: Home | None) -> None:
-        assert self._carry is not None, self
-        stream = adopt(self._carry, thread.loop, fallback)
+        assert self._detached is not None, self
+        stream = adopt(self._detached, thread.loop, fallback)
         thread.loop.submit_reads()
         # It is read again from here on.
         self.arrived_at_s = time.monotonic()
         self.pause_s = self.arrived_at_s - self._stopped_at_s
-        self._carry = None
+        self._detached = None
         connection = self.connection
         connection._stream = connection._seen = stream
         connection._loop = thread.loop
@@ -171,9 +171,9 @@ class Move:
         self.report(event)
 
     def __repr__(self) -> str:
-        answer = f"; settled: {self.reason or 'moved'}" if self.settled else ""
+        answer = f"; finished: {self.reason or 'moved'}" if self.is_finished else ""
         return (
             f"<Move of connection {self.connection.id} from "
-            f"{self.crossing.source.name!r} to {self.crossing.target.name!r}: "
+            f"{self.batch.source.name!r} to {self.batch.target.name!r}: "
             f"{self.phase.value}{answer}>"
         )

@@ -2,7 +2,7 @@
 
 Each of those that are let go together waits for the protocols of the others,
 so few at once keep every pause short.  But each handing over costs both loops
-a turn, and where both are busy a turn is long: a thousand connections, four
+an iteration, and where both are busy an iteration is long: a thousand connections, four
 at once, are then 250 rounds of several milliseconds.  So there are few while
 that is soon enough, and more while it is not.
 """
@@ -13,7 +13,7 @@ from math import ceil
 # half of the time, 4 at once follow within half a second, with a pause of
 # 0.3 ms (p50) and 2 ms (p99).  Both saturated, 8 follow within 0.7 s with a p99
 # of 2 to 5 ms, and 16 are hardly sooner.  A full garbage collection, 10 to 50 ms,
-# falls into nearly every such drain: what is in the same crate waits for it,
+# falls into nearly every such drain: what is in the same transfer batch waits for it,
 # and with 8 of 1,000 that is below the 99th percentile.
 AT_LEAST, AT_MOST = 4, 8
 # Below the second within which all are to have followed.
@@ -21,7 +21,7 @@ WITHIN_S = 0.7
 
 
 class Pace:
-    """As many at once as it takes to be in time, at the pace of the crossing so far.
+    """As many at once as it takes to be in time, at the pace of the batch so far.
 
     Args:
         at_least, at_most: how many at once.
@@ -36,7 +36,7 @@ class Pace:
         *,
         within_s: float = WITHIN_S,
     ) -> None:
-        self.at_once = at_least
+        self.max_in_flight = at_least
         self._at_least = at_least
         self._at_most = at_most
         self._within_s = within_s
@@ -48,7 +48,7 @@ class Pace:
         if self._began_at_s is None:
             self._began_at_s = now_s
 
-    def settled(self, remaining: int, now_s: float) -> None:
+    def finished(self, remaining: int, now_s: float) -> None:
         """Some have arrived together, or will not; *remaining* are still to go."""
         if self._began_at_s is None:
             return
@@ -56,4 +56,4 @@ class Pace:
         elapsed_s = now_s - self._began_at_s
         rounds_left = (self._within_s - elapsed_s) * self._rounds / (elapsed_s or 1e-9)
         needed = ceil(remaining / rounds_left) if rounds_left >= 1 else self._at_most
-        self.at_once = max(self._at_least, min(needed, self._at_most))
+        self.max_in_flight = max(self._at_least, min(needed, self._at_most))

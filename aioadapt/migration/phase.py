@@ -2,13 +2,13 @@
 
     SERVING --quiet--> DRAINING --released--> CARRIED --adopted----> MOVED
        ^ ^                |                      |-----taken back--> RETURNED
-       | '---- stirred ---|                      '-----abandoned---> CLOSED
+       | '---- became_active ---|                      '-----abandoned---> CLOSED
        '----- withdrawn --'
 
 Code reports what happened and is told where that leads.  A pair that is not
 in ``TRANSITIONS`` is a mistake of ours and raises ``MigrationOrderError``.
 
-A refusal by the target is no event: the ``Carry`` owns the descriptor before
+A refusal by the target is no event: the ``DetachedSocket`` owns the descriptor before
 it and after it, until one of the two loops has taken it or both have not.
 A connection that is moved again begins again at ``SERVING``.
 """
@@ -27,45 +27,45 @@ class Phase(enum.Enum):
 
 class Event(enum.Enum):
     QUIET = "every request is answered and reading has stopped"
-    STIRRED = "the guest did something while the connection rested"
-    WITHDRAWN = "nobody wants it moved any more"
-    ENDED = "its peer left, or its guest closed it"
+    BECAME_ACTIVE = "the server did something while the connection rested"
+    CANCELLED = "nobody wants it moved any more"
+    ENDED = "its peer left, or its server closed it"
     RELEASED = "the source loop has let the descriptor go"
     ADOPTED = "the target loop has taken it in"
     TAKEN_BACK = "the source loop has taken it in again"
-    ABANDONED = "neither loop could take it"
+    NOT_ADOPTED = "neither loop could take it"
 
 
 class Owner(enum.Enum):
     """Who closes the descriptor."""
 
     SOURCE = "the source loop's transport"
-    CARRY = "the Carry"
+    DETACHED_SOCKET = "the DetachedSocket"
     TARGET = "the target loop's transport"
     NOBODY = "nobody: it is closed"
 
 
 TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.SERVING, Event.QUIET): Phase.DRAINING,
-    (Phase.SERVING, Event.WITHDRAWN): Phase.SERVING,
+    (Phase.SERVING, Event.CANCELLED): Phase.SERVING,
     # Seen only by a loop that serves it: once CARRIED nobody reads, so an end
     # of file waits in the socket and the next loop to read finds it.
     (Phase.SERVING, Event.ENDED): Phase.CLOSED,
     (Phase.DRAINING, Event.ENDED): Phase.CLOSED,
-    (Phase.DRAINING, Event.STIRRED): Phase.SERVING,
-    (Phase.DRAINING, Event.WITHDRAWN): Phase.SERVING,
+    (Phase.DRAINING, Event.BECAME_ACTIVE): Phase.SERVING,
+    (Phase.DRAINING, Event.CANCELLED): Phase.SERVING,
     (Phase.DRAINING, Event.RELEASED): Phase.CARRIED,
     # No way back to SERVING from here: the old protocol has been told that
     # its connection is lost.
     (Phase.CARRIED, Event.ADOPTED): Phase.MOVED,
     (Phase.CARRIED, Event.TAKEN_BACK): Phase.RETURNED,
-    (Phase.CARRIED, Event.ABANDONED): Phase.CLOSED,
+    (Phase.CARRIED, Event.NOT_ADOPTED): Phase.CLOSED,
 }
 
 OWNERS: dict[Phase, Owner] = {
     Phase.SERVING: Owner.SOURCE,
     Phase.DRAINING: Owner.SOURCE,
-    Phase.CARRIED: Owner.CARRY,
+    Phase.CARRIED: Owner.DETACHED_SOCKET,
     Phase.MOVED: Owner.TARGET,
     Phase.RETURNED: Owner.SOURCE,
     Phase.CLOSED: Owner.NOBODY,

@@ -39,23 +39,23 @@ class Released(Protocol):
     tag: object
 
 
-class LeaveHandler(Protocol):
+class ReleaseHandler(Protocol):
     """Told how a stream's leaving goes, always on the stream's thread."""
 
     @property
-    def party(self) -> object:
-        """Those who share it share the answer of ``may_leave``; None: nobody."""
+    def admission_group(self) -> object:
+        """Those who share it share the answer of ``may_release``; None: nobody."""
 
-    def may_leave(self) -> bool:
+    def may_release(self) -> bool:
         """The stream is quiet and would stop reading now.  On False it reads
-        on and asks again when the next turn ends, whatever that is for; those
+        on and asks again when the next iteration ends, whatever that is for; those
         of the same party need not be asked before."""
 
     def stopped_reading(self) -> None:
-        """It was quiet, and rests for one whole turn."""
+        """It was quiet, and rests for one whole iteration."""
 
-    def stirred(self) -> None:
-        """The guest did something while it rested: it is read again and the
+    def became_active(self) -> None:
+        """The server did something while it rested: it is read again and the
         wish stays.  ``stay`` may be called from here."""
 
     def released(self, released: Released) -> None:
@@ -84,14 +84,14 @@ class Stream(Protocol):
     @property
     def closed(self) -> bool: ...
 
-    def leave(self, handler: LeaveHandler, *, at_once: bool = False) -> None:
+    def release(self, handler: ReleaseHandler, *, immediately: bool = False) -> None:
         """On the loop's thread: go as soon as you are quiet.
 
-        It is asked ``may_leave`` whenever a turn ends and it is quiet;
-        *at_once*, before this returns.
+        It is asked ``may_release`` whenever an iteration ends and it is quiet;
+        *max_in_flight*, before this returns.
         """
 
-    def stay(self) -> None:
+    def cancel_release(self) -> None:
         """On the loop's thread: the wish is withdrawn, its handler forgotten.
 
         Reading goes on.  Without a wish, or closed, this does nothing.
@@ -122,9 +122,9 @@ class ServingLoop(asyncio.AbstractEventLoop):
         """Refuse what is undelivered and whatever comes."""
         raise NotImplementedError
 
-    def let_run(self, other: "ServingLoop") -> None:
-        """On the loop's thread: when this turn ends, stand back until *other*
-        has opened its letters; and keep the next turns short."""
+    def yield_to(self, other: "ServingLoop") -> None:
+        """On the loop's thread: when this iteration ends, stand back until *other*
+        has opened its letters; and keep the next iterations short."""
         raise NotImplementedError
 
     def adopt(
@@ -134,7 +134,7 @@ class ServingLoop(asyncio.AbstractEventLoop):
         raise NotImplementedError
 
     def submit_reads(self) -> None:
-        """Have the kernel know of every read that was armed in this turn."""
+        """Have the kernel know of every read that was armed in this iteration."""
         raise NotImplementedError
 
     def stats(self) -> LoopStats:

@@ -88,8 +88,8 @@ class MigratorStats:
     Attributes:
         moves: connections moved, by direction: ``{"epoll>uring": 3}``.
         returned: let go, refused by the target, taken back by the source.
-        abandoned: let go and then closed: both loops had stopped.
-        left: not moved, by reason; those returned and abandoned are in it.
+        closed: let go and then closed: both loops had stopped.
+        left: not moved, by reason; those returned and closed are in it.
         carried_bytes: read by a source and delivered by a target.
         pauses: of those moved, counted as ``LoopStats.latencies`` counts
             answers; to be read with ``LATENCY_BOUNDS_S``.
@@ -98,7 +98,7 @@ class MigratorStats:
 
     moves: Mapping[str, int] = field(default_factory=dict)
     returned: int = 0
-    abandoned: int = 0
+    closed: int = 0
     left: Mapping[str, int] = field(default_factory=dict)
     carried_bytes: int = 0
     pauses: tuple[int, ...] = ()
@@ -113,7 +113,7 @@ class Tally:
         self._moves: Counter[str] = Counter()
         self._left: Counter[str] = Counter()
         self._returned = 0
-        self._abandoned = 0
+        self._closed = 0
         self._carried_bytes = 0
         self._pauses = [0] * (len(LATENCY_BOUNDS_S) + 1)
         self._pausing_s = 0.0
@@ -129,7 +129,7 @@ class Tally:
                 else:
                     self._left[move.reason] += 1
                     self._returned += move.phase is Phase.RETURNED
-                    self._abandoned += move.reason == reasons.ABANDONED
+                    self._closed += move.reason == reasons.NOT_ADOPTED
 
     def add_left(self, reason: str, count: int = 1) -> None:
         with self._lock:
@@ -140,7 +140,7 @@ class Tally:
             return MigratorStats(
                 moves=dict(self._moves),
                 returned=self._returned,
-                abandoned=self._abandoned,
+                closed=self._closed,
                 left=dict(self._left),
                 carried_bytes=self._carried_bytes,
                 pauses=tuple(self._pauses),

@@ -1,10 +1,10 @@
 """AdaptiveServer: one application, on the engine that its load calls for.
 
     control loop        the caller's: AdaptiveServer, Controller, Admin
-    first thread        a loop of the engine to start on, and a guest
+    first thread        a loop of the engine to start on, and a host server
     standby thread      the same on the other engine, made when first needed
 
-Both guests accept from one listening socket, each through its own duplicate,
+Both host servers accept from one listening socket, each through its own duplicate,
 and only one of them at a time.  Nothing of the application is shared between
 the loops by the server: its life cycle runs once on each.
 """
@@ -37,7 +37,7 @@ from aioadapt.control.start import Start, choose_start, gains_somewhere
 from . import tls
 from .admin import Admin
 from .application import Application
-from .guest import Guest, make_guest
+from .host_server import HostServer, make_host_server
 from .listening import Listening, listen
 from .options import Options, check_extra
 from .state import EngineState, ServerState, python_in_words
@@ -45,17 +45,17 @@ from .tally import Tally
 
 _log = logging.getLogger("aioadapt")
 
-# Beyond what a guest allows itself: a callback that blocks holds up its loop.
+# Beyond what a host server allows itself: a callback that blocks holds up its loop.
 STOPS_WITHIN_S = 5.0
 
 
 @dataclass(slots=True)
 class _Side:
-    """One loop thread and the guest on it."""
+    """One loop thread and the host server on it."""
 
     thread: LoopThread
-    guest: Guest
-    sockets: list[socket.socket]  # which the guest closes, unless its thread dies
+    host_server: HostServer
+    sockets: list[socket.socket]  # which the host server closes, unless its thread dies
     life: asyncio.Future[None]  # done when the loop has ended
 
 
@@ -305,7 +305,7 @@ class AdaptiveServer:
         async with self._opening:
             self._stopping = True
         if self._listening is not None:
-            # The guests close theirs first of all.  As long as one is open the
+            # The host servers close theirs first of all.  As long as one is open the
             # kernel goes on taking connections, which nobody will ever serve.
             self._listening.close()
         sides, self._sides = self._sides, []
@@ -355,34 +355,36 @@ class AdaptiveServer:
         thread.start()
         sockets = self._listening.duplicates()
         try:
-            starting = thread.submit(self._start_guest(sockets, accepting))
-            guest = await asyncio.wrap_future(starting)
+            starting = thread.submit(self._start_host_server(sockets, accepting))
+            host_server = await asyncio.wrap_future(starting)
         except BaseException:
             await _stop(thread)
             for sock in sockets:
                 sock.close()
             raise
         life = asyncio.wrap_future(thread.submit(_for_ever()))
-        side = _Side(thread, guest, sockets, life)
+        side = _Side(thread, host_server, sockets, life)
         side.life.add_done_callback(lambda _: self._note_end(side))
         self._sides.append(side)
         return thread
 
-    async def _start_guest(
+    async def _start_host_server(
         self, sockets: list[socket.socket], accepting: bool
-    ) -> Guest:
+    ) -> HostServer:
         """On the side's own loop."""
-        guest = await make_guest(self._application, self._options, self._tls)
-        await guest.start(sockets)
+        host_server = await make_host_server(
+            self._application, self._options, self._tls
+        )
+        await host_server.start(sockets)
         if not accepting:
             loop: Any = asyncio.get_running_loop()
             for listener in loop.listeners.values():
                 listener.pause()
-        return guest
+        return host_server
 
     async def _close_side(self, side: _Side) -> None:
         if side.thread.running:
-            stopping = asyncio.wrap_future(side.thread.submit(side.guest.stop()))
+            stopping = asyncio.wrap_future(side.thread.submit(side.host_server.stop()))
             at_most_s = 2 * self._options.graceful_s + STOPS_WITHIN_S
             await asyncio.wait([stopping], timeout=at_most_s)
             if not stopping.done():

@@ -12,7 +12,7 @@ from .state import KEPT_IN_JSON
 
 ANSWER_WITHIN_S = 5.0
 """A guess: the answer takes a millisecond, and a server under full load the
-length of some turns."""
+length of some iterations."""
 
 
 class AdminClient:

@@ -33,7 +33,7 @@ _COUNTERS = (
     ("sent_bytes", "bytes_out", "Bytes sent."),
     ("busy_seconds", "busy_s", "Seconds not spent waiting in the kernel."),
     ("events", "events", "Descriptors found ready, or completions collected."),
-    ("turns", "turns", "Turns of the loop."),
+    ("iterations", "iterations", "Iterations of the loop."),
     ("callbacks", "callbacks", "Callbacks run."),
     ("enobufs", "enobufs", "Receives that found every buffer lent out."),
     ("cq_overflows", "cq_overflows", "Completions that did not fit into the queue."),

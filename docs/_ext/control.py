@@ -90,7 +90,7 @@ def _decided(
             count,
             requests_per_s=2000.0,
             events_per_s=4000.0,
-            turns_per_s=500.0,
+            iterations_per_s=500.0,
             bytes_per_request=bytes_per_request,
             errors_per_s=errors_per_s,
         )

@@ -140,10 +140,10 @@ class Bench:
             if not transport.is_closing():
                 getattr(transport, "abort", transport.close)()
         await asyncio.gather(*self.endings)
-        await turns(3)
+        await iterations(3)
 
 
-async def turns(count: int = 5) -> None:
+async def iterations(count: int = 5) -> None:
     for _ in range(count):
         await asyncio.sleep(0)
 
@@ -182,7 +182,7 @@ def outcome_of(kind: str, row: Row) -> Outcome:
 
     async def inside() -> None:
         answers.append(await answer_of(row, bench))
-        await turns()
+        await iterations()
 
     async def after() -> None:
         # What the row's own doing is has been seen; this is the cleaning up.

@@ -9,7 +9,15 @@ from typing import Any
 
 from loops import factory_of
 
-from .bench import ROW_ENDS_WITHIN_S, Bench, echoes, in_report, in_words, rest, turns
+from .bench import (
+    ROW_ENDS_WITHIN_S,
+    Bench,
+    echoes,
+    in_report,
+    in_words,
+    iterations,
+    rest,
+)
 
 BIG = bytes(4 << 20)
 """More than the buffers of two sockets hold."""
@@ -31,7 +39,7 @@ class Life:
             self.seen.append(what)
 
     async def until(self, is_so: Callable[[], Any]) -> None:
-        """As turns of the loop, so that nothing but the loop is waited for."""
+        """As iterations of the loop, so that nothing but the loop is waited for."""
         end = time.monotonic() + ROW_ENDS_WITHIN_S
         while not is_so():
             if time.monotonic() > end:
@@ -93,7 +101,7 @@ def lived(kind: str, live: Live) -> list[str]:
         loop.set_exception_handler(lambda *_: None)
         life.see(loop.run_until_complete(echoes()))
         run_to_end(loop, loop.create_task(life.bench.close()), life)
-        run_to_end(loop, loop.create_task(turns(3)), life)
+        run_to_end(loop, loop.create_task(iterations(3)), life)
         rest(loop)
     return life.seen
 

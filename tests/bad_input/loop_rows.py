@@ -47,37 +47,35 @@ CLOSED: dict[str, Call] = {
     "remove_signal_handler": lambda bench: bench.loop.remove_signal_handler(
         signal.SIGUSR1
     ),
-    "create_connection": lambda bench: by_hand(
+    "create_connection": lambda bench: step(
         bench.loop.create_connection(Recorder, sock=our_end(bench))
     ),
-    "create_server on sock": lambda bench: by_hand(
+    "create_server on sock": lambda bench: step(
         bench.loop.create_server(Recorder, sock=bench.listening())
     ),
-    "create_server not started": lambda bench: by_hand(
+    "create_server not started": lambda bench: step(
         bench.loop.create_server(Recorder, sock=bench.listening(), start_serving=False)
     ),
-    "connect_accepted_socket": lambda bench: by_hand(
+    "connect_accepted_socket": lambda bench: step(
         bench.loop.connect_accepted_socket(Recorder, our_end(bench))
     ),
-    "create_datagram_endpoint": lambda bench: by_hand(
+    "create_datagram_endpoint": lambda bench: step(
         bench.loop.create_datagram_endpoint(
             asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0)
         )
     ),
-    "connect_read_pipe": lambda bench: by_hand(
+    "connect_read_pipe": lambda bench: step(
         bench.loop.connect_read_pipe(Recorder, bench.pipe()[0])
     ),
-    "sock_recv": lambda bench: by_hand(bench.loop.sock_recv(our_end(bench), 1)),
-    "sock_sendall": lambda bench: by_hand(
-        bench.loop.sock_sendall(our_end(bench), b"x")
-    ),
-    "sock_accept": lambda bench: by_hand(bench.loop.sock_accept(bench.listening())),
-    "sock_connect": lambda bench: by_hand(
+    "sock_recv": lambda bench: step(bench.loop.sock_recv(our_end(bench), 1)),
+    "sock_sendall": lambda bench: step(bench.loop.sock_sendall(our_end(bench), b"x")),
+    "sock_accept": lambda bench: step(bench.loop.sock_accept(bench.listening())),
+    "sock_connect": lambda bench: step(
         bench.loop.sock_connect(bench.sock(), bench.listening().getsockname())
     ),
-    "getaddrinfo": lambda bench: by_hand(bench.loop.getaddrinfo("127.0.0.1", 80)),
-    "shutdown_asyncgens": lambda bench: by_hand(bench.loop.shutdown_asyncgens()),
-    "shutdown_default_executor": lambda bench: by_hand(
+    "getaddrinfo": lambda bench: step(bench.loop.getaddrinfo("127.0.0.1", 80)),
+    "shutdown_asyncgens": lambda bench: step(bench.loop.shutdown_asyncgens()),
+    "shutdown_default_executor": lambda bench: step(
         bench.loop.shutdown_default_executor()
     ),
     "set_debug": lambda bench: bench.loop.set_debug(True),
@@ -85,7 +83,7 @@ CLOSED: dict[str, Call] = {
 }
 
 
-def by_hand(awaitable: Any) -> Any:
+def step(awaitable: Any) -> Any:
     """One step of a coroutine that no loop can run."""
     try:
         awaitable.send(None)

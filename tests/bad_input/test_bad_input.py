@@ -21,7 +21,7 @@ Rows = Callable[[], Iterable[Row]]
 DELIBERATE = {
     "call_at(when: ": (
         "asyncio takes any object for a time, and its loop dies of the comparison "
-        "in the next turn, at every run; here the call raises that error"
+        "in the next iteration, at every run; here the call raises that error"
     ),
 }
 """Where our answer is another one, by the beginning of the rows' names; with the reason."""

@@ -7,7 +7,7 @@ from typing import Any
 from parity.peers import Peer
 from parity.protocols import BufferedRecorder, Recorder
 
-from .bench import Bench, Row, turns
+from .bench import Bench, Row, iterations
 from .odd import Make
 
 Given = Callable[[Any, Any], Any]
@@ -69,7 +69,7 @@ async def is_closing(bench: Bench) -> Any:
 
 async def is_closed(bench: Bench) -> Any:
     transport = await is_closing(bench)
-    await turns(4)
+    await iterations(4)
     return transport
 
 

@@ -256,7 +256,7 @@ def test_a_start_goes_by_the_thresholds_that_were_measured(
 
 
 @pytest.mark.parametrize("cause", list(Cause))
-def test_every_cause_has_a_way_on(cause: Cause) -> None:
+def test_every_cause_says_what_to_do(cause: Cause) -> None:
     for remedy in remedies(cause):
         assert remedy.where
         assert remedy.do

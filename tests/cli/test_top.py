@@ -70,7 +70,7 @@ def test_an_engine_that_was_made_meanwhile_counts_from_nought(
     seen.threads = ()
 
     # Another name, or fewer turns than the one before: both are another loop.
-    for changed in ({"engine": "uring"}, {"stats": {**BUSIER, "turns": 10**9}}):
+    for changed in ({"engine": "uring"}, {"stats": {**BUSIER, "iterations": 10**9}}):
         then = {**before, "engines": [{**before["engines"][0], **changed}]}
         (row,) = picture(then, after).rows
         assert row.requests_per_s == 6

@@ -124,7 +124,9 @@ def test_a_storm_on_epoll_changes_nothing() -> None:
 
 
 def test_a_storm_in_which_nothing_is_answered_is_one() -> None:
-    nothing = replace(ERRORS, requests_per_s=0.0, events_per_s=0.0, turns_per_s=0.0)
+    nothing = replace(
+        ERRORS, requests_per_s=0.0, events_per_s=0.0, iterations_per_s=0.0
+    )
 
     assert decided([nothing] * 2, active="uring").verdict is Verdict.REVERT
 

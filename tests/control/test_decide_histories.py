@@ -152,7 +152,9 @@ def is_bad(sample: Sample, t: Thresholds) -> bool:
             t.error_share,
         )
         or storms(sample.enobufs_per_s, sample.events_per_s, t.enobufs_share)
-        or storms(sample.cq_overflows_per_s, sample.turns_per_s, t.cq_overflow_share)
+        or storms(
+            sample.cq_overflows_per_s, sample.iterations_per_s, t.cq_overflow_share
+        )
     )
 
 

@@ -40,7 +40,7 @@ def test_new_connections_go_to_one_thread_and_back(
             goes(scene, place)
             # What the other has accepted in its last moment it may serve.
             place_other = scene.a if place is scene.b else scene.b
-            place_other.turn()
+            place_other.run_iterations()
             assert [answers(scene._address) for _ in range(8)] == [name] * 8
 
 
@@ -101,7 +101,7 @@ def test_a_server_that_was_started_later_is_noticed() -> None:
         goes(scene, scene.a)
 
         assert not astray(a, [b])
-        scene.b.turn()
+        scene.b.run_iterations()
         assert answers(scene._address) == "a"
 
 

@@ -37,10 +37,10 @@ BUSY = Sample(
     callbacks_per_s=4000.0,
     bytes_per_event=300.0,
     bytes_per_request=300.0,
-    events_per_turn=4.0,
+    events_per_iteration=4.0,
     busy_share=0.5,
     events_per_s=4000.0,
-    turns_per_s=1000.0,
+    iterations_per_s=1000.0,
 )
 ERRORS = replace(BUSY, errors_per_s=4000.0)
 ENOBUFS = replace(BUSY, enobufs_per_s=3000.0)

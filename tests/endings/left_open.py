@@ -57,7 +57,7 @@ def begin_everything(loop):
     loop.run_until_complete(begin())
     loop.stop()
 
-def let_go():
+def detach():
     released.set()
     server.close()
     for thing in kept:
@@ -121,7 +121,7 @@ with warnings.catch_warnings(record=True) as told:
     # An accepted connection has a socket object from the start in asyncio.
     warnings.filterwarnings("ignore", "unclosed <socket")
     del loop
-    let_go()
+    detach()
     del server, client, accepted
     gc.collect()
     gc.collect()
@@ -136,7 +136,7 @@ say("left", len(descriptors() - before))
 import gc
 loop.close()
 say("closed", loop.is_closed())
-let_go()
+detach()
 del server, client, accepted
 gc.collect()
 say("pending", *sorted(pending))

@@ -131,7 +131,7 @@ PROGRAMS: dict[str, Program] = {
     "another loop on a thread": Program(
         WITH_A_THREAD + WAITS.format(wait=FOR_EVER) + RUN, (("asleep", SIGINT),)
     ),
-    "before the first turn": Program(
+    "before the first iteration": Program(
         """
 import time
 loop = Loop()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from aioadapt._http1.exchange import Exchange
 
-from .guests import Answer, Guest, chunked
+from .host_servers import Answer, HostServer, chunked
 
 
 def examples(count: int) -> settings:
@@ -92,32 +92,32 @@ cuts = st.integers(1, 12) | st.integers(1, 400)
 
 @dataclass
 class Conversation:
-    """One connection: a client's bytes, a guest that answers, the watcher."""
+    """One connection: a client's bytes, a server that answers, the watcher."""
 
-    guest: Guest
+    server: HostServer
     exchange: Exchange = field(default_factory=Exchange)
     answers_refused_requests: bool = False
     unwritten: bytes = b""
 
     def client_sends(self, data: bytes) -> None:
-        refused_before = self.guest.refused
+        refused_before = self.server.refused
         self.exchange.inbound(data)
-        self.guest.receive(data)
-        if self.guest.refused and not refused_before and self.answers_refused_requests:
+        self.server.receive(data)
+        if self.server.refused and not refused_before and self.answers_refused_requests:
             # Written at once and before older answers, as uvicorn does.
             self.exchange.outbound(
                 b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
                 b"Connection: close\r\n\r\n"
             )
 
-    def guest_answers(self, answer: Answer) -> None:
+    def server_answers(self, answer: Answer) -> None:
         assert not self.unwritten
-        self.unwritten = self.guest.answer(answer)
+        self.unwritten = self.server.answer(answer)
 
-    def guest_writes(self, n: int) -> None:
+    def server_writes(self, n: int) -> None:
         self.exchange.outbound(self.unwritten[:n])
         self.unwritten = self.unwritten[n:]
 
     @property
     def at_rest(self) -> bool:
-        return self.guest.at_rest and not self.unwritten
+        return self.server.at_rest and not self.unwritten

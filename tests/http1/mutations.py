@@ -67,7 +67,7 @@ def broken_chunked_bodies(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def with_something_between(draw: st.DrawFn) -> bytes:
-    """Whole requests, and what a guest may hold or trip over in between."""
+    """Whole requests, and what a server may hold or trip over in between."""
     between = st.sampled_from([b"", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ", b"\x00"])
     return b"".join(draw(requests()) + draw(between) for _ in range(2))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from aioadapt._http1.exchange import Exchange
 
 from .conversations import Conversation, answers, examples, requests
-from .guests import GUESTS, Answer
+from .host_servers import HOST_SERVERS, Answer
 from .mutations import broken_chunked_bodies, broken_requests
 
 seeds = st.integers(0, 2**32)
@@ -22,50 +22,50 @@ def converse(
     replies: list[Answer],
     choices: random.Random,
 ) -> Iterator[None]:
-    """Cut and interleave at random, but as it can happen: a guest answers only
+    """Cut and interleave at random, but as it can happen: a server answers only
     requests it knows, one after the other, and writes what it has answered.
     It may answer before the request's body is here, and does if it is eager."""
     replies = list(replies)
     client_goes_first = choices.choice([0.1, 0.6])
     while True:
         n = choices.choice([1, 2, 3, 7, 40, 400])
-        can_answer = talk.guest.has_unanswered and len(replies) > 0
+        can_answer = talk.server.has_unanswered and len(replies) > 0
         if sent and (
             choices.random() < client_goes_first or not (talk.unwritten or can_answer)
         ):
             talk.client_sends(sent[:n])
             sent = sent[n:]
         elif talk.unwritten:
-            talk.guest_writes(n)
+            talk.server_writes(n)
         elif can_answer:
-            talk.guest_answers(replies.pop(0))
+            talk.server_answers(replies.pop(0))
         else:
             return
         yield
 
 
-@pytest.mark.parametrize("kind", GUESTS)
+@pytest.mark.parametrize("kind", HOST_SERVERS)
 @examples(120)
-@given(turns=st.lists(st.tuples(requests(), answers), max_size=4), seed=seeds)
+@given(exchanges=st.lists(st.tuples(requests(), answers), max_size=4), seed=seeds)
 def test_quiet_is_exactly_when_a_real_parser_is_at_rest(
-    kind: str, turns: list[tuple[bytes, Answer]], seed: int
+    kind: str, exchanges: list[tuple[bytes, Answer]], seed: int
 ) -> None:
-    talk = Conversation(GUESTS[kind]())
-    sent = b"".join(request for request, _ in turns)
-    replies = [answer for _, answer in turns]
+    talk = Conversation(HOST_SERVERS[kind]())
+    sent = b"".join(request for request, _ in exchanges)
+    replies = [answer for _, answer in exchanges]
 
     for _ in converse(talk, sent, replies, random.Random(seed)):
         assert talk.exchange.quiet == talk.at_rest, talk.exchange
         assert not talk.exchange.opaque, talk.exchange
         if kind == "httptools":
-            assert talk.exchange.requests == talk.guest.begun
+            assert talk.exchange.requests == talk.server.begun
 
     assert talk.exchange.quiet
-    assert talk.exchange.requests == talk.guest.begun == len(turns)
-    assert talk.exchange.responses == len(turns)
+    assert talk.exchange.requests == talk.server.begun == len(exchanges)
+    assert talk.exchange.responses == len(exchanges)
 
 
-@pytest.mark.parametrize("kind", GUESTS)
+@pytest.mark.parametrize("kind", HOST_SERVERS)
 @examples(200)
 @given(
     sent=broken_requests,
@@ -81,23 +81,23 @@ def test_quiet_is_never_while_a_real_parser_holds_bytes_or_has_refused_some(
     answers_refused_requests: bool,
 ) -> None:
     talk = Conversation(
-        GUESTS[kind](), answers_refused_requests=answers_refused_requests
+        HOST_SERVERS[kind](), answers_refused_requests=answers_refused_requests
     )
     for _ in converse(talk, sent, replies, random.Random(seed)):
         assert talk.at_rest or not talk.exchange.quiet, talk.exchange
 
 
-@pytest.mark.parametrize("kind", GUESTS)
+@pytest.mark.parametrize("kind", HOST_SERVERS)
 @examples(300)
 @given(body=broken_chunked_bodies(), step=st.sampled_from([1, 2, 5, 1000]))
 def test_quiet_is_never_while_a_body_breaks_that_has_its_answer_already(
     kind: str, body: bytes, step: int
 ) -> None:
-    talk = Conversation(GUESTS[kind]())
+    talk = Conversation(HOST_SERVERS[kind]())
     talk.client_sends(b"POST / HTTP/1.1\r\nHost: a\r\n")
     talk.client_sends(b"Transfer-Encoding: chunked\r\n\r\n")
-    talk.guest_answers(Answer())
-    talk.guest_writes(len(talk.unwritten))
+    talk.server_answers(Answer())
+    talk.server_writes(len(talk.unwritten))
     assert talk.exchange.responses == 1
 
     for at in range(0, len(body), step):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from aioadapt._http1.exchange import Exchange
 
 from .conversations import answers, examples
-from .guests import Answer, answer_bytes
+from .host_servers import Answer, answer_bytes
 from .mutations import mutated
 
 Method = Literal["GET", "HEAD"]

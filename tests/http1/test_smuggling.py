@@ -1,14 +1,14 @@
 # ruff: noqa: E501 - one stream, one line
 """Streams that have made two parsers see different requests in the same bytes.
 
-Whatever a guest makes of one, the watcher says quiet only while that guest
-is at rest; and where the two guests disagree it is opaque.
+Whatever a server makes of one, the watcher says quiet only while that server
+is at rest; and where the two servers disagree it is opaque.
 """
 
 import pytest
 
 from .conversations import Conversation
-from .guests import GUESTS, Answer
+from .host_servers import HOST_SERVERS, Answer
 
 HIDDEN = b"GET /admin HTTP/1.1\r\nHost: a\r\n\r\n"
 POST = b"POST / HTTP/1.1\r\nHost: a\r\n"
@@ -65,20 +65,20 @@ SMUGGLED = {
 
 def run(kind: str, sent: bytes, step: int) -> Conversation:
     """Every request is answered as soon as its head is known."""
-    talk = Conversation(GUESTS[kind]())
+    talk = Conversation(HOST_SERVERS[kind]())
     for at in range(0, len(sent), step):
         talk.client_sends(sent[at : at + step])
         assert talk.at_rest or not talk.exchange.quiet, talk.exchange
-        while talk.guest.has_unanswered:
-            talk.guest_answers(Answer(framing="counted", body=b"hi"))
+        while talk.server.has_unanswered:
+            talk.server_answers(Answer(framing="counted", body=b"hi"))
             while talk.unwritten:
-                talk.guest_writes(step)
+                talk.server_writes(step)
                 assert talk.at_rest or not talk.exchange.quiet, talk.exchange
     return talk
 
 
 @pytest.mark.parametrize("step", [1, 7, 1000])
-@pytest.mark.parametrize("kind", GUESTS)
+@pytest.mark.parametrize("kind", HOST_SERVERS)
 @pytest.mark.parametrize("sent", SMUGGLED.values(), ids=SMUGGLED)
 def test_a_smuggled_request_never_looks_quiet(
     sent: bytes, kind: str, step: int
@@ -91,6 +91,6 @@ def test_where_two_parsers_disagree_it_is_not_quiet(sent: bytes) -> None:
     on_h11, on_httptools = run("h11", sent, 1000), run("httptools", sent, 1000)
     if (
         on_h11.at_rest != on_httptools.at_rest
-        or on_h11.guest.begun != on_httptools.guest.begun
+        or on_h11.server.begun != on_httptools.server.begun
     ):
         assert not (on_h11.exchange.quiet and on_httptools.exchange.quiet)

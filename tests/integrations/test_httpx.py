@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-from guests.app import App
+from host_servers.app import App
 from integrations.proof import assert_carried, running_engine
 from integrations.uvicorn_server import served
 from loops import Run

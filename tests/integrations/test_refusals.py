@@ -81,7 +81,7 @@ def uvicorn_without_io_uring(
         running.nothing_is_left()
 
 
-def test_uvicorn_shows_the_error_with_the_way_on_and_ends(tmp_path: Path) -> None:
+def test_uvicorn_shows_the_error_with_what_to_do_and_exits(tmp_path: Path) -> None:
     """It is given a function, and tells of what that raises as of any other error."""
     with uvicorn_without_io_uring("uring", tmp_path, "--port", "0") as running:
         log, _ = running.process.communicate(timeout=WITHIN_S)

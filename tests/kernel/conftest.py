@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import aioadapt
-from aioadapt._kernel.by_hand import HandPoller, HandRing
+from aioadapt._kernel.stepping import StepPoller, StepRing
 
 Pair = tuple[socket.socket, socket.socket]
 SUPPORT = aioadapt.uring_support()
@@ -14,22 +14,22 @@ SUPPORT = aioadapt.uring_support()
 COMPLETES_WITHIN_S = 10.0
 
 
-def drain(ring: HandRing) -> None:
+def drain(ring: StepRing) -> None:
     """Run completions until the kernel holds nothing, cancels included."""
-    while ring.in_kernel or ring.dying_cancels:
+    while ring.in_kernel or ring.cancels_in_flight:
         assert ring.wait(COMPLETES_WITHIN_S), f"{ring!r} waits for ever"
         ring.dispatch()
 
 
 @pytest.fixture
-def ring(nothing_is_left: None) -> Iterator[HandRing]:
+def ring(nothing_is_left: None) -> Iterator[StepRing]:
     """Afterwards the kernel must hold nothing."""
     if not SUPPORT.available:
         pytest.skip(SUPPORT.reason)
-    ring = HandRing()
+    ring = StepRing()
     yield ring
     ring.dispatch()
-    while ring.dying_cancels:
+    while ring.cancels_in_flight:
         ring.wait(COMPLETES_WITHIN_S)
         ring.dispatch()
     assert ring.in_kernel == 0, "an operation was left in the kernel"
@@ -37,9 +37,9 @@ def ring(nothing_is_left: None) -> Iterator[HandRing]:
 
 
 @pytest.fixture
-def poller(nothing_is_left: None) -> Iterator[HandPoller]:
+def poller(nothing_is_left: None) -> Iterator[StepPoller]:
     """Afterwards it must watch nothing."""
-    poller = HandPoller()
+    poller = StepPoller()
     yield poller
     assert poller.watched == 0, "a watch was left registered"
     poller.close()

@@ -9,15 +9,15 @@ import weakref
 
 import pytest
 
-from aioadapt._kernel.by_hand import READABLE, WRITABLE, HandPoller, HandWatch
+from aioadapt._kernel.stepping import READABLE, WRITABLE, StepPoller, StepWatch
 
 from .conftest import COMPLETES_WITHIN_S, Pair
 
 
-def collected_both(poller: HandPoller, pair: Pair) -> tuple[HandWatch, HandWatch]:
+def collected_both(poller: StepPoller, pair: Pair) -> tuple[StepWatch, StepWatch]:
     """Two watches whose reports have been collected and not been run yet."""
     ours, peer = pair
-    watches = HandWatch(ours.fileno()), HandWatch(peer.fileno())
+    watches = StepWatch(ours.fileno()), StepWatch(peer.fileno())
     ours.send(b"x")
     peer.send(b"x")
     for watch in watches:
@@ -27,13 +27,13 @@ def collected_both(poller: HandPoller, pair: Pair) -> tuple[HandWatch, HandWatch
 
 
 def test_a_watch_that_an_earlier_report_forgot_is_skipped(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     watches = collected_both(poller, pair)
 
     def forget_both(*_: object) -> None:
         for watch in watches:
-            poller.forget(watch)
+            poller.unregister(watch)
 
     for watch in watches:
         watch.on_ready = forget_both
@@ -43,13 +43,13 @@ def test_a_watch_that_an_earlier_report_forgot_is_skipped(
 
 
 def test_a_watch_whose_descriptor_an_earlier_report_closed_is_skipped(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     watches = collected_both(poller, pair)
 
     def close_both(*_: object) -> None:
         for watch, sock in zip(watches, pair, strict=True):
-            poller.forget(watch)
+            poller.unregister(watch)
             sock.close()
 
     for watch in watches:
@@ -60,21 +60,21 @@ def test_a_watch_whose_descriptor_an_earlier_report_closed_is_skipped(
 
 
 def test_a_report_never_reaches_the_one_who_got_the_number_next(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     """The first report closes the second's descriptor, and the next file that
     is opened gets its number and is watched: it has nothing to read."""
     ours, peer = pair
     watches = collected_both(poller, pair)
-    replaced: list[tuple[HandWatch, list[int]]] = []
+    replaced: list[tuple[StepWatch, list[int]]] = []
 
-    def replace(which: HandWatch, _: int) -> None:
+    def replace(which: StepWatch, _: int) -> None:
         other = watches[0] if which is watches[1] else watches[1]
-        poller.forget(other)
+        poller.unregister(other)
         (ours if other.fd == ours.fileno() else peer).detach()
         reading, writing = os.pipe()
         os.dup2(reading, other.fd)
-        new = HandWatch(other.fd)
+        new = StepWatch(other.fd)
         poller.watch(new, READABLE)
         replaced.append((new, [reading, writing, other.fd]))
 
@@ -86,13 +86,13 @@ def test_a_report_never_reaches_the_one_who_got_the_number_next(
     assert new.reports == []
     assert sum(len(watch.reports) for watch in watches) == 1
     for watch in (new, *watches):
-        poller.forget(watch)
+        poller.unregister(watch)
     for fd in fds:
         os.close(fd)
 
 
 def test_a_watch_that_wants_something_else_by_now_is_not_told(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     watches = collected_both(poller, pair)
 
@@ -106,12 +106,12 @@ def test_a_watch_that_wants_something_else_by_now_is_not_told(
 
     assert sum(len(watch.reports) for watch in watches) == 1
     for watch in watches:
-        poller.forget(watch)
+        poller.unregister(watch)
 
 
-def test_what_is_left_unread_is_reported_again(poller: HandPoller, pair: Pair) -> None:
+def test_what_is_left_unread_is_reported_again(poller: StepPoller, pair: Pair) -> None:
     ours, peer = pair
-    watch = HandWatch(ours.fileno())
+    watch = StepWatch(ours.fileno())
     poller.watch(watch, READABLE)
     peer.send(b"xyz")
 
@@ -122,12 +122,12 @@ def test_what_is_left_unread_is_reported_again(poller: HandPoller, pair: Pair) -
 
     assert poller.wait(0) == 0
     assert watch.reports == [READABLE] * 3
-    poller.forget(watch)
+    poller.unregister(watch)
 
 
-def test_no_interest_is_to_be_forgotten(poller: HandPoller, pair: Pair) -> None:
+def test_no_interest_is_to_be_forgotten(poller: StepPoller, pair: Pair) -> None:
     ours, peer = pair
-    watch = HandWatch(ours.fileno())
+    watch = StepWatch(ours.fileno())
     poller.watch(watch, READABLE)
     poller.watch(watch, 0)
     assert poller.watched == 0
@@ -137,17 +137,17 @@ def test_no_interest_is_to_be_forgotten(poller: HandPoller, pair: Pair) -> None:
     assert poller.wait(0) == 0, "even a hang-up is nobody's business then"
 
 
-def test_forgetting_twice_is_harmless(poller: HandPoller, pair: Pair) -> None:
-    watch = HandWatch(pair[0].fileno())
+def test_forgetting_twice_is_harmless(poller: StepPoller, pair: Pair) -> None:
+    watch = StepWatch(pair[0].fileno())
     poller.watch(watch, READABLE)
-    poller.forget(watch)
-    poller.forget(watch)
+    poller.unregister(watch)
+    poller.unregister(watch)
 
     assert poller.watched == 0
 
 
-def test_a_registration_keeps_its_watch_alive(poller: HandPoller, pair: Pair) -> None:
-    watch: HandWatch | None = HandWatch(pair[0].fileno())
+def test_a_registration_keeps_its_watch_alive(poller: StepPoller, pair: Pair) -> None:
+    watch: StepWatch | None = StepWatch(pair[0].fileno())
     assert watch is not None
     alive = weakref.ref(watch)
     poller.watch(watch, READABLE)
@@ -160,21 +160,21 @@ def test_a_registration_keeps_its_watch_alive(poller: HandPoller, pair: Pair) ->
     watch = alive()
     assert watch is not None
     assert watch.reports == [READABLE]
-    poller.forget(watch)
+    poller.unregister(watch)
     watch = None
     assert alive() is None
 
 
 def test_a_collected_report_keeps_a_forgotten_watch_alive(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
-    watch: HandWatch | None = HandWatch(pair[0].fileno())
+    watch: StepWatch | None = StepWatch(pair[0].fileno())
     assert watch is not None
     alive = weakref.ref(watch)
     poller.watch(watch, READABLE)
     pair[1].send(b"x")
     poller.wait(COMPLETES_WITHIN_S)
-    poller.forget(watch)
+    poller.unregister(watch)
     watch = None
     assert alive() is not None
 
@@ -184,14 +184,14 @@ def test_a_collected_report_keeps_a_forgotten_watch_alive(
 
 
 def test_forgetting_after_closing_is_too_late_where_there_is_a_duplicate(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     """The registration belongs to what both numbers stand for: epoll goes on
     reporting, and the old number cannot be used to stop it.  So a descriptor is
     forgotten first and closed after."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
-    watch = HandWatch(ours.fileno())
+    watch = StepWatch(ours.fileno())
     poller.watch(watch, READABLE)
 
     ours.close()
@@ -200,20 +200,20 @@ def test_forgetting_after_closing_is_too_late_where_there_is_a_duplicate(
     assert poller.wait(COMPLETES_WITHIN_S) == 1, "it is still watched"
     poller.dispatch()
     os.dup2(duplicate, watch.fd)
-    poller.forget(watch)
+    poller.unregister(watch)
     os.close(watch.fd)
     os.close(duplicate)
 
 
 def test_forgetting_before_closing_leaves_a_duplicate_in_peace(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
-    watch = HandWatch(ours.fileno())
+    watch = StepWatch(ours.fileno())
     poller.watch(watch, READABLE)
 
-    poller.forget(watch)
+    poller.unregister(watch)
     ours.close()
     peer.send(b"x")
 
@@ -223,30 +223,30 @@ def test_forgetting_before_closing_leaves_a_duplicate_in_peace(
 
 
 def test_closed_behind_its_back_a_watch_can_still_be_forgotten(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
-    watch = HandWatch(pair[0].fileno())
+    watch = StepWatch(pair[0].fileno())
     poller.watch(watch, READABLE)
     pair[0].close()
 
-    poller.forget(watch)
+    poller.unregister(watch)
 
     assert poller.watched == 0
 
 
-def test_what_cannot_be_watched_is_refused(poller: HandPoller) -> None:
+def test_what_cannot_be_watched_is_refused(poller: StepPoller) -> None:
     with open(__file__) as regular:
         with pytest.raises(PermissionError):
-            poller.watch(HandWatch(regular.fileno()), READABLE)
+            poller.watch(StepWatch(regular.fileno()), READABLE)
         number = regular.fileno()
     with pytest.raises(OSError, match="Bad file descriptor"):
-        poller.watch(HandWatch(number), READABLE)
+        poller.watch(StepWatch(number), READABLE)
 
     assert poller.watched == 0
 
 
 def test_what_a_report_raises_leaves_the_rest_to_be_run(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     watches = collected_both(poller, pair)
 
@@ -262,11 +262,11 @@ def test_what_a_report_raises_leaves_the_rest_to_be_run(
 
     assert [len(watch.reports) for watch in watches] == [1, 1]
     for watch in watches:
-        poller.forget(watch)
+        poller.unregister(watch)
 
 
 def test_an_interrupted_wait_runs_the_signals_handler_and_is_an_empty_one(
-    poller: HandPoller,
+    poller: StepPoller,
 ) -> None:
     calls: list[int] = []
     before = signal.signal(signal.SIGALRM, lambda number, _: calls.append(number))
@@ -281,12 +281,14 @@ def test_an_interrupted_wait_runs_the_signals_handler_and_is_an_empty_one(
     assert calls == [signal.SIGALRM]
 
 
-def test_more_than_one_turns_room_is_reported_turn_by_turn(poller: HandPoller) -> None:
+def test_more_reports_than_fit_into_one_wait_come_in_the_next_ones(
+    poller: StepPoller,
+) -> None:
     pairs = [socket.socketpair() for _ in range(20)]
     watches = []
     for ours, peer in pairs:
         peer.send(b"x")
-        watches.append(HandWatch(ours.fileno()))
+        watches.append(StepWatch(ours.fileno()))
         poller.watch(watches[-1], READABLE)
 
     for _ in range(3):
@@ -295,7 +297,7 @@ def test_more_than_one_turns_room_is_reported_turn_by_turn(poller: HandPoller) -
 
     assert {len(watch.reports) for watch in watches} <= {1, 2}, "nobody starves"
     for watch, (ours, peer) in zip(watches, pairs, strict=True):
-        poller.forget(watch)
+        poller.unregister(watch)
         ours.close()
         peer.close()
 
@@ -307,14 +309,14 @@ def test_a_watch_that_was_forgotten_too_late_lives_as_long_as_its_poller(
     watch's address: no other object may come to lie there."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
-    poller = HandPoller()
-    watch: HandWatch | None = HandWatch(ours.fileno())
+    poller = StepPoller()
+    watch: StepWatch | None = StepWatch(ours.fileno())
     assert watch is not None
     alive = weakref.ref(watch)
     poller.watch(watch, READABLE)
 
     ours.close()
-    poller.forget(watch)
+    poller.unregister(watch)
     watch = None
 
     peer.send(b"x")
@@ -331,10 +333,10 @@ def test_a_watch_that_was_forgotten_too_late_lives_as_long_as_its_poller(
     assert alive() is None
 
 
-def test_two_can_watch_one_descriptor(poller: HandPoller, pair: Pair) -> None:
+def test_two_can_watch_one_descriptor(poller: StepPoller, pair: Pair) -> None:
     """An epoll has one place for it; each is told of what it wants all the same."""
     ours, peer = pair
-    first, second = HandWatch(ours.fileno()), HandWatch(ours.fileno())
+    first, second = StepWatch(ours.fileno()), StepWatch(ours.fileno())
     poller.watch(first, WRITABLE)
     poller.watch(second, READABLE)
     peer.send(b"x")
@@ -344,30 +346,30 @@ def test_two_can_watch_one_descriptor(poller: HandPoller, pair: Pair) -> None:
     assert (first.reports, second.reports) == ([WRITABLE], [READABLE])
 
     poller.watch(second, READABLE | WRITABLE)
-    poller.forget(first)
+    poller.unregister(first)
     assert poller.wait(COMPLETES_WITHIN_S) == 1
     poller.dispatch()
     assert (first.reports, second.reports[1:]) == ([WRITABLE], [READABLE | WRITABLE])
 
-    poller.forget(second)
+    poller.unregister(second)
     assert poller.wait() == 0
     poller.watch(second, READABLE)
     poller.watch(first, READABLE)
     assert poller.wait(COMPLETES_WITHIN_S) == 2
     poller.dispatch()
     assert (first.reports[1:], second.reports[2:]) == ([READABLE], [READABLE])
-    poller.forget(first)
-    poller.forget(second)
+    poller.unregister(first)
+    poller.unregister(second)
 
 
 def test_what_one_of_two_raises_leaves_the_other_to_be_told_again(
-    poller: HandPoller, pair: Pair
+    poller: StepPoller, pair: Pair
 ) -> None:
     ours, peer = pair
     other, other_peer = socket.socketpair()
-    first = HandWatch(ours.fileno())
-    beside = HandWatch(ours.fileno()), HandWatch(other.fileno())
-    watches = (first, HandWatch(other.fileno()), *beside)
+    first = StepWatch(ours.fileno())
+    beside = StepWatch(ours.fileno()), StepWatch(other.fileno())
+    watches = (first, StepWatch(other.fileno()), *beside)
     for watch in watches:
         poller.watch(watch, READABLE)
 
@@ -391,6 +393,6 @@ def test_what_one_of_two_raises_leaves_the_other_to_be_told_again(
     poller.dispatch()
     assert [len(watch.reports) for watch in beside] == [told[0] + 1, told[1] + 1]
     for watch in watches:
-        poller.forget(watch)
+        poller.unregister(watch)
     other.close()
     other_peer.close()

@@ -109,7 +109,7 @@ def test_a_refusal_is_told_by_errno_and_surroundings(
     assert refusal.errno == number
 
 
-def test_the_sysctl_refusal_names_the_setting_its_value_and_the_way_on() -> None:
+def test_the_sysctl_refusal_names_the_setting_its_value_and_what_to_do() -> None:
     around = Surroundings(uring_disabled=2, seccomp_filter=True)
 
     reason = explain(errno.EPERM, "set up an io_uring of 8 entries", around).reason
@@ -146,7 +146,7 @@ def test_whole_findings_are_no_refusal() -> None:
     assert explain_findings(Findings(frozenset(REQUIRED))) is None
 
 
-def test_the_error_of_a_refusal_reads_as_one_sentence_and_the_way_on() -> None:
+def test_the_error_of_a_refusal_is_one_sentence_and_what_to_do() -> None:
     error = explain(
         errno.EMFILE, "set up an io_uring of 8 entries", Surroundings()
     ).error()

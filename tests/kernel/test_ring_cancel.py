@@ -6,13 +6,13 @@ import socket
 
 import pytest
 
-from aioadapt._kernel.by_hand import (
+from aioadapt._kernel.stepping import (
     Completion,
-    HandRing,
     PollOnce,
     RecvInto,
     RecvMultishot,
     SendBytes,
+    StepRing,
 )
 
 from .conftest import COMPLETES_WITHIN_S, Pair, drain
@@ -27,7 +27,7 @@ def nothing_to_read(sock: socket.socket) -> bool:
 
 
 def test_a_cancelled_recv_still_hands_over_bytes_whose_completion_was_waiting(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """The completion is on the ring, unread, when the cancel is submitted:
     the cancel is too late and the bytes have already left the socket."""
@@ -45,7 +45,7 @@ def test_a_cancelled_recv_still_hands_over_bytes_whose_completion_was_waiting(
 
 
 def test_a_multishot_recv_still_hands_over_what_was_waiting_when_it_was_cancelled(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """The bytes come first, with MORE; the cancel is the last completion."""
     ours, peer = pair
@@ -62,7 +62,7 @@ def test_a_multishot_recv_still_hands_over_what_was_waiting_when_it_was_cancelle
 
 
 def test_a_cancel_that_comes_before_the_bytes_leaves_them_in_the_socket(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
@@ -79,7 +79,7 @@ def test_a_cancel_that_comes_before_the_bytes_leaves_them_in_the_socket(
 
 @pytest.mark.parametrize("kind", [RecvInto, RecvMultishot])
 def test_bytes_that_arrive_before_the_cancel_is_submitted_are_in_one_place_only(
-    ring: HandRing, pair: Pair, kind: type[RecvInto] | type[RecvMultishot]
+    ring: StepRing, pair: Pair, kind: type[RecvInto] | type[RecvMultishot]
 ) -> None:
     """With DEFER_TASKRUN the recv has not run yet and the bytes stay in the
     socket; without, it has and they are in the completion."""
@@ -104,7 +104,7 @@ def test_bytes_that_arrive_before_the_cancel_is_submitted_are_in_one_place_only(
             assert in_socket == words
 
 
-def test_a_cancel_that_misses_is_harmless(ring: HandRing, pair: Pair) -> None:
+def test_a_cancel_that_misses_is_harmless(ring: StepRing, pair: Pair) -> None:
     """The operation has finished and its completion has not been collected:
     the cancel finds nothing, is asked again, and finds nothing again."""
     ours, peer = pair
@@ -124,11 +124,11 @@ def test_a_cancel_that_misses_is_harmless(ring: HandRing, pair: Pair) -> None:
 
 
 def test_cancelling_what_is_idle_or_being_cancelled_asks_for_nothing(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     op = PollOnce(pair[0].fileno())
     ring.cancel(op)
-    assert (ring.cancels, ring.in_kernel, ring.dying_cancels) == (0, 0, 0)
+    assert (ring.cancels, ring.in_kernel, ring.cancels_in_flight) == (0, 0, 0)
 
     ring.begin(op)
     ring.cancel(op)
@@ -140,7 +140,7 @@ def test_cancelling_what_is_idle_or_being_cancelled_asks_for_nothing(
 
 
 def test_an_operation_that_the_kernel_has_cannot_be_begun_again(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     op = PollOnce(pair[0].fileno())
     ring.begin(op)
@@ -156,7 +156,7 @@ def test_an_operation_that_the_kernel_has_cannot_be_begun_again(
 
 
 def test_a_callback_cancels_what_finished_in_the_same_batch(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """Both completions were collected before the first one ran: the second is
     an ordinary finished operation, and its bytes are there."""
@@ -169,7 +169,7 @@ def test_a_callback_cancels_what_finished_in_the_same_batch(
     ring.enter(COMPLETES_WITHIN_S)
     first.on_completed = lambda *_: ring.cancel(second)
 
-    assert ring.collect() == 2
+    assert ring.reap() == 2
     ring.dispatch()
     drain(ring)
 
@@ -177,7 +177,7 @@ def test_a_callback_cancels_what_finished_in_the_same_batch(
     assert second.completions == [Completion(11, last=True, data=b"to the peer")]
 
 
-def test_a_cancelled_send_tells_how_much_has_left(ring: HandRing) -> None:
+def test_a_cancelled_send_tells_how_much_has_left(ring: StepRing) -> None:
     """It waits for room: what it reports is what the peer has got."""
     ours, peer = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
@@ -204,8 +204,8 @@ def test_a_cancelled_send_tells_how_much_has_left(ring: HandRing) -> None:
         assert got.count(b"x") == max(completion.result, 0)
 
 
-def test_settling_runs_what_is_being_cancelled_before_all_else(
-    ring: HandRing, pair: Pair
+def test_finish_cancels_runs_what_is_being_cancelled_before_everything_else(
+    ring: StepRing, pair: Pair
 ) -> None:
     ours, peer = pair
     order: list[str] = []
@@ -220,7 +220,7 @@ def test_settling_runs_what_is_being_cancelled_before_all_else(
     ring.enter(COMPLETES_WITHIN_S)
     ring.cancel(leaving)
 
-    ring.settle_cancels()
+    ring.finish_cancels()
 
     assert order == ["leaving", "leaving"]
     assert leaving.completions == [
@@ -233,7 +233,7 @@ def test_settling_runs_what_is_being_cancelled_before_all_else(
 
 
 def test_a_cancel_after_the_last_completion_was_collected_asks_the_kernel_nothing(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """What it asked would never be answered by a last completion, and every
     turn from then on would wait for that."""
@@ -247,5 +247,5 @@ def test_a_cancel_after_the_last_completion_was_collected_asks_the_kernel_nothin
     ring.dispatch()
 
     assert op.completions == [Completion(8, last=True, data=b"GET / HT")]
-    assert (ring.cancels, ring.dying_cancels, ring.in_kernel) == (0, 0, 0)
+    assert (ring.cancels, ring.cancels_in_flight, ring.in_kernel) == (0, 0, 0)
     assert ring.wait(0) == 0

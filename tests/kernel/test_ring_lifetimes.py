@@ -7,33 +7,33 @@ import weakref
 
 import pytest
 
-from aioadapt._kernel.by_hand import (
+from aioadapt._kernel.stepping import (
     Completion,
-    HandOp,
-    HandRing,
     PollOnce,
     RecvInto,
     RecvMultishot,
+    StepOp,
+    StepRing,
 )
 
 from .conftest import COMPLETES_WITHIN_S, Pair, drain
 
 
-def recv_into(ring: HandRing, fd: int) -> HandOp:
+def recv_into(ring: StepRing, fd: int) -> StepOp:
     return RecvInto(fd, 64)
 
 
-def recv_multishot(ring: HandRing, fd: int) -> HandOp:
+def recv_multishot(ring: StepRing, fd: int) -> StepOp:
     return RecvMultishot(fd, ring)
 
 
-def poll_once(ring: HandRing, fd: int) -> HandOp:
+def poll_once(ring: StepRing, fd: int) -> StepOp:
     return PollOnce(fd)
 
 
 @pytest.mark.parametrize("make", [recv_into, recv_multishot, poll_once])
 def test_an_operation_lives_until_its_last_completion_and_no_longer(
-    ring: HandRing, pair: Pair, make: object
+    ring: StepRing, pair: Pair, make: object
 ) -> None:
     assert callable(make)
     op = make(ring, pair[0].fileno())
@@ -56,7 +56,7 @@ def test_an_operation_lives_until_its_last_completion_and_no_longer(
     assert alive() is None
 
 
-def test_an_operation_outlives_its_cancel(ring: HandRing, pair: Pair) -> None:
+def test_an_operation_outlives_its_cancel(ring: StepRing, pair: Pair) -> None:
     """The cancel's own completion names the operation too: until both have
     been run no other object may get its address."""
     ours, peer = pair
@@ -68,17 +68,17 @@ def test_an_operation_outlives_its_cancel(ring: HandRing, pair: Pair) -> None:
     ring.cancel(op)
     del op
 
-    assert ring.collect() == 1
+    assert ring.reap() == 1
     ring.dispatch()
     assert alive() is not None
-    assert (ring.in_kernel, ring.dying_cancels) == (0, 1)
+    assert (ring.in_kernel, ring.cancels_in_flight) == (0, 1)
 
     drain(ring)
     assert alive() is None
 
 
 def test_only_the_completion_without_more_ends_a_multishot_recv(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     ours, peer = pair
     op = RecvMultishot(ours.fileno(), ring)
@@ -98,12 +98,12 @@ def test_only_the_completion_without_more_ends_a_multishot_recv(
 
 
 def test_the_end_of_a_connection_is_a_multishot_recvs_last_completion(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """Over TCP.  A Unix socket's end is missed by some kernels (liburing
     issue 1549), and single recvs are used there."""
     ours, peer = pair
-    op: HandOp
+    op: StepOp
     if ours.family.name == "AF_UNIX":
         op = RecvInto(ours.fileno(), 64)
     else:
@@ -117,7 +117,7 @@ def test_the_end_of_a_connection_is_a_multishot_recvs_last_completion(
 
 
 def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """The armed recv takes the next bytes off the socket that both share.
     Whoever lets go of a connection must wait for the last completion."""
@@ -140,7 +140,7 @@ def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
 
 
 def test_closing_the_only_descriptor_ends_nothing_either(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """The operation holds the socket open: the peer sees no end until it ends."""
     ours, peer = pair
@@ -156,7 +156,7 @@ def test_closing_the_only_descriptor_ends_nothing_either(
 
 
 def test_a_ring_with_an_operation_in_the_kernel_cannot_be_closed(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     op = PollOnce(pair[0].fileno())
     ring.begin(op)
@@ -169,7 +169,7 @@ def test_a_ring_with_an_operation_in_the_kernel_cannot_be_closed(
 
 
 def test_what_a_callback_raises_leaves_the_rest_of_the_batch_to_be_run(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """KeyboardInterrupt leaves a loop, and the loop may be run again."""
     ours, peer = pair
@@ -185,7 +185,7 @@ def test_what_a_callback_raises_leaves_the_rest_of_the_batch_to_be_run(
     ring.begin(second)
     ring.enter(COMPLETES_WITHIN_S)
 
-    assert ring.collect() == 2
+    assert ring.reap() == 2
     with pytest.raises(KeyboardInterrupt):
         ring.dispatch()
     assert (first.is_idle, second.is_idle) == (True, False)

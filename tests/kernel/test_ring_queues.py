@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from aioadapt._kernel.by_hand import HandRing, PollOnce, RecvMultishot, SendBytes
+from aioadapt._kernel.stepping import PollOnce, RecvMultishot, SendBytes, StepRing
 
 from .conftest import COMPLETES_WITHIN_S, Pair, drain
 
@@ -15,7 +15,7 @@ ENTRIES = 256
 COMPLETIONS = 4096
 
 
-def test_a_full_submission_queue_drops_no_operation(ring: HandRing, pair: Pair) -> None:
+def test_a_full_submission_queue_drops_no_operation(ring: StepRing, pair: Pair) -> None:
     ours, peer = pair
     ops = [PollOnce(ours.fileno()) for _ in range(10_000)]
     assert len(ops) > ENTRIES
@@ -29,7 +29,7 @@ def test_a_full_submission_queue_drops_no_operation(ring: HandRing, pair: Pair) 
     assert [op for op in ops if len(op.completions) != 1] == []
 
 
-def test_a_full_submission_queue_drops_no_cancel(ring: HandRing, pair: Pair) -> None:
+def test_a_full_submission_queue_drops_no_cancel(ring: StepRing, pair: Pair) -> None:
     ops = [PollOnce(pair[0].fileno()) for _ in range(2_000)]
     for op in ops:
         ring.begin(op)
@@ -41,7 +41,7 @@ def test_a_full_submission_queue_drops_no_cancel(ring: HandRing, pair: Pair) -> 
 
 
 def test_operations_are_submitted_in_the_order_in_which_they_began(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """Also where the queue was full in between."""
     ours, peer = pair
@@ -58,7 +58,7 @@ def test_operations_are_submitted_in_the_order_in_which_they_began(
 
 
 def test_a_burst_past_the_completion_queue_is_counted_and_kept(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     """What is ready when it is submitted completes there and then, and nobody
     collects between two submissions."""
@@ -76,7 +76,7 @@ def test_a_burst_past_the_completion_queue_is_counted_and_kept(
 
 
 def test_a_recv_that_finds_every_buffer_lent_out_ends_with_enobufs(
-    ring: HandRing,
+    ring: StepRing,
 ) -> None:
     """Its bytes stay in the socket, and it gets them when it is begun again."""
     with ExitStack() as stack:
@@ -90,7 +90,7 @@ def test_a_recv_that_finds_every_buffer_lent_out_ends_with_enobufs(
         for op in ops:
             ring.begin(op)
         ring.enter()
-        ring.collect()
+        ring.reap()
         ring.dispatch()
 
         out_of_buffers = [op for op in ops if op.is_idle]
@@ -108,7 +108,7 @@ def test_a_recv_that_finds_every_buffer_lent_out_ends_with_enobufs(
 
 
 def test_no_more_completions_are_collected_than_asked_for(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     ours, peer = pair
     ops = [PollOnce(ours.fileno()) for _ in range(10)]
@@ -125,7 +125,7 @@ def test_no_more_completions_are_collected_than_asked_for(
 
 
 def test_an_interrupted_wait_runs_the_signals_handler_and_is_an_empty_one(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     op = PollOnce(pair[0].fileno())
     ring.begin(op)
@@ -145,7 +145,7 @@ def test_an_interrupted_wait_runs_the_signals_handler_and_is_an_empty_one(
 
 
 def test_what_a_signals_handler_raises_comes_out_of_the_wait(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     class Enough(Exception):
         pass
@@ -171,7 +171,7 @@ def test_what_a_signals_handler_raises_comes_out_of_the_wait(
 
 
 def test_a_wait_of_no_time_and_a_short_one_come_back_without_completions(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     op = PollOnce(pair[0].fileno())
     ring.begin(op)

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aioadapt import UringEventLoop, WrongThreadError
-from aioadapt._kernel.by_hand import Completion, HandRing, PollOnce
+from aioadapt._kernel.stepping import Completion, PollOnce, StepRing
 
 from .conftest import COMPLETES_WITHIN_S, SUPPORT, Pair, drain
 
@@ -35,7 +35,7 @@ def on_another_thread(what: Callable[[], Any]) -> Any:
 
 
 def test_a_ring_entered_from_another_thread_says_whose_it_is(
-    ring: HandRing, pair: Pair
+    ring: StepRing, pair: Pair
 ) -> None:
     if not ring.setup_flags & SINGLE_ISSUER:
         pytest.skip("this kernel binds no ring to a thread")
@@ -64,7 +64,7 @@ def loop(nothing_is_left: None) -> Iterator[UringEventLoop]:
     assert loop.stats().in_kernel == 0
 
 
-async def a_turn() -> int:
+async def an_iteration() -> int:
     await asyncio.sleep(0)
     return threading.get_native_id()
 
@@ -72,12 +72,12 @@ async def a_turn() -> int:
 def test_a_loop_runs_on_a_second_thread_when_nothing_is_in_flight(
     loop: UringEventLoop,
 ) -> None:
-    here = loop.run_until_complete(a_turn())
-    there = on_another_thread(lambda: loop.run_until_complete(a_turn()))
+    here = loop.run_until_complete(an_iteration())
+    there = on_another_thread(lambda: loop.run_until_complete(an_iteration()))
     assert isinstance(there, int)
     assert there != here
 
-    assert loop.run_until_complete(a_turn()) == here
+    assert loop.run_until_complete(an_iteration()) == here
 
 
 def test_counters_go_on_counting_on_the_second_thread(loop: UringEventLoop) -> None:
@@ -135,7 +135,7 @@ def test_a_loop_with_a_listener_does_not_run_on_a_second_thread(
     assert not loop.is_running()
     server.close()
     loop.run_until_complete(server.wait_closed())
-    loop.run_until_complete(a_turn())
+    loop.run_until_complete(an_iteration())
 
 
 def test_a_loop_whose_thread_has_just_been_joined_can_be_closed(

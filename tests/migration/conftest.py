@@ -22,8 +22,8 @@ class AskersLoop(asyncio.SelectorEventLoop):
     def time(self) -> float:
         return self.now
 
-    def turn(self) -> None:
-        """Run what can be run without waiting; four turns settle a task."""
+    def run_iterations(self) -> None:
+        """Run what can be run without waiting; four iterations settle a task."""
         for _ in range(4):
             self.call_soon(self.stop)
             self.run_forever()
@@ -35,11 +35,11 @@ class Asked(Generic[T]):
     def __init__(self, loop: AskersLoop, question: Coroutine[Any, Any, T]) -> None:
         self._loop = loop
         self.task = loop.create_task(question)
-        loop.turn()
+        loop.run_iterations()
 
     @property
     def answered(self) -> bool:
-        self._loop.turn()
+        self._loop.run_iterations()
         return self.task.done()
 
     def answer(self) -> T:
@@ -49,7 +49,7 @@ class Asked(Generic[T]):
 
     def time_passes(self, seconds: float) -> None:
         self._loop.now += seconds
-        self._loop.turn()
+        self._loop.run_iterations()
 
     def is_cancelled(self) -> None:
         self.task.cancel()
@@ -61,7 +61,7 @@ class Scene:
     def __init__(self, loop: AskersLoop) -> None:
         self.a = ScriptedHost("a", "epoll")
         self.b = ScriptedHost("b", "uring")
-        self.migrator = Migrator(at_once=4)
+        self.migrator = Migrator(max_in_flight=4)
         self._loop = loop
 
     def deliver_all(self) -> None:
@@ -70,7 +70,7 @@ class Scene:
             pass
 
     def goes_through(self, streams: list[ScriptedStream]) -> None:
-        """Turn by turn: what rests is let go, then both come to their inboxes."""
+        """LoopCore by turn: what rests is let go, then both come to their inboxes."""
         self.deliver_all()
         while at_rest := resting(streams):
             for stream in at_rest:
@@ -87,7 +87,7 @@ def scene() -> Iterator[Scene]:
     scene = Scene(loop)
     yield scene
     hosts = (scene.a, scene.b)
-    unanswered = [(host, host.loop.inbox, host.farewells) for host in hosts]
+    unanswered = [(host, host.loop.inbox, host.stop_callbacks) for host in hosts]
     for host in hosts:
         host.close()
     loop.close()

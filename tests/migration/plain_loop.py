@@ -38,7 +38,7 @@ class PlainLoop(asyncio.SelectorEventLoop):
             self._inbox.append(message)
         self.call_soon_threadsafe(self._deliver)
 
-    def let_run(self, other: object) -> None:
+    def yield_to(self, other: object) -> None:
         """The test decides which thread runs."""
 
     def close_inbox(self) -> None:

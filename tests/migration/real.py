@@ -1,4 +1,4 @@
-"""Two loop threads, a small HTTP/1 guest on each, and peers that check every byte."""
+"""Two loop threads, a small HTTP/1 server on each, and peers that check every byte."""
 
 import asyncio
 import socket
@@ -140,8 +140,8 @@ class Place:
             self.thread.submit(close()).result(ENDS_WITHIN_S)
         self.thread.stop(ENDS_WITHIN_S)
 
-    def turn(self) -> None:
-        """Wait for a whole turn of its loop."""
+    def run_iterations(self) -> None:
+        """Wait for a whole iteration of its loop."""
         for _ in range(2):
             self.thread.submit(asyncio.sleep(0)).result(ENDS_WITHIN_S)
 
@@ -169,7 +169,7 @@ class Scenery:
         return [self.connect()[0] for _ in range(count)]
 
     def move(self, connection: Connection, to: Place) -> MoveResult:
-        """Ask until the guest and the kernel have come to rest."""
+        """Ask until the server and the kernel have come to rest."""
 
         async def move() -> MoveResult:
             async with asyncio.timeout(ENDS_WITHIN_S):
@@ -184,7 +184,7 @@ class Scenery:
         async def wait() -> None:
             async with asyncio.timeout(ENDS_WITHIN_S):
                 while not happened():
-                    await asyncio.to_thread(self.a.turn)
+                    await asyncio.to_thread(self.a.run_iterations)
 
         asyncio.run(wait())
 
@@ -198,7 +198,7 @@ class Scenery:
 PASSING = {
     "bytes are being sent",
     "a request is being answered",
-    "its guest was not at rest",
+    "its server was still active",
     "out of time",
 }
 

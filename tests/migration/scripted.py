@@ -15,10 +15,10 @@ from typing import Any, cast
 from aioadapt import LoopStats, LoopStoppedError, LoopThread, Phase
 from aioadapt.migration.connection import Connection, connection_of
 from aioadapt.migration.ports import (
-    LeaveHandler,
     Message,
     ProtocolFactory,
     Released,
+    ReleaseHandler,
     ServingLoop,
     Stream,
 )
@@ -60,7 +60,7 @@ class ScriptedStream:
         self.opaque = False
         self.closed = False
         self.reading = True
-        self.handler: LeaveHandler | None = None
+        self.handler: ReleaseHandler | None = None
         self.times_asked = 0
         self.becomes_busy_when_asked = False
 
@@ -72,7 +72,7 @@ class ScriptedStream:
     def quiet(self) -> bool:
         return not self.busy_with
 
-    def leave(self, handler: LeaveHandler, *, at_once: bool = False) -> None:
+    def release(self, handler: ReleaseHandler, *, immediately: bool = False) -> None:
         assert self.handler in (None, handler), "one handler at a time"
         self.times_asked += 1
         if self.becomes_busy_when_asked:
@@ -83,7 +83,7 @@ class ScriptedStream:
             self.handler = handler
             self.looks()
 
-    def stay(self) -> None:
+    def cancel_release(self) -> None:
         self.handler = None
         self.reading = not self.closed
 
@@ -101,7 +101,7 @@ class ScriptedStream:
         self.busy_with = why
         self.reading = True
         assert self.handler is not None
-        self.handler.stirred()
+        self.handler.became_active()
 
     def lets_go(self, unread: bytes = b"") -> None:
         assert not self.reading, "it still reads"
@@ -122,7 +122,7 @@ class ScriptedStream:
         )
 
     def ends(self) -> None:
-        """Its peer left, or its guest closed it."""
+        """Its peer left, or its server closed it."""
         self.closed = True
         self.reading = False
         self.loop.all_streams.remove(self)
@@ -132,11 +132,11 @@ class ScriptedStream:
             handler.closed()
 
     def looks(self) -> None:
-        """As when a turn ends."""
+        """As when an iteration ends."""
         handler = self.handler
         if handler is None or self.busy_with or not self.reading:
             return
-        if handler.may_leave():
+        if handler.may_release():
             self.reading = False
             handler.stopped_reading()
 
@@ -168,7 +168,7 @@ class ScriptedLoop(ServingLoop):
         self.posts += 1
         self.inbox.append(message)
 
-    def let_run(self, other: object) -> None:
+    def yield_to(self, other: object) -> None:
         """The test decides which thread runs."""
 
     def close_inbox(self) -> None:
@@ -188,7 +188,7 @@ class ScriptedLoop(ServingLoop):
         self.reported.append(context)
 
     def deliver(self) -> int:
-        """A turn: what is in the inbox by now, not what comes in meanwhile."""
+        """An iteration: what is in the inbox by now, not what comes in meanwhile."""
         count = len(self.inbox)
         for _ in range(count):
             self.inbox.pop(0).deliver()
@@ -213,7 +213,7 @@ class ScriptedHost:
         # It has what moving asks for, and nothing else.
         self.loop = ScriptedLoop(serves=serves)  # type: ignore[abstract]
         self.running = True
-        self.farewells: set[Callable[[], None]] = set()
+        self.stop_callbacks: set[Callable[[], None]] = set()
         self._peers: list[socket.socket] = []
 
     @property
@@ -241,7 +241,7 @@ class ScriptedHost:
     ids = 0
 
     def stops(self) -> None:
-        """As ``LoopThread`` does: the farewells, the inbox, then the streams."""
+        """As ``LoopThread`` does: the stop_callbacks, the inbox, then the streams."""
         self.begins_to_stop()
         self.loop.close_inbox()
         for stream in list(self.loop.all_streams):
@@ -250,7 +250,7 @@ class ScriptedHost:
     def begins_to_stop(self) -> None:
         """Its loop still turns, so that its tasks can end."""
         self.running = False
-        for farewell in list(self.farewells):
+        for farewell in list(self.stop_callbacks):
             farewell()
 
     def close(self) -> None:

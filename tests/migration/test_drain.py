@@ -45,7 +45,7 @@ def test_a_busy_connection_is_taken_at_its_next_quiet_moment(scene: Scene) -> No
     assert asked.answer().moved == 2
 
 
-def test_one_that_stirs_is_taken_when_it_is_quiet_again(scene: Scene) -> None:
+def test_one_that_becomes_active_is_taken_when_it_is_quiet_again(scene: Scene) -> None:
     (stream,) = streams = connected(scene.a, 1)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -97,9 +97,9 @@ def test_a_drain_to_where_they_are_does_nothing(scene: Scene) -> None:
 # -- In few messages.
 
 
-def test_what_is_let_go_in_one_turn_travels_in_one_message(scene: Scene) -> None:
+def test_what_is_let_go_in_one_iteration_travels_in_one_message(scene: Scene) -> None:
     """A thread that is woken may wait a whole switch interval until it runs."""
-    migrator = Migrator(at_once=256)
+    migrator = Migrator(max_in_flight=256)
     streams = connected(scene.a, 256)
 
     asked = scene.asked(migrator.drain(scene.a.thread, to=scene.b.thread))
@@ -228,7 +228,7 @@ def test_one_held_back_that_ends_is_counted_as_closed(scene: Scene) -> None:
 
 def test_at_once_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
-        Migrator(at_once=0)
+        Migrator(max_in_flight=0)
 
 
 # -- Not all of them.

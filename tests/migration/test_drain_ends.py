@@ -164,7 +164,7 @@ def test_one_let_go_after_the_target_stopped_goes_back_too(scene: Scene) -> None
 
 
 def test_a_refusal_ends_the_drain(scene: Scene) -> None:
-    """What refused once would again, and each refusal costs a guest its protocol."""
+    """What refused once would again, and each refusal costs a server its protocol."""
     streams = connected(scene.a, 8)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -206,7 +206,7 @@ def test_with_both_loops_gone_every_descriptor_is_closed_and_counted(
 
     assert asked.answer().left == {"closed: no loop could take it": 3}
     assert all(peer_sees_the_end(peer) for _, _, peer in ends)
-    assert scene.migrator.stats.abandoned == 3
+    assert scene.migrator.stats.closed == 3
 
 
 # -- Whoever asked gives up.

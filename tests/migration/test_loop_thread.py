@@ -60,11 +60,11 @@ def test_cancelling_the_future_cancels_the_task(thread: LoopThread) -> None:
 def test_a_future_cancelled_before_the_loop_came_to_it_runs_nothing(
     thread: LoopThread,
 ) -> None:
-    blocked, go_on = threading.Event(), threading.Event()
+    blocked, submit_new = threading.Event(), threading.Event()
 
     async def block() -> None:
         blocked.set()
-        go_on.wait(ENDS_WITHIN_S)
+        submit_new.wait(ENDS_WITHIN_S)
 
     thread.submit(block())
     assert blocked.wait(ENDS_WITHIN_S)
@@ -72,7 +72,7 @@ def test_a_future_cancelled_before_the_loop_came_to_it_runs_nothing(
     future = thread.submit(coro)
 
     assert future.cancel()
-    go_on.set()
+    submit_new.set()
 
     thread.submit(where()).result(ENDS_WITHIN_S)
     assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED

@@ -98,7 +98,7 @@ def test_farewells_are_said_on_its_thread_before_any_task_is_cancelled(
         heard.append(threading.current_thread().name)
         assert not thread.running
 
-    thread.farewells.add(farewell)
+    thread.stop_callbacks.add(farewell)
     thread.submit(wait())
     assert began.wait(ENDS_WITHIN_S)
 
@@ -179,7 +179,7 @@ def test_a_thread_cannot_wait_for_its_own_end(thread: LoopThread) -> None:
         thread.submit(stop()).result(ENDS_WITHIN_S)
 
 
-def test_a_loop_stopped_by_its_guest_ends_the_thread(thread: LoopThread) -> None:
+def test_a_loop_stopped_by_its_server_ends_the_thread(thread: LoopThread) -> None:
     thread.loop.call_soon_threadsafe(thread.loop.stop)
 
     thread.stop()
@@ -188,11 +188,11 @@ def test_a_loop_stopped_by_its_guest_ends_the_thread(thread: LoopThread) -> None
 
 
 def test_a_stop_that_takes_too_long_says_so_and_goes_on(thread: LoopThread) -> None:
-    blocked, go_on = threading.Event(), threading.Event()
+    blocked, submit_new = threading.Event(), threading.Event()
 
     async def block() -> None:
         blocked.set()
-        go_on.wait(ENDS_WITHIN_S)
+        submit_new.wait(ENDS_WITHIN_S)
 
     thread.submit(block())
     assert blocked.wait(ENDS_WITHIN_S)
@@ -200,7 +200,7 @@ def test_a_stop_that_takes_too_long_says_so_and_goes_on(thread: LoopThread) -> N
     with pytest.raises(TimeoutError, match=r"'t'.* not ended within 0.0 s"):
         thread.stop(timeout_s=0.0)
 
-    go_on.set()
+    submit_new.set()
     thread.stop(ENDS_WITHIN_S)
 
 
@@ -224,19 +224,19 @@ def test_what_the_loop_had_not_come_to_is_told_that_it_stopped(
     thread: LoopThread,
 ) -> None:
     """call_soon_threadsafe would leave its future waiting for ever."""
-    blocked, go_on = threading.Event(), threading.Event()
+    blocked, submit_new = threading.Event(), threading.Event()
 
     async def block() -> None:
         blocked.set()
-        go_on.wait(ENDS_WITHIN_S)
+        submit_new.wait(ENDS_WITHIN_S)
         thread.loop.stop()
 
     thread.submit(block())
     assert blocked.wait(ENDS_WITHIN_S)
-    # One turn later the loop stops; then this one's turn would have come.
+    # One iteration later the loop stops; then this one's turn would have come.
     late = thread.submit(where())
     thread.loop.close_inbox()
-    go_on.set()
+    submit_new.set()
 
     with pytest.raises(LoopStoppedError):
         late.result(ENDS_WITHIN_S)

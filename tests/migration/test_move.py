@@ -218,7 +218,7 @@ def test_a_move_that_finds_it_gone_elsewhere_says_so(scene: Scene) -> None:
 # -- While it rests.
 
 
-def test_a_move_does_not_wait_for_a_guest_that_stirs(scene: Scene) -> None:
+def test_a_move_does_not_wait_for_a_server_that_becomes_active(scene: Scene) -> None:
     stream, connection, _ = scene.a.connected()
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -227,12 +227,12 @@ def test_a_move_does_not_wait_for_a_guest_that_stirs(scene: Scene) -> None:
     scene.a.loop.deliver()
 
     result = asked.answer()
-    assert result.reason == "its guest was not at rest"
+    assert result.reason == "its server was still active"
     assert result.pause_s == 0.0
     assert untouched(scene.a, scene.b, stream, connection)
 
 
-def test_a_move_does_not_wait_for_one_that_is_busy_when_the_turn_ends(
+def test_a_move_does_not_wait_for_one_that_is_busy_when_the_iteration_ends(
     scene: Scene,
 ) -> None:
     stream, connection, _ = scene.a.connected()
@@ -258,7 +258,7 @@ def test_a_peer_that_leaves_while_it_rests_closes_it(scene: Scene) -> None:
     assert phase_of(connection) is Phase.CLOSED
     assert scene.b.loop.posts == 0
     assert peer_sees_the_end(peer)
-    assert scene.migrator.stats.abandoned == 0
+    assert scene.migrator.stats.closed == 0
 
 
 def test_a_source_that_stops_while_it_rests_keeps_it(scene: Scene) -> None:
@@ -292,10 +292,10 @@ def test_a_stream_that_reports_out_of_order_is_told_by_name(scene: Scene) -> Non
 def test_a_move_that_cannot_begin_tells_both_sides(scene: Scene) -> None:
     stream, connection, _ = scene.a.connected()
 
-    def leave(handler: object, *, at_once: bool = False) -> None:
+    def release(handler: object, *, immediately: bool = False) -> None:
         raise RuntimeError("not on this thread")
 
-    stream.leave = leave  # type: ignore[method-assign]
+    stream.release = release  # type: ignore[method-assign]
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     with pytest.raises(RuntimeError, match="not on this thread"):
         scene.a.loop.deliver()

@@ -130,7 +130,7 @@ def test_a_target_that_stops_while_the_connection_rests(scene: Scene) -> None:
     assert not peer_sees_the_end(peer)
 
 
-def test_a_target_that_stops_with_the_carry_in_its_inbox(scene: Scene) -> None:
+def test_a_target_that_stops_with_the_transfer_in_its_inbox(scene: Scene) -> None:
     stream, connection, peer = scene.a.connected()
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -144,7 +144,7 @@ def test_a_target_that_stops_with_the_carry_in_its_inbox(scene: Scene) -> None:
 
 
 def test_a_target_that_is_stopping_is_as_good_as_stopped(scene: Scene) -> None:
-    """Its loop still turns, so that its tasks can end; its guests are going."""
+    """Its loop still turns, so that its tasks can end; its servers are going."""
     stream, connection, peer = scene.a.connected()
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -203,7 +203,7 @@ def test_a_source_that_had_stopped(scene: Scene) -> None:
     assert asked.answer().reason == "its own loop has stopped"
 
 
-def test_a_source_that_stops_with_the_wish_in_its_inbox(scene: Scene) -> None:
+def test_a_source_that_stops_with_the_start_in_its_inbox(scene: Scene) -> None:
     _, connection, _ = scene.a.connected()
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
 
@@ -243,11 +243,11 @@ def test_with_both_loops_gone_the_descriptor_is_closed_and_counted(
     assert (result.moved, result.reason) == (False, "closed: no loop could take it")
     assert phase_of(connection) is Phase.CLOSED
     assert peer_sees_the_end(peer)
-    assert scene.migrator.stats.abandoned == 1
+    assert scene.migrator.stats.closed == 1
     assert scene.migrator.stats.left == {"closed: no loop could take it": 1}
 
 
-def test_a_source_that_stops_with_a_refused_carry_in_its_inbox(scene: Scene) -> None:
+def test_a_source_that_stops_with_a_returned_socket_in_its_inbox(scene: Scene) -> None:
     stream, connection, peer = scene.a.connected()
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()

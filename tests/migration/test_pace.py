@@ -11,10 +11,10 @@ def crossed(pace: Pace, *, connections: int, round_s: float) -> tuple[float, lis
     rounds = []
     pace.begins(now_s)
     while connections > 0:
-        rounds.append(min(pace.at_once, connections))
+        rounds.append(min(pace.max_in_flight, connections))
         connections -= rounds[-1]
         now_s += round_s
-        pace.settled(connections, now_s)
+        pace.finished(connections, now_s)
     return now_s - began_s, rounds
 
 
@@ -44,26 +44,26 @@ def test_what_goes_after_that_time_goes_in_few_rounds() -> None:
     """It was late already: those that became quiet after the time was over."""
     pace = Pace(4, 16, within_s=0.7)
     pace.begins(0.0)
-    pace.settled(100, 5.0)
+    pace.finished(100, 5.0)
 
-    assert pace.at_once == 16
+    assert pace.max_in_flight == 16
 
 
 def test_it_slows_down_when_the_rest_will_be_in_time() -> None:
     pace = Pace(4, 16, within_s=0.7)
     pace.begins(0.0)
-    pace.settled(1000, 0.1)
-    assert pace.at_once == 16
-    pace.settled(10, 0.2)
-    assert pace.at_once == 4
+    pace.finished(1000, 0.1)
+    assert pace.max_in_flight == 16
+    pace.finished(10, 0.2)
+    assert pace.max_in_flight == 4
 
 
 def test_a_fixed_number_stays_fixed() -> None:
     assert set(crossed(Pace(3, 3), connections=99, round_s=1.0)[1]) == {3}
 
 
-def test_what_is_settled_before_anything_was_let_go_changes_nothing() -> None:
+def test_what_finishes_before_anything_was_released_changes_nothing() -> None:
     """Those that can never be moved are no measure of the others."""
     pace = Pace(4, 16)
-    pace.settled(1000, 5.0)
-    assert pace.at_once == 4
+    pace.finished(1000, 5.0)
+    assert pace.max_in_flight == 4

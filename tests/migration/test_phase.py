@@ -58,11 +58,11 @@ def test_the_descriptor_changes_hands_only_with_release_and_the_last_event() -> 
     }
 
     assert handed_over == {
-        (Owner.SOURCE, Event.RELEASED, Owner.CARRY),
+        (Owner.SOURCE, Event.RELEASED, Owner.DETACHED_SOCKET),
         (Owner.SOURCE, Event.ENDED, Owner.NOBODY),
-        (Owner.CARRY, Event.ADOPTED, Owner.TARGET),
-        (Owner.CARRY, Event.TAKEN_BACK, Owner.SOURCE),
-        (Owner.CARRY, Event.ABANDONED, Owner.NOBODY),
+        (Owner.DETACHED_SOCKET, Event.ADOPTED, Owner.TARGET),
+        (Owner.DETACHED_SOCKET, Event.TAKEN_BACK, Owner.SOURCE),
+        (Owner.DETACHED_SOCKET, Event.NOT_ADOPTED, Owner.NOBODY),
     }
 
 

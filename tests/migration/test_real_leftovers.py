@@ -46,7 +46,7 @@ def test_a_drain_that_ran_out_of_time_keeps_no_ended_streams_alive(
     for peer in peers:
         peer.close()
     scene.until(lambda: not scene.a.thread.connections)
-    scene.a.turn()
+    scene.a.run_iterations()
 
     assert streams_alive() == before
 

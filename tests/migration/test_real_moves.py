@@ -9,7 +9,7 @@ import pytest
 
 import aioadapt
 from aioadapt import LoopStoppedError, Migrator, Phase
-from aioadapt.migration.letters import Crate
+from aioadapt.migration.messages import TransferBatch
 from aioadapt.migration.move import Move
 
 from .callers import Caller
@@ -64,10 +64,10 @@ def test_the_old_protocol_hears_that_its_connection_is_lost(
     heard: list[tuple[str, Exception | None]] = []
     lost = threading.Event()
 
-    def connection_lost(guest: TinyHttp, exc: Exception | None) -> None:
+    def connection_lost(protocol: TinyHttp, exc: Exception | None) -> None:
         heard.append((threading.current_thread().name, exc))
-        guest.transport.close()
-        guest.transport.abort()
+        protocol.transport.close()
+        protocol.transport.abort()
         lost.set()
 
     peer, connection = scene.connect()
@@ -213,7 +213,7 @@ POINTS: dict[str, tuple[type, str, bool]] = {
     "at rest": (Move, "stopped_reading", False),
     "let go": (Move, "released", True),
     "in the crate": (Move, "released", False),
-    "about to be adopted": (Crate, "open", True),
+    "about to be adopted": (TransferBatch, "process", True),
     "adopted": (Move, "arrive", False),
 }
 
@@ -332,7 +332,7 @@ def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
     for caller in callers:
         caller.start()
     draining = scene.a.thread.submit(
-        Migrator(at_once=2).drain(scene.a.thread, to=scene.b.thread)
+        Migrator(max_in_flight=2).drain(scene.a.thread, to=scene.b.thread)
     )
 
     assert arrived.wait(ENDS_WITHIN_S)

@@ -155,7 +155,7 @@ def test_drains_back_and_forth_lose_nothing_and_leave_nothing(way: str) -> None:
     with threads(*engines) as running:
         asyncio.run(soak(running))
 
-    assert migrator.stats.abandoned == migrator.stats.returned == 0
+    assert migrator.stats.closed == migrator.stats.returned == 0
     growth.assert_none()
 
 
@@ -230,7 +230,7 @@ def test_connections_that_come_and_go_leave_nothing(engine: str) -> None:
         place = Place(thread, listener)
         stack.callback(place.stop)
         place.serve()
-        place.turn()
+        place.run_iterations()
         asyncio.run(soak(thread, listener.getsockname()))
         accepts: int = thread.loop.stats().accepts
 

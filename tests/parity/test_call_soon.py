@@ -1,4 +1,4 @@
-"""What runs in a turn, in which order, and what a handle can do."""
+"""What runs in an iteration, in which order, and what a handle can do."""
 
 import asyncio
 import gc
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 import pytest
 
 
-def one_turn(loop: AbstractEventLoop) -> None:
+def one_iteration(loop: AbstractEventLoop) -> None:
     loop.call_soon(loop.stop)
     loop.run_forever()
 
@@ -19,12 +19,12 @@ def test_callbacks_run_in_the_order_they_were_given(loop: AbstractEventLoop) -> 
     for number in range(1000):
         loop.call_soon(ran.append, number)
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == list(range(1000))
 
 
-def test_a_callback_given_by_a_callback_waits_for_the_next_turn(
+def test_a_callback_given_by_a_callback_waits_for_the_next_iteration(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
@@ -36,9 +36,9 @@ def test_a_callback_given_by_a_callback_waits_for_the_next_turn(
     loop.call_soon(first)
     loop.call_soon(ran.append, "second")
 
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["first", "second"]
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["first", "second", "given by first"]
 
 
@@ -52,7 +52,7 @@ def test_positional_arguments_are_passed_on(
         got.append(args)
 
     loop.call_soon(callback, *range(count))
-    one_turn(loop)
+    one_iteration(loop)
 
     assert got == [tuple(range(count))]
 
@@ -83,7 +83,7 @@ def test_a_cancelled_callback_does_not_run(loop: AbstractEventLoop) -> None:
 
     handle.cancel()
     handle.cancel()
-    one_turn(loop)
+    one_iteration(loop)
 
     assert handle.cancelled()
     assert ran == ["kept"]
@@ -93,7 +93,7 @@ def cancel_the_first_of(handles: Sequence[asyncio.Handle]) -> None:
     handles[0].cancel()
 
 
-def test_a_callback_can_cancel_a_later_one_of_the_same_turn(
+def test_a_callback_can_cancel_a_later_one_of_the_same_iteration(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
@@ -101,7 +101,7 @@ def test_a_callback_can_cancel_a_later_one_of_the_same_turn(
     loop.call_soon(cancel_the_first_of, handles)
     handles.append(loop.call_soon(ran.append, "late"))
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == []
 
@@ -109,12 +109,12 @@ def test_a_callback_can_cancel_a_later_one_of_the_same_turn(
 def test_a_handle_can_be_cancelled_after_it_ran(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     handle = loop.call_soon(ran.append, "ran")
-    one_turn(loop)
+    one_iteration(loop)
 
     handle.cancel()
 
     assert handle.cancelled()
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["ran"]
 
 
@@ -127,7 +127,7 @@ def test_a_callback_can_cancel_its_own_handle(loop: AbstractEventLoop) -> None:
         ran.append(word)
 
     handles.append(loop.call_soon(callback, "ran"))
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == ["ran"]
     assert handles[0].cancelled()
@@ -136,7 +136,7 @@ def test_a_callback_can_cancel_its_own_handle(loop: AbstractEventLoop) -> None:
 def test_a_handle_that_ran_is_not_cancelled(loop: AbstractEventLoop) -> None:
     handle = loop.call_soon(lambda: None)
     assert not handle.cancelled()
-    one_turn(loop)
+    one_iteration(loop)
     assert not handle.cancelled()
 
 
@@ -147,13 +147,13 @@ def test_handles_kept_by_their_owners_are_never_used_again(
     cancelling an old handle must not cancel somebody else's callback."""
     ran: list[int] = []
     old = [loop.call_soon(lambda: None) for _ in range(100)]
-    one_turn(loop)
+    one_iteration(loop)
 
     for number in range(100):
         loop.call_soon(ran.append, number)
     for handle in old:
         handle.cancel()
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == list(range(100))
 
@@ -187,7 +187,7 @@ def test_nothing_of_a_callback_is_kept_once_it_has_run(
     loop.call_soon(callback.method, argument)
     del callback, argument
 
-    one_turn(loop)
+    one_iteration(loop)
     gc.collect()
 
     assert [ref() for ref in gone] == [None, None]
@@ -199,7 +199,7 @@ def test_a_handle_can_be_referenced_weakly(loop: AbstractEventLoop) -> None:
     timer = loop.call_later(1000, lambda: None)
     assert weakref.ref(timer)() is timer
     timer.cancel()
-    one_turn(loop)
+    one_iteration(loop)
 
 
 def test_the_repr_of_a_handle_names_its_callback_until_it_is_cancelled(
@@ -249,5 +249,5 @@ def test_what_was_not_run_when_the_loop_closes_is_dropped(
 def test_call_soon_before_the_loop_ever_runs(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     loop.call_soon(ran.append, "early")
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["early"]

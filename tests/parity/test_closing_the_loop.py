@@ -15,7 +15,7 @@ from loops import LoopFactory, Run, factory_of
 
 from .peers import Peer
 from .protocols import BufferedRecorder, Recorder
-from .test_call_soon import one_turn
+from .test_call_soon import one_iteration
 from .test_flow_control import fill
 
 
@@ -131,9 +131,9 @@ def test_a_loop_can_be_closed_while_sock_calls_wait(
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     waiting = loop.create_task(loop.sock_recv(ours, 10))
-    one_turn(loop)
+    one_iteration(loop)
     waiting.cancel()
-    one_turn(loop)
+    one_iteration(loop)
     loop.close()
     ours.close()
     theirs.close()

@@ -13,7 +13,7 @@ from loops import Reported, Run
 
 from .peers import serving
 from .protocols import BufferedRecorder, Recorder
-from .test_call_soon import one_turn
+from .test_call_soon import one_iteration
 
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
 
@@ -41,8 +41,8 @@ def test_callbacks_see_the_context_of_whoever_gave_them(
         name.set("changed afterwards")
 
     contextvars.copy_context().run(give, "giver")
-    one_turn(loop)
-    one_turn(loop)
+    one_iteration(loop)
+    one_iteration(loop)
 
     assert seen == ["giver"] * 4
 
@@ -58,8 +58,8 @@ def test_callbacks_see_the_context_given_for_them(loop: AbstractEventLoop) -> No
     loop.call_later(0, look, context=context)
     loop.call_at(0, look, context=context)
     loop.call_soon_threadsafe(look, context=context)
-    one_turn(loop)
-    one_turn(loop)
+    one_iteration(loop)
+    one_iteration(loop)
 
     assert seen == ["given"] * 4
 
@@ -72,7 +72,7 @@ def test_what_a_callback_sets_stays_in_its_own_context(
     loop.call_soon(name.set, "set by callback", context=context)
     loop.call_soon(lambda: seen.append(name.get()), context=context)
     loop.call_soon(lambda: seen.append(name.get()))
-    one_turn(loop)
+    one_iteration(loop)
 
     assert seen == ["set by callback", "nobody"]
     assert name.get() == "nobody"

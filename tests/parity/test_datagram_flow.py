@@ -38,7 +38,7 @@ def test_its_socket_has_the_name_that_people_look_for(
         assert transport._sock is unix[0]  # type: ignore[attr-defined]
         transport.close()
         await protocol.until(lambda: protocol.is_lost)
-        # A turn later it is closed.
+        # An iteration later it is closed.
         await asyncio.sleep(0)
         assert transport._sock is None  # type: ignore[attr-defined]
 
@@ -420,7 +420,7 @@ def test_abort_drops_what_waits(loop: AbstractEventLoop, run: Run, unix: Pair) -
     run(main())
 
 
-def test_what_waits_for_a_peer_that_is_gone_fails_one_datagram_in_a_turn(
+def test_what_waits_for_a_peer_that_is_gone_fails_one_datagram_in_an_iteration(
     loop: AbstractEventLoop, run: Run, unix: Pair
 ) -> None:
     """However much waits, others have their turn between two of its errors."""

@@ -31,7 +31,7 @@ def test_close_sends_what_waits_and_then_tells_the_protocol(
     run(main())
 
 
-def test_write_and_close_in_one_turn_send_what_was_written(
+def test_write_and_close_in_one_iteration_send_what_was_written(
     run: Run, wire: Wire
 ) -> None:
     async def main() -> None:

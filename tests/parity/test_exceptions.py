@@ -13,7 +13,7 @@ from loops import Reported, Run
 
 from .peers import Wire, connected
 from .protocols import Recorder
-from .test_call_soon import one_turn
+from .test_call_soon import one_iteration
 
 
 class Particular(Exception):
@@ -24,7 +24,7 @@ def fails(error: BaseException) -> None:
     raise error
 
 
-def test_a_failing_callback_is_reported_with_its_handle_and_the_turn_goes_on(
+def test_a_failing_callback_is_reported_with_its_handle_and_the_iteration_goes_on(
     loop: AbstractEventLoop, reported: Reported
 ) -> None:
     error = Particular("why")
@@ -32,7 +32,7 @@ def test_a_failing_callback_is_reported_with_its_handle_and_the_turn_goes_on(
     handle = loop.call_soon(fails, error)
     loop.call_soon(ran.append, "after")
 
-    one_turn(loop)
+    one_iteration(loop)
 
     (context,) = reported
     assert context["message"].startswith("Exception in callback ")
@@ -50,7 +50,7 @@ def test_a_failing_timer_is_reported_with_its_handle(
     error = Particular()
     handle = loop.call_later(0, fails, error)
 
-    one_turn(loop)
+    one_iteration(loop)
 
     context = reported.pop()
     assert context["message"].startswith("Exception in callback ")
@@ -65,12 +65,12 @@ def test_base_exceptions_other_than_exits_are_reported_too(
     loop: AbstractEventLoop, reported: Reported, error: BaseException
 ) -> None:
     loop.call_soon(fails, error)
-    one_turn(loop)
+    one_iteration(loop)
     assert reported.pop()["exception"] is error
 
 
 @pytest.mark.parametrize("exit_error", [KeyboardInterrupt, SystemExit])
-def test_an_exit_escapes_and_the_rest_of_the_turn_runs_in_the_next_run(
+def test_an_exit_escapes_and_the_rest_of_the_iteration_runs_in_the_next_run(
     loop: AbstractEventLoop, exit_error: type[BaseException]
 ) -> None:
     ran: list[str] = []
@@ -84,7 +84,7 @@ def test_an_exit_escapes_and_the_rest_of_the_turn_runs_in_the_next_run(
     assert ran == ["before"]
     assert not loop.is_running()
 
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["before", "after", "timer"]
 
 
@@ -100,7 +100,7 @@ def test_an_exit_from_a_task_escapes_run_until_complete(
 
     with pytest.raises(exit_error):
         loop.run_until_complete(main())
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["after"]
 
 
@@ -135,7 +135,7 @@ def test_an_exit_from_data_received_escapes_and_the_connection_lives_on(
 def test_many_connections_lose_nothing_when_an_exit_escapes_from_one(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """What the kernel reported for the others in the same turn is still theirs."""
+    """What the kernel reported for the others in the same iteration is still theirs."""
 
     class Exits(Recorder):
         def data_received(self, data: bytes) -> None:
@@ -169,7 +169,7 @@ def test_without_a_handler_the_error_is_logged(
     loop.call_soon(fails, error)
 
     with caplog.at_level(logging.ERROR, "asyncio"):
-        one_turn(loop)
+        one_iteration(loop)
 
     (record,) = caplog.records
     assert record.name == "asyncio"
@@ -190,7 +190,7 @@ def test_a_handler_that_fails_is_logged_and_the_loop_goes_on(
     loop.call_soon(ran.append, "after")
 
     with caplog.at_level(logging.ERROR, "asyncio"):
-        one_turn(loop)
+        one_iteration(loop)
 
     assert "Unhandled error in exception handler" in caplog.text
     assert ran == ["after"]
@@ -207,7 +207,7 @@ def test_an_exit_raised_by_the_handler_escapes(loop: AbstractEventLoop) -> None:
 
     with pytest.raises(SystemExit):
         loop.run_forever()
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["after"]
 
 
@@ -224,7 +224,7 @@ def test_the_handler_runs_in_the_context_of_what_failed(
     context.run(name.set, "inside")
 
     loop.call_soon(fails, Particular(), context=context)
-    one_turn(loop)
+    one_iteration(loop)
 
     assert seen == ["inside"]
 
@@ -242,8 +242,8 @@ def test_a_future_exception_nobody_looked_at_is_reported(
         raise Particular
 
     task = loop.create_task(main())
-    one_turn(loop)
-    one_turn(loop)
+    one_iteration(loop)
+    one_iteration(loop)
     del task
     gc.collect()
 

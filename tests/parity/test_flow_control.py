@@ -122,7 +122,7 @@ def test_resume_writing_may_write_and_be_paused_again(run: Run, wire: Wire) -> N
     class GoesOn(Recorder):
         pieces = 0
 
-        def go_on(self) -> None:
+        def submit_new(self) -> None:
             paused = self.calls.count("pause_writing")
             while self.calls.count("pause_writing") == paused:
                 self.transport.write(pattern(100_000))
@@ -131,7 +131,7 @@ def test_resume_writing_may_write_and_be_paused_again(run: Run, wire: Wire) -> N
         def resume_writing(self) -> None:
             super().resume_writing()
             if self.calls.count("resume_writing") < 5:
-                self.go_on()
+                self.submit_new()
             else:
                 # Not here and now: see the next test.
                 asyncio.get_running_loop().call_soon(self.transport.close)
@@ -139,7 +139,7 @@ def test_resume_writing_may_write_and_be_paused_again(run: Run, wire: Wire) -> N
     async def main() -> None:
         async with connected(GoesOn, wire) as (protocol, peer):
             keep_little_in_the_kernel(protocol.transport)
-            protocol.go_on()
+            protocol.submit_new()
             got = await peer.recv_to_end()
             assert got == pattern(100_000) * protocol.pieces
             await protocol.lost()

@@ -135,7 +135,7 @@ def test_write_eof_with_nothing_written_ends_our_direction(
     run(main())
 
 
-def test_write_and_write_eof_in_one_turn_send_both(run: Run, wire: Wire) -> None:
+def test_write_and_write_eof_in_one_iteration_send_both(run: Run, wire: Wire) -> None:
     async def main() -> None:
         async with connected(Recorder, wire) as (protocol, peer):
             protocol.transport.write(b"last words")

@@ -81,7 +81,7 @@ def test_a_buffered_protocol_that_pauses_in_the_middle_of_a_chunk_keeps_the_orde
     run(main())
 
 
-def test_pausing_and_resuming_in_one_turn_loses_and_doubles_nothing(
+def test_pausing_and_resuming_in_one_iteration_loses_and_doubles_nothing(
     run: Run, wire: Wire
 ) -> None:
     async def main() -> None:
@@ -93,7 +93,7 @@ def test_pausing_and_resuming_in_one_turn_loses_and_doubles_nothing(
                     protocol.transport.pause_reading()
                     protocol.transport.resume_reading()
                 # asyncio forgets a readiness it knew of when it is paused,
-                # so it needs a turn in which nobody pauses.
+                # so it needs an iteration in which nobody pauses.
                 await asyncio.sleep(0)
                 await asyncio.sleep(0)
             await sending
@@ -102,7 +102,7 @@ def test_pausing_and_resuming_in_one_turn_loses_and_doubles_nothing(
     run(main())
 
 
-def test_resuming_and_pausing_turn_by_turn_loses_and_doubles_nothing(
+def test_resuming_and_pausing_every_iteration_loses_and_duplicates_nothing(
     run: Run, wire: Wire
 ) -> None:
     """Every turn finds the read in another state: just begun, being given up,

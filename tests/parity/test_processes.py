@@ -70,14 +70,14 @@ class Held:
     def __enter__(self) -> Self:
         return self
 
-    def let_go(self) -> None:
+    def detach(self) -> None:
         """Let them end."""
         os.close(self._end)
         self._end = -1
 
     def until_ended(self, protocol: Watches) -> int:
         """Let it end, and block until it has; its status is still to be read."""
-        self.let_go()
+        self.detach()
         pid = protocol.transport.get_pid()
         assert pid is not None
         os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
@@ -86,7 +86,7 @@ class Held:
     def __exit__(self, *_: object) -> None:
         os.close(self.stdin)
         if self._end >= 0:
-            self.let_go()
+            self.detach()
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_no_signal_is_sent_to_the_number_of_a_child_that_has_ended(
             assert killed == []
             assert protocol.transport.get_returncode() == 5
             assert "connection_lost None" not in protocol.calls
-            held.let_go()
+            held.detach()
             await protocol.until_call("connection_lost None")
             protocol.transport.close()
 

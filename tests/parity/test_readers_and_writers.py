@@ -224,7 +224,7 @@ def test_a_second_reader_replaces_the_first(
     run(main())
 
 
-def test_a_reader_replaced_in_the_turn_it_is_due_is_not_called(
+def test_a_reader_replaced_in_the_iteration_it_is_due_is_not_called(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     """Both are due: whichever runs first takes the other one's place."""
@@ -257,7 +257,7 @@ def test_a_reader_replaced_in_the_turn_it_is_due_is_not_called(
     run(main())
 
 
-def test_a_reader_removed_in_the_turn_it_is_due_is_not_called(
+def test_a_reader_removed_in_the_iteration_it_is_due_is_not_called(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     async def main() -> None:
@@ -398,7 +398,7 @@ def test_a_descriptor_number_that_is_used_again_starts_afresh(
     run(main())
 
 
-def test_a_descriptor_can_be_watched_again_after_turns_of_rest(
+def test_a_descriptor_can_be_watched_again_after_idle_iterations(
     loop: AbstractEventLoop, run: Run, pair: Pair
 ) -> None:
     ours, theirs = pair

@@ -11,28 +11,28 @@ from typing import Any
 import pytest
 from loops import LoopFactory, Reported, Run
 
-from .test_call_soon import one_turn
+from .test_call_soon import one_iteration
 
 
-def test_stop_before_run_forever_runs_one_turn(loop: AbstractEventLoop) -> None:
+def test_stop_before_run_forever_runs_one_iteration(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     loop.call_soon(ran.append, "before")
-    loop.call_soon(lambda: loop.call_soon(ran.append, "next turn"))
+    loop.call_soon(lambda: loop.call_soon(ran.append, "next iteration"))
     loop.stop()
 
     loop.run_forever()
     assert ran == ["before"]
 
-    one_turn(loop)
-    assert ran == ["before", "next turn"]
+    one_iteration(loop)
+    assert ran == ["before", "next iteration"]
 
 
-def test_stop_inside_a_callback_lets_the_turn_end(loop: AbstractEventLoop) -> None:
+def test_stop_inside_a_callback_lets_the_iteration_end(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     loop.call_soon(ran.append, "before")
     loop.call_soon(loop.stop)
     loop.call_soon(ran.append, "after")
-    loop.call_soon(lambda: loop.call_soon(ran.append, "next turn"))
+    loop.call_soon(lambda: loop.call_soon(ran.append, "next iteration"))
 
     loop.run_forever()
 
@@ -306,7 +306,7 @@ def test_a_task_left_behind_is_reported_when_it_is_dropped(
         await loop.create_future()
 
     task = loop.create_task(waits())
-    one_turn(loop)
+    one_iteration(loop)
     del task
     gc.collect()
 
@@ -314,7 +314,7 @@ def test_a_task_left_behind_is_reported_when_it_is_dropped(
 
 
 @pytest.mark.skipif(sys.version_info < (3, 13), reason="asyncio has it since 3.13")
-def test_a_program_with_its_own_outer_loop_runs_turn_by_turn(
+def test_a_program_with_its_own_outer_loop_runs_one_iteration_at_a_time(
     loop: AbstractEventLoop,
 ) -> None:
     """A GUI's loop, say: asyncio's _run_forever_setup is made for that."""
@@ -324,26 +324,28 @@ def test_a_program_with_its_own_outer_loop_runs_turn_by_turn(
         ran.append(len(ran))
         loop.call_soon(again)
 
-    turns: Any = loop
+    stepped: Any = loop
     loop.call_soon(again)
-    turns._run_forever_setup()
+    stepped._run_forever_setup()
     try:
         assert loop.is_running()
         for _ in range(10):
-            turns._run_once()
+            stepped._run_once()
     finally:
-        turns._run_forever_cleanup()
+        stepped._run_forever_cleanup()
     assert not loop.is_running()
     assert ran == list(range(10))
 
 
-def test_a_turn_can_be_run_from_inside_a_callback(loop: AbstractEventLoop) -> None:
-    turns: Any = loop
+def test_an_iteration_can_be_run_from_inside_a_callback(
+    loop: AbstractEventLoop,
+) -> None:
+    stepped: Any = loop
     ran: list[str] = []
 
     def outer() -> None:
         loop.call_soon(ran.append, "inner")
-        turns._run_once()
+        stepped._run_once()
         ran.append("outer")
         loop.call_soon(loop.stop)
 

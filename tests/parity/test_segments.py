@@ -1,4 +1,4 @@
-"""How many TCP segments a response takes: what is written in one turn leaves in one."""
+"""How many TCP segments a response takes: what is written in one iteration leaves in one."""
 
 import socket
 import struct
@@ -90,7 +90,7 @@ def test_the_answers_to_pipelined_requests_of_one_read_leave_in_one_segment(
     run(main())
 
 
-def test_a_write_does_not_wait_for_anything_but_the_end_of_its_turn(
+def test_a_write_does_not_wait_for_anything_but_the_end_of_its_iteration(
     run: Run,
 ) -> None:
     async def main() -> None:

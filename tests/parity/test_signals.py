@@ -13,7 +13,7 @@ from collections.abc import Iterator
 import pytest
 from loops import LoopFactory, Run, in_words
 
-from .test_call_soon import one_turn
+from .test_call_soon import one_iteration
 
 
 @pytest.fixture(autouse=True)
@@ -93,7 +93,7 @@ def test_a_handler_can_be_replaced(loop: AbstractEventLoop, run: Run) -> None:
 
 def test_closing_the_loop_removes_its_handlers(loop: AbstractEventLoop) -> None:
     loop.add_signal_handler(signal.SIGUSR1, print)
-    one_turn(loop)
+    one_iteration(loop)
     loop.close()
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
@@ -184,7 +184,7 @@ def test_what_a_handler_of_pythons_own_raises_escapes_and_the_loop_runs_again(
         signal.signal(signal.SIGUSR1, before)
     ran: list[str] = []
     loop.call_soon(ran.append, "ran")
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["ran"]
 
 
@@ -195,7 +195,7 @@ def test_ctrl_c_interrupts_a_sleeping_loop(loop: AbstractEventLoop) -> None:
         loop.run_forever()
     thread.join()
     assert not loop.is_running()
-    one_turn(loop)
+    one_iteration(loop)
 
 
 WAITING_CALLS = {"22", "232", "281", "426", "441"}
@@ -239,8 +239,8 @@ def test_ctrl_c_interrupts_a_loop_that_has_just_begun_to_wait_for_bytes(
         assert needed_bytes == [False]
         for task in asyncio.all_tasks(loop):
             task.cancel()
-        one_turn(loop)
-        one_turn(loop)
+        one_iteration(loop)
+        one_iteration(loop)
 
 
 def test_a_runner_turns_ctrl_c_into_a_cancelled_main_task(

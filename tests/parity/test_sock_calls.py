@@ -128,11 +128,11 @@ def test_bytes_are_not_lost_with_a_cancelled_receive(
 
     async def main() -> None:
         for arrives_first in (False, True):
-            for turns in range(3):
+            for iterations in range(3):
                 receiving = asyncio.ensure_future(loop.sock_recv(ours, 100))
-                for _ in range(turns):
+                for _ in range(iterations):
                     await asyncio.sleep(0)
-                if arrives_first and turns:
+                if arrives_first and iterations:
                     theirs.send(b"words")
                     receiving.cancel()
                 else:

@@ -245,7 +245,7 @@ def test_a_reader_can_be_added_after_a_wait_and_the_other_way_round(
 def test_a_number_that_another_socket_has_got_is_waited_for_anew(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """Closed and made again in one turn: the same descriptor, another socket."""
+    """Closed and made again in one iteration: the same descriptor, another socket."""
 
     async def main() -> None:
         numbers = set()

@@ -84,7 +84,7 @@ def test_a_thousand_small_messages_one_by_one(run: Run, wire: Wire) -> None:
     run(main())
 
 
-def test_a_thousand_small_writes_in_one_turn_arrive_in_order(
+def test_a_thousand_small_writes_in_one_iteration_arrive_in_order(
     run: Run, wire: Wire
 ) -> None:
     async def main() -> None:
@@ -97,7 +97,7 @@ def test_a_thousand_small_writes_in_one_turn_arrive_in_order(
     run(main())
 
 
-def test_small_and_large_writes_of_one_turn_keep_their_order(
+def test_small_and_large_writes_of_one_iteration_keep_their_order(
     run: Run, wire: Wire
 ) -> None:
     """The large ones pass the high-water mark: they may not overtake."""
@@ -115,7 +115,7 @@ def test_small_and_large_writes_of_one_turn_keep_their_order(
     run(main())
 
 
-def test_writes_of_many_turns_keep_their_order_while_the_peer_is_slow(
+def test_writes_of_many_iterations_keep_their_order_while_the_peer_is_slow(
     run: Run, wire: Wire
 ) -> None:
     async def main() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from loops import Run
 
-from .test_call_soon import Thing, cancel_the_first_of, one_turn
+from .test_call_soon import Thing, cancel_the_first_of, one_iteration
 
 
 def test_a_timer_fires_when_it_is_due_and_not_before(
@@ -73,7 +73,7 @@ def test_timers_due_at_the_same_time_fire_in_the_order_they_were_set(
     for name in ("a", "b", "c"):
         loop.call_at(when, fired.append, name)
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert fired == ["a", "b", "c"]
 
@@ -83,32 +83,32 @@ def test_negative_delays_keep_their_order(loop: AbstractEventLoop) -> None:
     loop.call_later(-1.0, fired.append, "a second late")
     loop.call_later(-2.0, fired.append, "two seconds late")
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert fired == ["two seconds late", "a second late"]
 
 
-def test_a_due_timer_runs_after_what_was_given_to_call_soon_before_the_turn(
+def test_a_due_timer_runs_after_what_was_given_to_call_soon_before_the_iteration(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
     loop.call_later(0, ran.append, "timer")
     loop.call_soon(ran.append, "soon")
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == ["soon", "timer"]
 
 
-def test_a_timer_set_for_now_by_a_callback_waits_for_the_next_turn(
+def test_a_timer_set_for_now_by_a_callback_waits_for_the_next_iteration(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
     loop.call_soon(lambda: loop.call_later(0, ran.append, "timer"))
 
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == []
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["timer"]
 
 
@@ -119,13 +119,13 @@ def test_a_cancelled_timer_does_not_fire(loop: AbstractEventLoop) -> None:
 
     handle.cancel()
     handle.cancel()
-    one_turn(loop)
+    one_iteration(loop)
 
     assert handle.cancelled()
     assert ran == ["kept"]
 
 
-def test_a_timer_can_cancel_another_one_that_is_due_in_the_same_turn(
+def test_a_timer_can_cancel_another_one_that_is_due_in_the_same_iteration(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
@@ -134,19 +134,19 @@ def test_a_timer_can_cancel_another_one_that_is_due_in_the_same_turn(
     loop.call_at(now, cancel_the_first_of, handles)
     handles.append(loop.call_at(now, ran.append, "late"))
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == []
 
 
-def test_a_due_timer_can_be_cancelled_by_a_ready_callback_of_its_turn(
+def test_a_due_timer_can_be_cancelled_by_a_ready_callback_of_its_iteration(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
     handle = loop.call_later(0, ran.append, "timer")
     loop.call_soon(handle.cancel)
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == []
 
@@ -182,10 +182,10 @@ def test_a_clock_that_was_replaced_tells_when_timers_are_due(
     monkeypatch.setattr(loop, "time", lambda: now)
     loop.call_later(3600, called.append, "in an hour")
     assert loop.call_later(7200, called.append, "in two").when() == now + 7200
-    one_turn(loop)
+    one_iteration(loop)
     assert called == []
     now += 3600
-    one_turn(loop)
+    one_iteration(loop)
     assert called == ["in an hour"]
 
 
@@ -235,7 +235,7 @@ def test_whole_numbers_are_times(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     loop.call_later(0, ran.append, "later")
     loop.call_at(0, ran.append, "at")
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["at", "later"]
 
 
@@ -258,13 +258,13 @@ def test_handles_of_timers_that_fired_are_never_used_again(
 ) -> None:
     ran: list[int] = []
     old = [loop.call_later(0, lambda: None) for _ in range(100)]
-    one_turn(loop)
+    one_iteration(loop)
 
     for number in range(100):
         loop.call_later(0, ran.append, number)
     for handle in old:
         handle.cancel()
-    one_turn(loop)
+    one_iteration(loop)
 
     assert sorted(ran) == list(range(100))
 
@@ -303,10 +303,10 @@ def test_a_timer_survives_a_stop_and_fires_in_the_next_run(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
-    # Far more than a turn takes, however busy the machine.
+    # Far more than an iteration takes, however busy the machine.
     loop.call_later(0.5, ran.append, "timer")
     loop.call_later(0.5, loop.stop)
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == []
 
     loop.run_forever()
@@ -335,10 +335,10 @@ def test_a_loop_class_may_have_a_clock_of_its_own(loop: AbstractEventLoop) -> No
         assert due.when() == 3600
         ran: list[float] = []
         simulated.call_at(3600, lambda: ran.append(simulated.time()))
-        one_turn(simulated)
+        one_iteration(simulated)
         assert ran == []
         now = 3601.0
-        one_turn(simulated)
+        one_iteration(simulated)
         assert ran == [3601.0]
     finally:
         simulated.close()

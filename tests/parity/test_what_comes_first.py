@@ -14,7 +14,7 @@ from .protocols import Recorder
 from .test_flow_control import fill
 
 
-def one_turn(loop: AbstractEventLoop) -> None:
+def one_iteration(loop: AbstractEventLoop) -> None:
     loop.call_soon(loop.stop)
     loop.run_forever()
 
@@ -28,7 +28,7 @@ def test_a_call_from_this_thread_keeps_its_place_among_the_others(
         loop.call_soon_threadsafe(ran.append, number)
         loop.call_soon(ran.append, number + 1)
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == [0, 1, 2, 3, 4, 5]
 
@@ -44,7 +44,7 @@ def test_a_call_from_another_thread_comes_before_a_later_one_of_this(
     thread.join()
     loop.call_soon(ran.append, "this thread")
 
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == ["other thread", "this thread"]
 
@@ -53,7 +53,7 @@ def test_a_call_from_another_thread_comes_before_a_later_one_of_this(
 def test_what_was_ready_runs_before_what_the_kernel_reports(
     loop: AbstractEventLoop, run: Run, debug: bool
 ) -> None:
-    """A callback of the last turn sets up what the next bytes are for."""
+    """A callback of the last iteration sets up what the next bytes are for."""
     loop.set_debug(debug)
     ran: list[str] = []
 
@@ -146,7 +146,7 @@ def test_a_timer_that_sets_itself_anew_in_the_past_does_not_hold_up_the_loop(
         loop.call_later(-1, again)
 
     again()
-    one_turn(loop)
+    one_iteration(loop)
 
     assert ran == [0, 1]
 
@@ -163,7 +163,7 @@ def test_what_a_due_timer_makes_ready_waits_where_the_loop_stops(
     loop.call_later(0, timer)
     loop.run_forever()
     assert ran == []
-    one_turn(loop)
+    one_iteration(loop)
     assert ran == ["made ready"]
 
 

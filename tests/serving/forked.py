@@ -15,9 +15,9 @@ from aioadapt.cli.main import main
 
 IMPORTED = (
     "aioadapt.cli.commands",
-    "aioadapt.serving.aiohttp_guest",
+    "aioadapt.serving.aiohttp_server",
     "aioadapt.serving.run",
-    "aioadapt.serving.uvicorn_guest",
+    "aioadapt.serving.uvicorn_server",
     "aioadapt.serving.workers",
     "httptools",
     "typer._adapters",

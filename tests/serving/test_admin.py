@@ -32,7 +32,7 @@ def test_the_state_is_json_with_times_that_people_have(
     assert state["app"] == "shop:app"
     assert state["start"] == {"engine": "epoll", "pinned": False, "reason": "no hint"}
     assert state["engines"][0]["engine"] == "epoll"
-    assert state["engines"][0]["stats"]["turns"] > 0
+    assert state["engines"][0]["stats"]["iterations"] > 0
     (decided,) = state["decisions"]
     assert decided["verdict"] == "stay"
     assert decided["at"] == seen.now - 1
@@ -57,7 +57,7 @@ def test_the_json_fields_stay(admin: RunningAdmin) -> None:
         "sample", "thresholds",
     }  # fmt: skip
     assert set(state["migrator"]) >= {
-        "moves", "returned", "abandoned", "left", "carried_bytes", "pauses", "pausing_s",
+        "moves", "returned", "closed", "left", "carried_bytes", "pauses", "pausing_s",
     }  # fmt: skip
 
 

@@ -46,7 +46,7 @@ class Shares(App):
             await self.future
 
 
-def test_a_request_that_meets_one_logs_the_cause_and_the_way_on(
+def test_a_request_that_meets_one_logs_the_cause_and_what_to_do(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def main() -> None:

@@ -1,4 +1,4 @@
-"""Streams of both engines, worked turn by turn, with raw peers at the other end."""
+"""Streams of both engines, worked iteration by iteration, with raw peers at the other end."""
 
 import asyncio
 import socket
@@ -19,7 +19,7 @@ class Scene:
         self.peers: list[socket.socket] = []
         self._servers: list[asyncio.Server] = []
 
-    def turn(self, count: int = 1) -> None:
+    def run_iterations(self, count: int = 1) -> None:
         for _ in range(count):
             self.loop.call_soon(self.loop.stop)
             self.loop.run_forever()
@@ -67,7 +67,7 @@ class Scene:
         for stream in self.loop.streams():
             stream.transport.abort()
         self.until(lambda: not self.loop.streams())
-        self.turn(2)
+        self.run_iterations(2)
         self.loop.close()
 
 

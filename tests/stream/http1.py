@@ -1,4 +1,4 @@
-"""A guest that answers HTTP/1 requests, and a handler that writes down how leaving goes."""
+"""A protocol that answers HTTP/1 requests, and a handler that writes down how leaving goes."""
 
 import asyncio
 import os
@@ -11,7 +11,7 @@ REQUEST = b"GET /one HTTP/1.1\r\nHost: h\r\n\r\n"
 NEXT = b"POST /two HTTP/1.1\r\nHost: h\r\nContent-Length: 4\r\n\r\nbody"
 
 
-class Guest(Recorder):
+class Http1Protocol(Recorder):
     """Answers every request with its target; keeps what it cannot parse yet."""
 
     def __init__(self) -> None:
@@ -48,23 +48,23 @@ class Handler:
     """Told how it goes; owns the descriptor once it has been released."""
 
     def __init__(
-        self, says: Callable[[], bool] = lambda: True, party: object = None
+        self, says: Callable[[], bool] = lambda: True, admission_group: object = None
     ) -> None:
-        self.party = party
+        self.admission_group = admission_group
         self.calls: list[str] = []
         self.released_: Any = None
         self.says = says
         self.on_call: dict[str, Callable[[], object]] = {}
 
-    def may_leave(self) -> bool:
-        self._note("may_leave")
+    def may_release(self) -> bool:
+        self._note("may_release")
         return self.says()
 
     def stopped_reading(self) -> None:
         self._note("stopped_reading")
 
-    def stirred(self) -> None:
-        self._note("stirred")
+    def became_active(self) -> None:
+        self._note("became_active")
 
     def released(self, released: Any) -> None:
         self.released_ = released

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from aioadapt.stats import LATENCY_BOUNDS_S, LoopStats, latency_percentile_s
 
 from .conftest import Recorder, Scene
-from .http1 import NEXT, REQUEST, Guest, answer_to
+from .http1 import NEXT, REQUEST, Http1Protocol, answer_to
 
 ours_only = pytest.mark.ours_only
 
 
-class Slow(Guest):
+class Slow(Http1Protocol):
     """Answers when it is told to."""
 
     def answer(self, target: bytes) -> None:
@@ -55,7 +55,7 @@ def hear(scene: Scene, peer: socket.socket, size: int) -> None:
 @ours_only
 def test_answers_are_counted_where_connections_are_watched(scene: Scene) -> None:
     scene.loop.watch_http1 = True
-    peer, _ = scene.accept(scene.serve(Guest))
+    peer, _ = scene.accept(scene.serve(Http1Protocol))
     for request, target in ((REQUEST, b"/one"), (NEXT, b"/two")):
         peer.sendall(request)
         hear(scene, peer, len(answer_to(target)))
@@ -74,7 +74,7 @@ def test_answers_are_counted_where_connections_are_watched(scene: Scene) -> None
 def test_answers_of_connections_that_are_not_watched_are_not_counted(
     scene: Scene,
 ) -> None:
-    peer, _ = scene.accept(scene.serve(Guest))
+    peer, _ = scene.accept(scene.serve(Http1Protocol))
     peer.sendall(REQUEST)
     hear(scene, peer, len(answer_to(b"/one")))
 
@@ -85,21 +85,21 @@ def test_answers_of_connections_that_are_not_watched_are_not_counted(
 @ours_only
 def test_an_answer_took_from_its_request_to_its_end(scene: Scene) -> None:
     scene.loop.watch_http1 = True
-    guests: list[Slow] = []
+    protocols: list[Slow] = []
 
     def factory() -> Slow:
-        guests.append(Slow())
-        return guests[-1]
+        protocols.append(Slow())
+        return protocols[-1]
 
     peer, _ = scene.accept(scene.serve(factory))
     asked_at = scene.loop.time()
     peer.sendall(REQUEST)
-    scene.until(lambda: guests[0].answered)
+    scene.until(lambda: protocols[0].answered)
     assert stats_of(scene).requests == 0, "it has not been answered yet"
 
     seen_at = scene.loop.time()
     scene.until(lambda: scene.loop.time() >= seen_at + 0.03)
-    guests[0].answer_now()
+    protocols[0].answer_now()
     hear(scene, peer, len(answer_to(b"/one")))
 
     stats = stats_of(scene)
@@ -113,14 +113,14 @@ def test_an_answer_took_from_its_request_to_its_end(scene: Scene) -> None:
 def test_events_are_what_the_kernel_found_and_not_what_timers_do(scene: Scene) -> None:
     peer, _ = scene.accept(scene.serve(Recorder))
     before = stats_of(scene)
-    scene.turn(20)
+    scene.run_iterations(20)
     idle = stats_of(scene)
     for number in range(10):
         peer.sendall(b"x")
         scene.until(partial(has_received, scene, number + 1))
     after = stats_of(scene)
 
-    assert idle.turns == before.turns + 20
+    assert idle.iterations == before.iterations + 20
     assert idle.events == before.events
     assert after.events - idle.events == 10
     assert after.bytes_in - idle.bytes_in == 10

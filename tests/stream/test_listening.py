@@ -29,13 +29,13 @@ def test_connections_that_come_while_accepting_is_paused_wait_in_the_queue(
 
     server = scene.serve(factory)
     listener = listener_of(scene, server)
-    scene.turn(2)
+    scene.run_iterations(2)
     listener.pause()
-    scene.turn(2)
+    scene.run_iterations(2)
     peers = [scene.connect(server) for _ in range(20)]
     for number, peer in enumerate(peers):
         peer.send(b"%d" % number)
-    scene.turn(5)
+    scene.run_iterations(5)
     assert (listener.is_accepting, len(protocols)) == (False, 0)
 
     listener.resume()
@@ -45,9 +45,9 @@ def test_connections_that_come_while_accepting_is_paused_wait_in_the_queue(
     assert sorted(int(p.received) for p in protocols) == list(range(20))
 
 
-@pytest.mark.parametrize("turns", [0, 1])
+@pytest.mark.parametrize("iterations", [0, 1])
 def test_pausing_and_resuming_while_connections_come_loses_none(
-    scene: Scene, turns: int
+    scene: Scene, iterations: int
 ) -> None:
     """Accepted in a pause's last moment is served, not dropped."""
     protocols: list[Recorder] = []
@@ -64,7 +64,7 @@ def test_pausing_and_resuming_while_connections_come_loses_none(
         peers[-1].send(b"%d" % number)
         if number % 3 == 0:
             listener.pause()
-        scene.turn(turns)
+        scene.run_iterations(iterations)
         if number % 2 == 0:
             listener.resume()
     listener.resume()
@@ -79,7 +79,7 @@ def test_pausing_twice_and_resuming_twice_is_harmless(scene: Scene) -> None:
     listener = listener_of(scene, server)
     for call in (listener.pause, listener.pause, listener.resume, listener.resume):
         call()
-        scene.turn()
+        scene.run_iterations()
 
     scene.accept(server)
 
@@ -98,7 +98,7 @@ def test_the_port_is_free_when_the_server_has_been_closed(scene: Scene) -> None:
     for _ in range(20):
         server = scene.serve(Recorder)
         address = server.sockets[0].getsockname()
-        scene.turn(2)
+        scene.run_iterations(2)
         server.close()
         with socket.socket() as another:
             another.bind(address)
@@ -161,7 +161,7 @@ def test_a_server_that_its_own_factory_closes_drops_that_connection_once(
     # A second close of the same number would hit whoever has it now.
     mine = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
     gc.collect()
-    scene.turn(3)
+    scene.run_iterations(3)
     for fd in mine:
         os.close(fd)
         closed.append(fd)
@@ -194,8 +194,8 @@ def test_a_failing_factory_costs_one_connection_and_no_descriptor(
     assert "not the first" in str(reported.pop()["exception"])
 
 
-def test_many_connections_are_accepted_in_one_turn(scene: Scene) -> None:
-    """Up to the server's backlog: nobody waits a turn for each one before."""
+def test_many_connections_are_accepted_in_one_iteration(scene: Scene) -> None:
+    """Up to the server's backlog: nobody waits an iteration for each one before."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -203,9 +203,9 @@ def test_many_connections_are_accepted_in_one_turn(scene: Scene) -> None:
         return protocols[-1]
 
     server = scene.serve(factory)
-    scene.turn(2)
+    scene.run_iterations(2)
     for _ in range(80):
         scene.connect(server)
-    scene.turn(3)
+    scene.run_iterations(3)
 
     assert len(protocols) == 80

@@ -71,7 +71,7 @@ def test_what_was_written_arrives_whole_whatever_fits_at_a_time(
         elif what == "limits":
             transport.set_write_buffer_limits(high=size)
         else:
-            scene.turn()
+            scene.run_iterations()
         assert transport.get_write_buffer_size() <= len(written)
     getattr(transport, ends)()
     peer.settimeout(0)
@@ -101,7 +101,7 @@ def test_more_chunks_than_leave_in_one_call_arrive_in_order(scene: Scene) -> Non
     chunks = [b"%d;" % number for number in range(1000)]
     for chunk in chunks:
         protocol.transport.write(chunk)
-    scene.turn(20)
+    scene.run_iterations(20)
 
     assert peer.recv(1 << 20, socket.MSG_WAITALL | socket.MSG_PEEK)[:1] == b"0"
     got = b""
@@ -110,18 +110,18 @@ def test_more_chunks_than_leave_in_one_call_arrive_in_order(scene: Scene) -> Non
     assert got == b"".join(chunks)
 
 
-def test_what_is_written_in_one_turn_leaves_in_one_segment(scene: Scene) -> None:
+def test_what_is_written_in_one_iteration_leaves_in_one_segment(scene: Scene) -> None:
     protocol = Recorder()
     server = scene.serve(lambda: protocol)
     peer, _ = scene.accept(server)
     protocol.transport.write(b"HTTP/1.1 200 OK\r\n\r\n")
     protocol.transport.writelines([b"body", b" and ", b"more"])
-    scene.turn()
+    scene.run_iterations()
 
     assert peer.recv(1 << 16) == b"HTTP/1.1 200 OK\r\n\r\nbody and more"
 
 
-def test_nothing_leaves_before_the_turn_ends(scene: Scene) -> None:
+def test_nothing_leaves_before_the_iteration_ends(scene: Scene) -> None:
     protocol = Recorder()
     server = scene.serve(lambda: protocol)
     peer, _ = scene.accept(server)
@@ -131,7 +131,7 @@ def test_nothing_leaves_before_the_turn_ends(scene: Scene) -> None:
         peer.recv(1)
     assert protocol.transport.get_write_buffer_size() == 7
 
-    scene.turn()
+    scene.run_iterations()
 
     assert peer.recv(100) == b"not yet"
     assert protocol.transport.get_write_buffer_size() == 0
@@ -153,7 +153,7 @@ def test_past_the_high_water_mark_bytes_leave_at_once(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("writers", [1, 7, 8, 40])
-def test_many_writers_in_one_turn_each_reach_their_own_peer(
+def test_many_writers_in_one_iteration_each_reach_their_own_peer(
     scene: Scene, writers: int
 ) -> None:
     """From some number on their sends go to the kernel together."""
@@ -169,7 +169,7 @@ def test_many_writers_in_one_turn_each_reach_their_own_peer(
         for number, protocol in enumerate(protocols):
             protocol.transport.write(b"%d to " % round_)
             protocol.transport.write(b"%d;" % number)
-        scene.turn(3)
+        scene.run_iterations(3)
     for number, peer in enumerate(peers):
         expected = b"".join(b"%d to %d;" % (round_, number) for round_ in range(5))
         assert peer.recv(len(expected), socket.MSG_WAITALL) == expected
@@ -183,7 +183,7 @@ def test_a_buffer_that_is_changed_after_write_is_sent_as_it_was(scene: Scene) ->
     protocol.transport.write(buffer)
     protocol.transport.write(memoryview(buffer)[:2])
     buffer[:] = b"changed!!"
-    scene.turn()
+    scene.run_iterations()
 
     assert peer.recv(100) == b"as it wasas"
 
@@ -238,7 +238,7 @@ def test_aborting_while_the_kernel_sends_frees_what_it_was_sending_later(
     server = scene.serve(lambda: protocol)
     peer, stream = scene.accept(server)
     protocol.transport.write(b"x" * 20_000_000)
-    scene.turn()
+    scene.run_iterations()
     assert protocol.transport.get_write_buffer_size() > 0
 
     protocol.transport.abort()
@@ -258,7 +258,7 @@ def test_writing_nothing_sends_nothing(scene: Scene) -> None:
     before = scene.loop.stats()
     for nothing in (b"", bytearray(), memoryview(b"")):
         protocol.transport.write(nothing)
-    scene.turn()
+    scene.run_iterations()
 
     after = scene.loop.stats()
     assert (after.direct_sends, after.ring_sends) == (

@@ -79,7 +79,7 @@ def test_every_byte_is_delivered_once_and_in_order_however_reading_is_paused(
             except BlockingIOError:
                 pass
         elif what == "turn":
-            scene.turn(argument)
+            scene.run_iterations(argument)
         elif what == "react":
             protocol.reactions.append(REACTIONS[argument])
         else:
@@ -88,7 +88,7 @@ def test_every_byte_is_delivered_once_and_in_order_however_reading_is_paused(
             getattr(protocol.transport, f"{what}_reading")()
             assert len(protocol.received) == before, "nothing is delivered inside"
             if what == "pause" and not paused:
-                scene.turn(3)
+                scene.run_iterations(3)
                 assert len(protocol.received) == before, "nor while it is paused"
     peer.shutdown(socket.SHUT_WR)
 
@@ -126,12 +126,12 @@ def test_what_was_taken_already_is_held_when_another_connection_pauses_it(
     for peer in peers:
         peer.send(b"words")
     scene.until(lambda: any(p.received for p in protocols))
-    scene.turn(3)
+    scene.run_iterations(3)
     first, second = sorted(protocols, key=lambda p: not p.received)
     assert [bytes(p.received) for p in (first, second)] == [b"words", b""]
 
     peers[protocols.index(second)].send(b" and more")
-    scene.turn(3)
+    scene.run_iterations(3)
     assert second.received == b""
     second.transport.resume_reading()
     scene.until(lambda: second.received == b"words and more")
@@ -143,7 +143,7 @@ def test_an_interrupt_while_held_bytes_are_delivered_leaves_nothing_deaf(
     """What KeyboardInterrupt leaves behind goes on when the loop runs again."""
     protocols: list[Recorder] = []
 
-    class Guest(Recorder):
+    class Http1Protocol(Recorder):
         interrupts = False
 
         def data_received(self, data: bytes) -> None:
@@ -156,7 +156,7 @@ def test_an_interrupt_while_held_bytes_are_delivered_leaves_nothing_deaf(
                     other.transport.pause_reading()
 
     def factory() -> Recorder:
-        protocols.append(Guest())
+        protocols.append(Http1Protocol())
         return protocols[-1]
 
     server = scene.serve(factory)
@@ -164,25 +164,25 @@ def test_an_interrupt_while_held_bytes_are_delivered_leaves_nothing_deaf(
     for peer in peers:
         peer.send(b"one")
     scene.until(lambda: any(p.received for p in protocols))
-    scene.turn(3)
+    scene.run_iterations(3)
     second = next(p for p in protocols if not p.received)
-    assert isinstance(second, Guest)
+    assert isinstance(second, Http1Protocol)
     peer = peers[protocols.index(second)]
 
     second.interrupts = True
     second.transport.resume_reading()
     with pytest.raises(KeyboardInterrupt):
-        scene.turn(5)
-    scene.turn(2)
+        scene.run_iterations(5)
+    scene.run_iterations(2)
     peer.send(b" two")
 
     scene.until(lambda: second.received == b"one two")
 
 
-def test_when_every_buffer_is_lent_out_a_receive_waits_a_turn_and_loses_nothing(
+def test_when_every_buffer_is_lent_out_a_receive_waits_an_iteration_and_loses_nothing(
     scene: Scene,
 ) -> None:
-    """Three hundred connections begin to read in one turn, and for each of them
+    """Three hundred connections begin to read in one iteration, and for each of them
     bytes are waiting."""
     count = 300
     protocols: list[Recorder] = []
@@ -227,7 +227,7 @@ def test_a_half_close_leaves_the_other_direction_open(
         protocol.transport.pause_reading()
     peer.sendall(b"the last words")
     peer.shutdown(socket.SHUT_WR)
-    scene.turn(3)
+    scene.run_iterations(3)
     protocol.transport.write(b"an answer")
     if paused:
         assert protocol.received == b""
@@ -286,6 +286,6 @@ def test_one_that_always_has_more_does_not_hold_up_the_others(scene: Scene) -> N
     except BlockingIOError:
         pass
     word.send(b"me too")
-    scene.turn(3)
+    scene.run_iterations(3)
 
     assert protocols[1].received == b"me too"

@@ -71,7 +71,7 @@ def outcomes(suite: Suite, chosen: argparse.Namespace) -> dict[str, Results]:
             f"{suite.name} {suite.release} over {kind} ...", file=sys.stderr, flush=True
         )
         results[kind] = run_suite(
-            suite, made, kind, go_on=chosen.go_on, at_once=chosen.at_once
+            suite, made, kind, submit_new=chosen.submit_new, at_once=chosen.at_once
         )
     return results
 

@@ -59,7 +59,7 @@ def run_suite(
     kind: str,
     tests: Iterable[str] | None = None,
     name: str = "",
-    go_on: bool = False,
+    submit_new: bool = False,
     at_once: int = 1,
 ) -> Results:
     """Over the loop *kind*: all of it, or only *tests*, or what has no result yet.
@@ -70,14 +70,14 @@ def run_suite(
         kind: one of KINDS.
         tests: as they are named in results.
         name: something to tell this run's files from another's.
-        go_on: what the last run's file has a result of is not run.
+        submit_new: what the last run's file has a result of is not run.
         at_once: so many processes share the suite's files among them.
 
     Raises:
         SuiteError: it cannot be run.
     """
     file = results_file(suite, kind, name)
-    if not go_on:
+    if not submit_new:
         file.unlink(missing_ok=True)
     only = None
     if tests is not None:

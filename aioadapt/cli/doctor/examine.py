@@ -62,7 +62,7 @@ RING_LOCKS_BYTES = 92 << 10
 # What the loop can do without, and what that costs.
 OPTIONAL = {
     "defer_taskrun": "completions interrupt the loop's Python instead of waiting for "
-    "its next turn (Linux 6.1)",
+    "its next iteration (Linux 6.1)",
     "single_issuer": "a lock for each submission that nobody contends for (Linux 6.0)",
     "submit_all": "a batch with a wrong entry is submitted in parts (Linux 5.18)",
     "r_disabled": "the ring's owner is fixed at its first use and not before "

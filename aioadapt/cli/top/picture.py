@@ -100,7 +100,7 @@ def picture(before: dict[str, Any], after: dict[str, Any]) -> Picture:
 
 def _row(engine: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> Row:
     now = engine["stats"]
-    if before is None or before["turns"] > now["turns"]:
+    if before is None or before["iterations"] > now["iterations"]:
         # A loop that was made meanwhile, and has counted from nought.
         before = {}
 

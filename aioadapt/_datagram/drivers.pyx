@@ -1,0 +1,201 @@
+"""How an endpoint learns that datagrams have come, or that there is room for more.
+
+Over epoll it is one watch, over io_uring a poll for each of the two.  Both
+are level-triggered: what one iteration leaves in the socket is reported in the
+next, after the others.  Letting go is EPOLL_CTL_DEL, or a cancel of each poll
+and its last completion: so the port is free once connection_lost was called.
+
+``send`` means: look for room, or do so no more, as ``wants_room`` says.
+"""
+
+cimport cython
+from libc.errno cimport EAGAIN, EINTR
+from libc.stdint cimport uint32_t
+
+from aioadapt._datagram.endpoint cimport DatagramEndpoint
+from aioadapt._kernel.liburing cimport io_uring_prep_poll_add, io_uring_sqe
+from aioadapt._kernel.linux cimport (
+    ECANCELED,
+    EPOLLERR,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    POLLIN,
+    POLLOUT,
+)
+from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.poller cimport Watch
+from aioadapt._loop.core cimport FlushHook
+from aioadapt._stream.endpoint cimport Endpoint, Driver
+
+import os
+
+
+cdef class DatagramWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        cdef EpollDatagramDriver driver = self.driver
+        # As asyncio's selector has it: hang-up and error wake both.
+        if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
+            if driver.endpoint is not None:
+                driver.endpoint.readable()
+        # A protocol may have ended it meanwhile.
+        if events & (EPOLLOUT | EPOLLHUP | EPOLLERR) and self.interest & EPOLLOUT:
+            if driver.endpoint is not None:
+                driver.endpoint.writable()
+        return 0
+
+
+cdef class EpollDatagramDriver(Driver):
+
+    def __cinit__(self, loop):
+        self.loop = loop
+
+    cdef int serve(self, Endpoint endpoint) except -1:
+        self.endpoint = <DatagramEndpoint> endpoint
+        return 0
+
+    cdef int start_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int stop_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int send(self, bint immediately) except -1:
+        return self.update_interest()
+
+    cdef int update_interest(self) except -1:
+        cdef uint32_t interest = 0
+        self.loop.check_not_forked()
+        if self.endpoint.is_reading:
+            interest |= EPOLLIN
+        if self.endpoint.wants_room:
+            interest |= EPOLLOUT
+        if self.watch is None:
+            self.watch = DatagramWatch.__new__(DatagramWatch)
+            self.watch.fd = self.endpoint.fd
+            self.watch.driver = self
+        return self.loop.poller.watch(self.watch, interest)
+
+    cdef int detach(self) except -1:
+        if self.watch is not None:
+            self.loop.check_not_forked()
+            self.loop.poller.unregister(self.watch)
+            self.watch = None
+        return 0 if self.endpoint is None else self.endpoint.on_detached()
+
+
+@cython.no_gc_clear
+cdef class DatagramPoll(Op):
+    """One shot, begun again when the iteration ends that ran it."""
+
+    cdef void prepare(self, io_uring_sqe *sqe) noexcept:
+        io_uring_prep_poll_add(sqe, self.fd, POLLOUT if self.is_for_room else POLLIN)
+
+    cdef int completed(self, int result, unsigned flags, bint last) except -1:
+        return self.driver.completed(self.is_for_room, result)
+
+
+cdef class PollAgain(FlushHook):
+
+    cdef int flush(self) except -1:
+        return self.op.driver.update(self.op.is_for_room)
+
+
+cdef class UringDatagramDriver(Driver):
+
+    def __cinit__(self, loop):
+        self.loop = loop
+
+    cdef int serve(self, Endpoint endpoint) except -1:
+        self.endpoint = <DatagramEndpoint> endpoint
+        return 0
+
+    cdef int start_reading(self) except -1:
+        return self.update(False)
+
+    cdef int stop_reading(self) except -1:
+        return self.update(False)
+
+    cdef int send(self, bint immediately) except -1:
+        return self.update(True)
+
+    cdef bint wants(self, bint room) noexcept:
+        if self.endpoint is None or self.is_detaching:
+            return False
+        return self.endpoint.wants_room if room else self.endpoint.is_reading
+
+    cdef int update(self, bint room) except -1:
+        """Have a poll in the kernel exactly where one is wanted."""
+        cdef DatagramPoll op = self.room_op if room else self.arrival_op
+        if not self.wants(room):
+            return 0 if op is None else self.loop.cancel(op)
+        if op is None:
+            op = DatagramPoll.__new__(DatagramPoll)
+            op.driver = self
+            op.fd = self.endpoint.fd
+            op.is_for_room = room
+            if room:
+                self.room_op = op
+            else:
+                self.arrival_op = op
+        # One that is being cancelled is begun again at its last completion.
+        return self.loop.begin(op) if op.state == OP_IDLE else 0
+
+    cdef int completed(self, bint room, int result) except -1:
+        cdef PollAgain again
+        cdef bint room_is_next = self.room_waits_for_arrivals
+        self.room_waits_for_arrivals = False
+        if self.is_detaching:
+            return self.detach_when_idle()
+        if not self.wants(room):
+            return 0
+        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
+            return self.update(room)
+        if result < 0:
+            # As of a descriptor that somebody else has closed: asking again
+            # would have the same answer at once, and for ever.
+            return self.endpoint.tell_of(OSError(-result, os.strerror(-result)))
+        # Before the protocol runs, which may raise out of the loop.
+        again = PollAgain.__new__(PollAgain)
+        again.op = self.room_op if room else self.arrival_op
+        self.loop.flush_queue.append(again)
+        if room:
+            if self.arrivals_are_reaped():
+                self.room_waits_for_arrivals = True
+                return 0
+            return self.endpoint.writable()
+        self.endpoint.readable()
+        return self.endpoint.writable() if room_is_next and self.wants(True) else 0
+
+    cdef bint arrivals_are_reaped(self) noexcept:
+        """Arrivals are dispatched in this iteration, and before room, as over epoll."""
+        return (self.arrival_op is not None and self.arrival_op.last_is_reaped
+                and self.arrival_op.state != OP_IDLE)
+
+    cdef bint is_in_kernel(self) noexcept:
+        return (
+            self.arrival_op is not None and self.arrival_op.state != OP_IDLE
+            and not self.arrival_op.last_is_reaped
+            or self.room_op is not None and self.room_op.state != OP_IDLE
+            and not self.room_op.last_is_reaped)
+
+    cdef int detach(self) except -1:
+        self.is_detaching = True
+        if self.arrival_op is not None:
+            self.loop.cancel(self.arrival_op)
+        if self.room_op is not None:
+            self.loop.cancel(self.room_op)
+        return self.detach_when_idle()
+
+    cdef int detach_when_idle(self) except -1:
+        if not self.is_detaching:
+            return 0
+        if self.arrival_op is not None and self.arrival_op.state != OP_IDLE:
+            return 0
+        if self.room_op is not None and self.room_op.state != OP_IDLE:
+            return 0
+        self.is_detaching = False
+        # Operations know their way; without them the cycle is gone.
+        self.arrival_op = self.room_op = None
+        return 0 if self.endpoint is None else self.endpoint.on_detached()

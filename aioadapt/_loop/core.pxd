@@ -1,0 +1,88 @@
+from cpython.object cimport PyObject
+from libc.stdint cimport uint32_t
+
+from aioadapt._loop.counters cimport Counters
+from aioadapt._loop.inbox cimport Inbox
+from aioadapt._loop.timers cimport Timers
+
+
+cdef class FlushHook:
+    cdef:
+        bint is_queued               # in the loop's flush_queue
+
+    cdef int flush(self) except -1
+
+
+cdef enum ReleaseStep:
+    RELEASE_RAISED
+    NOT_QUIET        # asked again when the next iteration ends
+    NOT_ADMITTED     # quiet, but its release handler said no
+    SETTLING         # quiet and not reading; released after one whole iteration
+    RELEASE_OVER     # released, closed or cancelled
+
+
+cdef class Detachable(FlushHook):
+    cdef:
+        bint is_release_queued       # in the loop's release_queue
+        bint is_settling             # quiet: does not read for one whole iteration
+        object admission_group       # those who are admitted or refused together; or None
+
+    cdef bint could_release(self) noexcept
+    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED
+
+
+cdef class LoopCore:
+    cdef:
+        # asyncio's names: its own methods read and write them.
+        public bint _stopping, _closed, _debug
+        public object _thread_id
+
+        public bint _until_stopped   # what run_forever asks of the next _run_once
+
+        PyObject **ready             # ring of owned handles
+        Py_ssize_t first_ready, ready_count, ready_room
+        Timers timers
+        Inbox inbox
+        list flush_queue             # FlushHook: what has something to send or to arm
+        list release_queue           # Detachable: streams to be released when quiet
+        bint is_settling             # a stream settles until the next iteration: do not sleep
+        Inbox yielding_to            # another loop's, which is to run before us
+        long long latency_mode_until_ns   # iterations are short until then
+        unsigned long long fork_generation
+        long long awake_since_ns
+        Counters counted
+        unsigned long long iteration    # the number of the current one
+        readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
+        readonly dict listeners      # descriptor -> Listener
+
+    # The engine's part.
+    cdef int engine_starts(self) except -1
+    cdef int engine_pauses(self) except -1
+    cdef int reap(self, long long timeout_ns, int at_most) except -1
+    cdef bint dispatch_next(self) except -1
+    cdef int finish_cancels(self) except -1
+    cdef bint has_reaped(self) noexcept
+    cdef int submit_new(self) except -1
+
+    cdef int push_ready(self, object handle) except -1
+    cdef int run_iteration(self) except -1
+    cdef int run_ready(self) except -1
+    cdef int end_iteration(self) except -1
+    cdef int run_flush_queue(self) except -1
+    cdef int release_quiet(self) except -1
+    cdef int run_release_queue(self, bint only_settling) except -1
+    cdef bint any_could_release(self) noexcept
+    cdef bint any_settling(self) noexcept
+    cdef int take_calls(self) except -1
+    cdef int deliver_messages(self) except -1
+    cdef int put_back(self, list messages) except -1
+    cdef int yield_to_other(self) except -1
+    cdef void yield_gil(self) noexcept
+    cdef bint in_latency_mode(self) noexcept
+    cdef double now_s(self) except? -1
+    cdef int run_due_timers(self, double now_s) except -1
+    cdef int run_handle(self, object item) except -1
+    cdef int run_foreign(self, object handle) except -1
+    cdef int queue_release(self, Detachable stream) except -1
+    cdef int check_not_forked(self) except -1
+    cdef int check_open(self) except -1

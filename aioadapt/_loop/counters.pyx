@@ -1,0 +1,65 @@
+"""What an iteration counts: plain integers, added to on the hot path and read by anybody."""
+
+from libc.errno cimport (
+    ECONNABORTED,
+    ECONNRESET,
+    EHOSTUNREACH,
+    ENETUNREACH,
+    ENOTCONN,
+    EPIPE,
+    ETIMEDOUT,
+)
+
+from aioadapt._kernel.linux cimport ECANCELED, now_ns
+
+cdef extern from *:
+    int __builtin_clzll(unsigned long long) noexcept nogil
+
+
+cdef void count_answers(
+        Counters *counted, long long responses, long long asked_at_ns) noexcept:
+    """*responses* have been written, the first to a request that came *asked_at_ns*."""
+    cdef unsigned long long took_ns = max(0, now_ns() - asked_at_ns)
+    counted.requests += responses
+    counted.answering_ns += responses * took_ns
+    counted.latencies[latency_index(took_ns // 1000)] += responses
+
+
+cdef void count_failure(Counters *counted, int error) noexcept:
+    """The kernel failed an operation; that its peer has gone is not counted."""
+    if error not in (ECONNRESET, EPIPE, ETIMEDOUT, ECONNABORTED, EHOSTUNREACH,
+                     ENETUNREACH, ENOTCONN, ECANCELED):
+        counted.errors += 1
+
+
+cdef dict counts_by_name(Counters *c):
+    cdef int i
+    return {
+        "iterations": c.iterations,
+        "events": c.events,
+        "callbacks": c.callbacks,
+        "timers": c.timers,
+        "busy_s": c.busy_ns * 1e-9,
+        "bytes_in": c.bytes_in,
+        "bytes_out": c.bytes_out,
+        "receives": c.receives,
+        "direct_sends": c.direct_sends,
+        "ring_sends": c.ring_sends,
+        "accepts": c.accepts,
+        "moves_in": c.moves_in,
+        "moves_out": c.moves_out,
+        "enobufs": c.enobufs,
+        "errors": c.errors,
+        "requests": c.requests,
+        "answering_s": c.answering_ns * 1e-9,
+        "latencies": tuple([c.latencies[i] for i in range(LATENCIES)]),
+    }
+
+
+cdef int latency_index(unsigned long long took_us) noexcept:
+    """The octave, and the two bits below its highest one."""
+    cdef int octave
+    if took_us < 4:
+        return <int> took_us
+    octave = 63 - __builtin_clzll(took_us)
+    return min(((octave - 1) << 2) + <int> ((took_us >> (octave - 2)) & 3), LATENCIES - 1)

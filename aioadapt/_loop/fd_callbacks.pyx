@@ -1,0 +1,257 @@
+"""add_reader and add_writer, and their removal: one entry for each descriptor.
+
+asyncio's own pipes and signals, child processes and ``sock_*`` methods wait
+through these.  Every loop has an epoll for them, which io_uring polls: a poll
+of the descriptor itself would hold its file open after its owner has closed
+it, so that the peer sees no end and the port is not free.  And what can be
+watched, and what is refused with which error, is epoll's say, as in asyncio.
+
+A ``sock_*`` method leaves an *attempt* instead of a callback: a call that would
+have blocked.  It is made again as soon as the descriptor is ready, and when it
+succeeds the task that waits for it runs in the same iteration.
+"""
+
+from libc.stdint cimport uint32_t
+
+from aioadapt._kernel.linux cimport EPOLLIN, EPOLLOUT
+from aioadapt._kernel.poller cimport Poller, Watch
+from aioadapt._loop.handle cimport Handle, new_handle
+from aioadapt._loop.scheduling cimport SchedulingCore
+
+import sys
+import warnings
+from asyncio import events
+
+# The epoll object does, which is what asyncio asks.
+cdef bint WARNS_OF_BOOLS = sys.version_info >= (3, 13)
+
+
+cdef class FdCallbacks(Watch):
+    """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
+
+    cdef int ready(self, uint32_t reported) except -1:
+        # As asyncio's selector has it: hang-up and error wake both.
+        if reported & ~EPOLLOUT:
+            self.run(self.reader)
+        # The reader may have taken the writer away.
+        if reported & ~EPOLLIN:
+            self.run(self.writer)
+        return 0
+
+    cdef int run(self, object handle) except -1:
+        if type(handle) is Attempt:
+            return (<Attempt> handle).try_again()
+        if handle is not None:
+            self.loop.run_handle(handle)
+        return 0
+
+
+cdef class Attempt(Handle):
+    """A call that would have blocked, and the future of what it returns in the end."""
+
+    cdef int try_again(self) except -1:
+        if self.is_cancelled or self.future.done():
+            return 0
+        try:
+            result = self.callback(*self.args)
+        except (BlockingIOError, InterruptedError):
+            return 0
+        except (SystemExit, KeyboardInterrupt):
+            raise
+        except BaseException as exc:
+            self.future.set_exception(exc)
+        else:
+            self.future.set_result(result)
+        self.end()
+        return 0
+
+    def end(self):
+        """Watch the descriptor no more; harmless when somebody else watches it by now."""
+        if not self.is_cancelled:
+            if self.is_for_room:
+                self.loop._remove_writer(self.fd)
+            else:
+                self.loop._remove_reader(self.fd)
+
+
+cdef class FdCore(SchedulingCore):
+    """See the file's beginning."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.poller = Poller()
+        self.fd_callbacks = {}
+
+    cdef int interest_changed(self, FdCallbacks callbacks) except -1:
+        """A reader or writer came, went or was replaced."""
+        cdef uint32_t interest = 0
+        self.check_not_forked()
+        if callbacks.reader is not None:
+            interest |= EPOLLIN
+        if callbacks.writer is not None:
+            interest |= EPOLLOUT
+        return self.poller.watch(callbacks, interest)
+
+    cdef FdCallbacks callbacks_for(self, object fileobj):
+        cdef FdCallbacks callbacks
+        fd = descriptor_of(fileobj)
+        callbacks = self.fd_callbacks.get(fd)
+        if callbacks is None:
+            if WARNS_OF_BOOLS and isinstance(fd, bool):
+                warnings.warn(
+                    "bool is used as a file descriptor", RuntimeWarning, stacklevel=2)
+            callbacks = FdCallbacks.__new__(FdCallbacks)
+            try:
+                callbacks.fd = fd
+            except OverflowError:
+                # As the epoll object says it, which is what asyncio asks.
+                raise OverflowError(
+                    "Python int too large to convert to C int") from None
+            callbacks.loop = self
+            callbacks.fileobj = fileobj
+        return callbacks
+
+    def _attempt(self, sock, bint is_for_room, callback, *args):
+        """Make a call that would block now, as soon as it does not; ``end`` it in any case."""
+        cdef Attempt attempt
+        cdef int fd = sock.fileno()
+        self.check_open()
+        self._ensure_fd_no_transport(fd)
+        attempt = Attempt.__new__(Attempt)
+        attempt.loop = self
+        attempt.callback, attempt.args = callback, args
+        attempt.fd = fd
+        attempt.is_for_room = is_for_room
+        attempt.future = self.create_future()
+        if is_for_room:
+            self.set_writer(self.callbacks_for(fd), attempt)
+        else:
+            self.set_reader(self.callbacks_for(fd), attempt)
+        return attempt
+
+    cdef FdCallbacks registered(self, object fileobj):
+        """None if there is nothing.
+
+        An object that was closed while it is watched has no number any more;
+        it is known by being the same object.
+        """
+        cdef FdCallbacks callbacks
+        try:
+            fd = descriptor_of(fileobj)
+        except ValueError:
+            for callbacks in self.fd_callbacks.values():
+                if callbacks.fileobj is fileobj:
+                    return callbacks
+            raise
+        return self.fd_callbacks.get(fd)
+
+    def _add_reader(self, fd, callback, *args, context=None):
+        cdef FdCallbacks callbacks
+        self.check_open()
+        callbacks = self.callbacks_for(fd)
+        handle = self._new_fd_handle(callback, args, context)
+        self.set_reader(callbacks, handle)
+        return handle
+
+    cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1:
+        before, callbacks.reader = callbacks.reader, handle
+        try:
+            self.interest_changed(callbacks)
+        except BaseException:
+            callbacks.reader = before
+            raise
+        self.fd_callbacks[callbacks.fd] = callbacks
+        if before is not None:
+            before.cancel()
+        return 0
+
+    def _add_writer(self, fd, callback, *args, context=None):
+        cdef FdCallbacks callbacks
+        self.check_open()
+        callbacks = self.callbacks_for(fd)
+        handle = self._new_fd_handle(callback, args, context)
+        self.set_writer(callbacks, handle)
+        return handle
+
+    cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1:
+        before, callbacks.writer = callbacks.writer, handle
+        try:
+            self.interest_changed(callbacks)
+        except BaseException:
+            callbacks.writer = before
+            raise
+        self.fd_callbacks[callbacks.fd] = callbacks
+        if before is not None:
+            before.cancel()
+        return 0
+
+    def _remove_reader(self, fd):
+        cdef FdCallbacks callbacks
+        if self._closed:
+            return False
+        callbacks = self.registered(fd)
+        if callbacks is None or callbacks.reader is None:
+            return False
+        handle, callbacks.reader = callbacks.reader, None
+        self._interest_lost(callbacks)
+        handle.cancel()
+        return True
+
+    def _remove_writer(self, fd):
+        cdef FdCallbacks callbacks
+        if self._closed:
+            return False
+        callbacks = self.registered(fd)
+        if callbacks is None or callbacks.writer is None:
+            return False
+        handle, callbacks.writer = callbacks.writer, None
+        self._interest_lost(callbacks)
+        handle.cancel()
+        return True
+
+    def _interest_lost(self, FdCallbacks callbacks):
+        if callbacks.reader is None and callbacks.writer is None:
+            del self.fd_callbacks[callbacks.fd]
+        self.interest_changed(callbacks)
+
+    def _new_fd_handle(self, callback, args, context):
+        if self._debug:
+            return events.Handle(callback, args, self, context)
+        return new_handle(self, callback, args, context)
+
+    def _ensure_fd_no_transport(self, fd):
+        fileno = fd
+        if not isinstance(fileno, int):
+            try:
+                fileno = int(fileno.fileno())
+            except (AttributeError, TypeError, ValueError):
+                raise ValueError(f"Invalid file object: {fd!r}") from None
+        stream = self.streams_by_fd.get(fileno)
+        transport = None if stream is None else stream.transport
+        if transport is None:
+            # asyncio's datagram transports keep themselves here.
+            transport = self._transports.get(fileno)
+        if transport is not None and not transport.is_closing():
+            raise RuntimeError(
+                f"File descriptor {fd!r} is used by transport {transport!r}")
+
+    def _drop_everything(self):
+        """Forget readers, writers, ready callbacks and timers; the loop is closing."""
+        cdef FdCallbacks callbacks
+        for callbacks in list(self.fd_callbacks.values()):
+            callbacks.reader = callbacks.writer = None
+            self._interest_lost(callbacks)
+        SchedulingCore._drop_everything(self)
+
+
+cdef object descriptor_of(object fileobj):
+    """asyncio's own rule, and its errors, for what may be watched."""
+    if isinstance(fileobj, int):
+        fd = fileobj
+    else:
+        try:
+            fd = int(fileobj.fileno())
+        except (AttributeError, TypeError, ValueError):
+            raise ValueError(f"Invalid file object: {fileobj!r}") from None
+    if fd < 0:
+        raise ValueError(f"Invalid file descriptor: {fd}")
+    return fd

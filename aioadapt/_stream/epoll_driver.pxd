@@ -1,0 +1,26 @@
+from aioadapt._kernel.poller cimport Watch
+from aioadapt._loop.fd_callbacks cimport FdCore
+from aioadapt._stream.endpoint cimport Driver
+from aioadapt._stream.stream cimport Stream
+
+
+cdef class EpollCore(FdCore):
+    cdef:
+        Watch wakeup_watch
+        char *read_buffer            # owned; every connection of the loop reads through it
+
+
+cdef class StreamWatch(Watch):
+    cdef EpollStreamDriver driver
+
+
+cdef class EpollStreamDriver(Driver):
+    cdef:
+        EpollCore loop
+        Stream stream                # None when there is nobody to report to
+        StreamWatch watch
+        bint is_blocked              # the socket takes no more for now
+
+    cdef int readable(self) except -1
+    cdef int update_interest(self) except -1
+    cdef int send_some(self) except -1

@@ -1,0 +1,219 @@
+"""The four moves over a Poller, and the iteration of a loop on epoll.
+
+Start reading is EPOLLIN, stop reading is not EPOLLIN, sending is send(2) and
+EPOLLOUT once the socket is full, letting go is EPOLL_CTL_DEL and done: between
+two calls of epoll_wait the kernel holds nothing of ours.
+"""
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.mem cimport PyMem_Free, PyMem_Malloc
+from libc.errno cimport EAGAIN, EINTR, errno
+from libc.stdint cimport uint32_t
+
+from aioadapt._kernel.linux cimport (
+    EPOLLERR,
+    EPOLLET,
+    EPOLLHUP,
+    EPOLLIN,
+    EPOLLOUT,
+    MSG_DONTWAIT,
+    MSG_NOSIGNAL,
+    iovec,
+    msghdr,
+    recv,
+    sendmsg,
+)
+from aioadapt._kernel.linux cimport send as send_to_socket
+from aioadapt._kernel.poller cimport Watch
+from aioadapt._loop.fd_callbacks cimport FdCore
+from aioadapt._stream.endpoint cimport Endpoint, Driver
+from aioadapt._stream.life cimport ENDING
+from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
+from aioadapt._stream.stream cimport Stream
+
+from libc.string cimport memset
+
+cdef enum:
+    # What one recv may bring.  Below malloc's mmap threshold (128 KiB), so
+    # that a full read does not make the heap give pages back and fetch them
+    # again for every message.
+    READ_BYTES = 65536
+
+
+cdef class EpollCore(FdCore):
+
+    def __cinit__(self, *args, **kwargs):
+        self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
+        self.wakeup_watch.fd = self.inbox.wakeup.fd
+        # Edges: every write to the eventfd is one, and nobody need read it.
+        self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
+        self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
+        if self.read_buffer == NULL:
+            raise MemoryError
+
+    def __dealloc__(self):
+        PyMem_Free(self.read_buffer)
+
+    cdef int engine_starts(self) except -1:
+        return 0
+
+    cdef int reap(self, long long timeout_ns, int at_most) except -1:
+        return self.poller.wait(timeout_ns, at_most)
+
+    cdef bint dispatch_next(self) except -1:
+        return self.poller.dispatch_next()
+
+    cdef bint has_reaped(self) noexcept:
+        return self.poller.has_reports()
+
+    def _engine_counts(self):
+        return {"waits": self.poller.waits}
+
+    def _submit(self):
+        pass                 # epoll_ctl has told the kernel already
+
+    def _close_engine_in_child(self):
+        # Of the parent's epoll only our number may be closed: forgetting a
+        # watch here would make the parent deaf.
+        self.poller.close()
+
+    def _check_can_close(self):
+        pass                 # an epoll belongs to no thread
+
+    def _close_engine(self):
+        self.poller.unregister(self.wakeup_watch)
+        self.poller.close()
+
+
+cdef class WakeupWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        return 0             # the inbox is looked into in every iteration
+
+
+cdef class StreamWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        cdef EpollStreamDriver driver = self.driver
+        if driver.stream is None:
+            return 0
+        if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
+            driver.readable()
+        # Writing may have ended the stream, and so may reading.
+        if driver.is_blocked and driver.stream is not None and events & ~EPOLLIN:
+            driver.is_blocked = False
+            try:
+                driver.send(False)
+            finally:
+                if driver.stream is not None and not driver.is_blocked:
+                    driver.update_interest()
+        return 0
+
+
+cdef class EpollStreamDriver(Driver):
+
+    def __cinit__(self, loop):
+        self.loop = loop
+
+    cdef int serve(self, Endpoint stream) except -1:
+        self.stream = <Stream> stream
+        return 0
+
+    cdef int start_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int stop_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int update_interest(self) except -1:
+        cdef uint32_t interest = 0
+        self.loop.check_not_forked()
+        if self.stream.is_reading:
+            interest |= EPOLLIN
+        if self.is_blocked:
+            interest |= EPOLLOUT
+        if self.watch is None:
+            if interest == 0:
+                return 0
+            self.watch = StreamWatch.__new__(StreamWatch)
+            self.watch.fd = self.stream.fd
+            self.watch.driver = self
+        return self.loop.poller.watch(self.watch, interest)
+
+    cdef int readable(self) except -1:
+        """One recv an iteration: what it leaves is reported again, after the others."""
+        cdef Py_ssize_t n
+        cdef Py_buffer view
+        cdef object buffer
+        if self.stream.takes_buffer():
+            buffer = self.stream.next_buffer()
+            if buffer is None or self.stream is None or not self.stream.is_reading:
+                return 0
+            try:
+                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            except BufferError as exc:
+                return self.stream.fatal(exc, "Fatal read error on socket transport")
+            n = recv(self.stream.fd, view.buf, view.len, MSG_DONTWAIT)
+            PyBuffer_Release(&view)
+            if n > 0:
+                self.loop.counted.bytes_in += n
+                self.loop.counted.receives += 1
+                return self.stream.buffer_filled(n)
+        else:
+            n = recv(self.stream.fd, self.loop.read_buffer, READ_BYTES, MSG_DONTWAIT)
+            if n > 0:
+                return self.stream.received(self.loop.read_buffer, n)
+        if n == 0:
+            return self.stream.received_end(1)
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        return self.stream.received_end(-errno)
+
+    cdef int send(self, bint immediately) except -1:
+        if self.is_blocked or self.stream is None:
+            return 0
+        return self.send_some()
+
+    cdef int send_some(self) except -1:
+        cdef Outgoing out = self.stream.out
+        cdef iovec vectors[CHUNKS_A_CALL]
+        cdef msghdr message
+        cdef Py_ssize_t n, asked
+        cdef int i, count
+        while out.size:
+            count = out.fill(vectors)
+            self.loop.counted.direct_sends += 1
+            if count == 1:
+                asked = vectors[0].iov_len
+                n = send_to_socket(
+                    self.stream.fd, vectors[0].iov_base, asked, MSG_DONTWAIT | MSG_NOSIGNAL)
+            else:
+                asked = 0
+                for i in range(count):
+                    asked += vectors[i].iov_len
+                memset(&message, 0, sizeof(message))
+                message.msg_iov = vectors
+                message.msg_iovlen = count
+                n = sendmsg(self.stream.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+            if n < 0:
+                if errno == EINTR:
+                    continue
+                if errno == EAGAIN:
+                    self.is_blocked = True
+                    return self.update_interest()
+                return self.stream.send_failed(errno)
+            self.stream.sent(n)
+            if self.stream is None or self.stream.life >= ENDING:
+                return 0
+            if n < asked:
+                self.is_blocked = True
+                return self.update_interest()
+        return 0
+
+    cdef int detach(self) except -1:
+        self.is_blocked = False
+        if self.watch is not None:
+            self.loop.check_not_forked()
+            self.loop.poller.unregister(self.watch)
+            self.watch = None
+        return 0 if self.stream is None else self.stream.on_detached()

@@ -1,6 +1,0 @@
-from aioadapt._turn.turn cimport Turn
-
-
-cdef class SchedulingTurn(Turn):
-    cdef int check_call(self, object callback, str method) except -1
-    cdef object new_timer(self, object when, object callback, tuple args, object context)

@@ -1,0 +1,173 @@
+"""The messages of a batch: what each of them does where it is opened.
+
+They are posted to a loop's inbox, which delivers each one or refuses it.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from aioadapt.errors import LoopStoppedError
+
+from . import reasons
+from .adopt import RefusedError
+from .move import Move
+
+if TYPE_CHECKING:
+    from aioadapt.loop_thread import LoopThread
+
+    from .batch import MigrationBatch
+    from .connection import Connection
+
+
+class HandoffMessage:
+    """A message to the source or to the target of a batch."""
+
+    def __init__(self, batch: "MigrationBatch", to: "LoopThread") -> None:
+        self.batch = batch
+        self._to = to
+
+    def deliver(self) -> None:
+        if self._to.running:
+            self.process()
+        else:
+            self.refuse()
+
+    def process(self) -> None:
+        raise NotImplementedError
+
+    def refuse(self) -> None:
+        """A stopping source settles its wishes itself: source_stops."""
+
+
+class StartMigration(HandoffMessage):
+    """To the source: begin."""
+
+    def __init__(
+        self,
+        batch: "MigrationBatch",
+        choose: Callable[[], "list[Connection]"],
+        quiet_for_s: float,
+    ) -> None:
+        super().__init__(batch, batch.source)
+        self._choose = choose
+        self._quiet_for_s = quiet_for_s
+
+    def process(self) -> None:
+        try:
+            self.batch.start_moves(self._choose(), self._quiet_for_s)
+        except BaseException as error:
+            # Whoever waits must hear of it too.
+            self.batch.fail(error)
+            raise
+
+    def refuse(self) -> None:
+        self.batch.fail(LoopStoppedError(f"{self._to!r} stopped before a move began"))
+
+
+class CancelMigration(HandoffMessage):
+    """To the source: withdraw the wishes."""
+
+    def __init__(self, batch: "MigrationBatch", reason: str) -> None:
+        super().__init__(batch, batch.source)
+        self._reason = reason
+
+    def process(self) -> None:
+        self.batch.cancel_moves(self._reason)
+
+
+class CancelBusy(HandoffMessage):
+    """To the source: withdraw the wishes of those that have not stopped."""
+
+    def __init__(self, batch: "MigrationBatch") -> None:
+        super().__init__(batch, batch.source)
+
+    def process(self) -> None:
+        self.batch.cancel_busy()
+
+
+class SlotsFreed(HandoffMessage):
+    """To the source: there is room between the loops again.
+
+    It has only to turn: when that iteration ends, those held back are asked.
+    """
+
+    def __init__(self, batch: "MigrationBatch") -> None:
+        super().__init__(batch, batch.source)
+
+    def process(self) -> None:
+        pass
+
+
+class TransferBatch(HandoffMessage):
+    """To the target: detached sockets, and room for more until it is opened."""
+
+    def __init__(self, batch: "MigrationBatch", first: Move) -> None:
+        super().__init__(batch, batch.target)
+        self._moves: list[Move] | None = [first]
+
+    def add(self, move: Move) -> bool:
+        """False if the target has opened it already."""
+        with self.batch.lock:
+            if self._moves is None:
+                return False
+            self._moves.append(move)
+            return True
+
+    def close(self) -> list[Move]:
+        """Nothing can be added any more."""
+        with self.batch.lock:
+            moves, self._moves = self._moves, None
+        assert moves is not None, "a transfer batch was processed twice"
+        return moves
+
+    def process(self) -> None:
+        moves = self.close()
+        landed: list[Move] = []
+        reason = reasons.FACTORY_FAILED
+        try:
+            for move in moves:
+                try:
+                    move.arrive()
+                except RefusedError as refused:
+                    reason = refused.reason
+                else:
+                    landed.append(move)
+        finally:
+            # Also where something worse than a refusal ended the loop above.
+            refused_moves = [move for move in moves if not move.is_finished]
+            if refused_moves:
+                self.batch.return_to_source(refused_moves, reason)
+            self.batch.finished(landed)
+            # It has room now, and more to let go.
+            self._to.loop.yield_to(self.batch.source.loop)
+
+    def refuse(self) -> None:
+        self.batch.return_to_source(self.close(), reasons.TARGET_STOPPED)
+
+
+class ReturnBatch(HandoffMessage):
+    """To the source: what the target has refused."""
+
+    def __init__(self, batch: "MigrationBatch", moves: list[Move], reason: str) -> None:
+        super().__init__(batch, batch.source)
+        self._moves = moves
+        self._reason = reason
+
+    def process(self) -> None:
+        try:
+            for move in self._moves:
+                move.come_back(self._reason)
+        finally:
+            for move in self._moves:
+                if not move.is_finished:
+                    move.close()
+            # What refused once would refuse again, and each refusal costs a
+            # server its protocol.
+            self.batch.cancel_moves(self._reason)
+            self.batch.finished(self._moves)
+
+    def refuse(self) -> None:
+        """Both loops have stopped."""
+        for move in self._moves:
+            move.close()
+        self.batch.finished(self._moves)

@@ -1,0 +1,119 @@
+"""Handles are made from a free list: what was cancelled stays so for who has it."""
+
+import asyncio
+import gc
+import weakref
+
+import pytest
+
+pytestmark = pytest.mark.ours_only
+
+
+def one_iteration(loop: asyncio.AbstractEventLoop) -> None:
+    loop.call_soon(loop.stop)
+    loop.run_forever()
+
+
+def test_a_cancelled_handle_that_is_kept_is_not_used_for_another_call(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    kept = [loop.call_soon(print) for _ in range(600)]
+    for handle in kept:
+        handle.cancel()
+    one_iteration(loop)
+    ran: list[int] = []
+    new = [loop.call_soon(ran.append, number) for number in range(1200)]
+
+    assert not set(map(id, kept)) & set(map(id, new))
+    for handle in kept:
+        handle.cancel()
+    one_iteration(loop)
+
+    assert ran == list(range(1200))
+    assert all(handle.cancelled() for handle in kept)
+
+
+def test_a_handle_from_the_free_list_remembers_nothing(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Neither that it was cancelled, nor its callback, arguments or context."""
+    for _ in range(600):
+        loop.call_soon(print, "cancelled").cancel()
+    one_iteration(loop)
+    ran: list[str] = []
+
+    for _ in range(600):
+        handle = loop.call_soon(ran.append, "fresh")
+        assert not handle.cancelled()
+    one_iteration(loop)
+
+    assert ran == ["fresh"] * 600
+
+
+def test_a_handle_lets_go_of_its_arguments_once_it_is_cancelled(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    class Argument:
+        pass
+
+    argument = Argument()
+    alive = weakref.ref(argument)
+    handle = loop.call_soon(print, argument)
+    del argument
+
+    handle.cancel()
+
+    assert alive() is None
+    one_iteration(loop)
+
+
+def test_a_callback_may_cancel_its_own_handle(loop: asyncio.AbstractEventLoop) -> None:
+    ran: list[object] = []
+    argument = object()
+
+    def callback(given: object) -> None:
+        handle.cancel()
+        gc.collect()
+        ran.append(given)
+
+    handle = loop.call_soon(callback, argument)
+    one_iteration(loop)
+
+    assert ran == [argument]
+
+
+def test_a_callback_may_cancel_the_one_that_comes_next(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    ran: list[str] = []
+    second: asyncio.Handle
+    loop.call_soon(lambda: second.cancel())
+    second = loop.call_soon(ran.append, "second")
+    loop.call_soon(ran.append, "third")
+    one_iteration(loop)
+
+    assert ran == ["third"]
+
+
+def test_the_ready_queue_grows_while_it_is_being_run(
+    loop: asyncio.AbstractEventLoop,
+) -> None:
+    """Past its first room, with its beginning in the middle; order stays."""
+    ran: list[int] = []
+    expected: list[int] = []
+
+    def add(count: int) -> None:
+        for _ in range(count):
+            number = len(expected)
+            expected.append(number)
+            loop.call_soon(ran.append, number)
+
+    add(200)
+    one_iteration(loop)
+    for count in (100, 300, 1000):
+        loop.call_soon(add, count)
+        loop.call_soon(add, count)
+        one_iteration(loop)
+        one_iteration(loop)
+
+    assert ran == expected
