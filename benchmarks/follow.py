@@ -24,10 +24,10 @@ from pathlib import Path
 from typing import Any
 
 import aioadapt
-from aioadapt.cli.demo.serve import Side, serving
 from aioadapt.migration.report import Pauses
 from benchmarks import follow_phases
 from benchmarks.follow_client import allow_descriptors
+from demo.serve import Side, serving
 
 READY_WITHIN_S = 30.0
 LOOK_S = 0.5  # the throughput before a drain is that of so long

@@ -59,7 +59,7 @@ class Caller:
 
 
 def answer(engine: bytes, connection: bytes, sequence: bytes) -> bytes:
-    """What ``aioadapt.cli.demo.app.EchoApp`` says to a request without a body."""
+    """What ``demo.app.EchoApp`` says to a request without a body."""
     return (
         b"HTTP/1.1 200 OK\r\nx-engine: %b\r\nx-connection: %b\r\nx-sequence: %b\r\n"
         b"content-length: 0\r\n\r\n" % (engine, connection, sequence)

@@ -1,6 +1,6 @@
 """What a process used, and on which core it runs.
 
-CPU comes from the scheduler (aioadapt/experiment/usage.py), in nanoseconds
+CPU comes from the scheduler (aioadapt/measure/usage.py), in nanoseconds
 and for every thread, io_uring's kernel workers included.  The clock-tick
 counters in ``/proc/PID/stat`` are a million times coarser.  Read it while the
 process sleeps: for a running thread the figure is as old as its last scheduler
@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from aioadapt.experiment import usage as of_scheduler
+from aioadapt.measure import usage as of_scheduler
 
 
 class MeasureError(Exception):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from aioadapt.experiment.usage import asleep
+from aioadapt.measure.usage import asleep
 from benchmarks.build import program
 from benchmarks.http_server import ANSWER, REQUEST
 from benchmarks.lifeline import NOT_INSTALLED

@@ -31,8 +31,7 @@ LAYERS: list[set[str]] = [
     {"loop_thread", "migration"},
     {"control"},
     {"aioadapt"},  # the public names; what is above imports them as a user does
-    {"serving", "integrations", "pytest_plugin"},
-    {"experiment"},
+    {"serving", "integrations", "pytest_plugin", "measure"},
     {"cli"},
     {"__main__"},
 ]
@@ -61,7 +60,7 @@ LONGER: dict[str, tuple[int, str]] = {}
 SOURCES = sorted(
     path
     for suffix in ("py", "pyi", "pyx", "pxd")
-    for folder in ("aioadapt", "tests", "benchmarks", "examples", "tools")
+    for folder in ("aioadapt", "demo", "tests", "benchmarks", "examples", "tools")
     for path in (ROOT / folder).rglob(f"*.{suffix}")
 )
 

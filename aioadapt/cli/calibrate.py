@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from aioadapt.experiment.sweep import Comparison
+    from aioadapt.measure.sweep import Comparison
 
 
 def calibrate(
@@ -38,9 +38,9 @@ def calibrate(
 
     import aioadapt
     from aioadapt.control import calibration
-    from aioadapt.experiment.calibrate import derive
-    from aioadapt.experiment.machine import facts
-    from aioadapt.experiment.sweep import FULL, QUICK, compare, disturbance, sweep
+    from aioadapt.measure.derive import derive
+    from aioadapt.measure.machine import facts
+    from aioadapt.measure.sweep import FULL, QUICK, compare, disturbance, sweep
 
     from .progress import Progress
 

@@ -3,9 +3,7 @@
 import typer
 
 from .calibrate import calibrate
-from .demo.command import demo
 from .doctor.command import doctor
-from .experiment import experiment
 from .serve import serve
 from .top.command import top
 from .why import why
@@ -16,12 +14,10 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.command()(serve)
-app.command()(demo)
 app.command()(top)
 app.command()(why)
 app.command()(doctor)
 app.command()(calibrate)
-app.command()(experiment)
 
 
 @app.callback()

@@ -1,10 +1,14 @@
-"""The command line's door: a wrong option is one line, not a traceback."""
+"""The entry point of the command line: a wrong option is one line, not a traceback."""
 
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from aioadapt import AioadaptError
+
+if TYPE_CHECKING:
+    import typer
 
 # Top-level modules of the extras, by which a missing one is told from a bug of ours.
 EXTRAS = ("typer", "rich", "uvicorn", "httptools")
@@ -23,9 +27,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _refuse(
             f'{" and ".join(missing)} missing here: pip install "aioadapt[{extras}]"'
         )
-    import typer
-
     from .commands import app
+
+    return run(app, arguments, "aioadapt")
+
+
+def run(app: "typer.Typer", arguments: list[str], prog_name: str) -> int:
+    """Run a typer application; returns the exit status."""
+    import typer
 
     # What a wrong option raises.  Some versions of typer bring click inside
     # them and some do not; this class is public in both.
@@ -33,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     command = typer.main.get_command(app)
     try:
         status = command.main(
-            args=arguments, prog_name="aioadapt", standalone_mode=False
+            args=arguments, prog_name=prog_name, standalone_mode=False
         )
     except AioadaptError as error:
         return _refuse(str(error))

@@ -8,7 +8,7 @@ import pytest
 from aioadapt.cli import main as door
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["demo", "--help"]])
+@pytest.mark.parametrize("arguments", [["--help"], ["serve", "--help"]])
 def test_help_is_no_error(
     arguments: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -19,15 +19,11 @@ def test_help_is_no_error(
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["demo", "--seconds", "soon"], "--seconds"),
-        (["demo", "--seconds", "0"], "--seconds"),
-        (["demo", "--rounds", "0"], "--rounds"),
-        (["demo", "--rounds", "1.5"], "--rounds"),
-        (["demo", "--connections", "-1"], "--connections"),
-        (["demo", "--think-ms", "-5"], "--think-ms"),
-        (["demo", "--engines"], "--engines"),
-        (["demo", "now"], "now"),
-        (["dome"], "dome"),
+        (["serve", "app:app", "--port", "soon"], "--port"),
+        (["top", "--interval-s", "0"], "--interval-s"),
+        (["serve", "app:app", "--engines"], "--engines"),
+        (["doctor", "now"], "now"),
+        (["sevre"], "sevre"),
     ],
 )
 def test_a_wrong_option_is_one_line_that_names_it(
@@ -48,7 +44,7 @@ def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
         return None if name == "uvicorn" else importlib.util.find_spec(name)
 
     monkeypatch.setattr(door, "find_spec", find_spec)
-    assert door.main(["demo"]) == 2
+    assert door.main(["serve"]) == 2
     assert capsys.readouterr().err == (
         'aioadapt: uvicorn missing here: pip install "aioadapt[serve,cli]"\n'
     )

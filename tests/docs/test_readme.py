@@ -8,8 +8,8 @@ import pytest
 from marked import Example, examples_of, marks_in, run
 
 import aioadapt
-from aioadapt.cli.demo.report import Record, Report
 from aioadapt.engine import ENGINES
+from demo.report import Record, Report
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

@@ -8,12 +8,14 @@ import pytest
 
 import aioadapt
 from aioadapt.cli import main as door
-from aioadapt.experiment import markdown, report, sweep
-from aioadapt.experiment import run as running
-from aioadapt.experiment.plan import QUICK, Plan, Step
-from aioadapt.experiment.run import perform, steps_in
-from aioadapt.experiment.summary import verdict_of
-from aioadapt.experiment.sweep import Plan as SweepPlan
+from aioadapt.measure import sweep
+from aioadapt.measure.sweep import Plan as SweepPlan
+from benchmarks.experiment import __main__ as experiment
+from benchmarks.experiment import markdown, report
+from benchmarks.experiment import run as running
+from benchmarks.experiment.plan import QUICK, Plan, Step
+from benchmarks.experiment.run import perform, steps_in
+from benchmarks.experiment.summary import verdict_of
 
 pytestmark = [
     pytest.mark.skipif(
@@ -152,7 +154,7 @@ def test_where_no_report_can_be_written_nothing_is_measured(
 ) -> None:
     monkeypatch.setattr(running, "perform", lambda *_: pytest.fail("it measures"))
 
-    assert door.main(["experiment", "--output", place]) == 2
+    assert experiment.main(["--output", place]) == 2
 
     printed = capsys.readouterr().err
     assert printed.startswith(f"aioadapt: cannot write a report into {place}: ")
@@ -162,7 +164,7 @@ def test_where_no_report_can_be_written_nothing_is_measured(
 @pytest.mark.soak
 @pytest.mark.timeout(400)
 def test_the_quick_experiment_writes_a_whole_report(tmp_path: Path) -> None:
-    assert door.main(["experiment", "--quick", "--output", str(tmp_path)]) == 0
+    assert experiment.main(["--quick", "--output", str(tmp_path)]) == 0
 
     results = report.load(tmp_path / "results.json")
     assert {step["mode"] for step in results["steps"]} == set(QUICK.modes)

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from aioadapt.cli import main as door
-from aioadapt.experiment import markdown, report
-from aioadapt.experiment.summary import (
+from aioadapt.measure.usage import ExperimentError
+from benchmarks.experiment import __main__ as experiment
+from benchmarks.experiment import markdown, report
+from benchmarks.experiment.summary import (
     course_of_burst,
     steps_of,
     switches_of,
     verdict_of,
 )
-from aioadapt.experiment.usage import ExperimentError
 
 from .small_results import small_results
 
@@ -204,8 +204,8 @@ def test_the_command_renders_again_what_was_measured_before(
     source = tmp_path / "measured.json"
     source.write_text(json.dumps(with_one_picture(small_results())))
 
-    status = door.main(
-        ["experiment", "--from", str(source), "--output", str(tmp_path / "report")]
+    status = experiment.main(
+        ["--from", str(source), "--output", str(tmp_path / "report")]
     )
 
     printed = capsys.readouterr()
@@ -220,9 +220,7 @@ def test_a_lost_request_is_the_exit_status(tmp_path: Path) -> None:
     source = tmp_path / "measured.json"
     source.write_text(json.dumps(results))
 
-    assert (
-        door.main(["experiment", "--from", str(source), "--output", str(tmp_path)]) == 1
-    )
+    assert experiment.main(["--from", str(source), "--output", str(tmp_path)]) == 1
 
 
 @pytest.mark.parametrize("text", ["", "[]", '{"steps": []}'])
@@ -234,5 +232,5 @@ def test_a_file_that_holds_no_results_is_one_line_that_names_it(
 
     with pytest.raises(ExperimentError, match="else.json"):
         report.load(source)
-    assert door.main(["experiment", "--from", str(source)]) == 2
+    assert experiment.main(["--from", str(source)]) == 2
     assert capsys.readouterr().err.count("\n") == 1

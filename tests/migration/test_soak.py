@@ -21,11 +21,11 @@ from soaking import SOAK_S, Growth, come_to_rest, in_kernel, needs, threads
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aioadapt import LoopThread, Migrator
-from aioadapt.cli.demo.limits import allow_descriptors
-from aioadapt.cli.demo.load import Load
-from aioadapt.cli.demo.options import Options
-from aioadapt.cli.demo.serve import Side, serving
 from aioadapt.migration import reasons
+from demo.limits import allow_descriptors
+from demo.load import Load
+from demo.options import Options
+from demo.serve import Side, serving
 
 from .real import ENDS_WITHIN_S, Peer, Place, TinyHttp
 

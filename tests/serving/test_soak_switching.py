@@ -7,11 +7,11 @@ from soaking import ENDS_WITHIN_S, SOAK_S, Growth, come_to_rest, in_kernel, need
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from aioadapt import AdaptiveServer, Switch
-from aioadapt.cli.demo.adaptive import ENGINES, make_app
-from aioadapt.cli.demo.load import Load
-from aioadapt.cli.demo.options import Options
-from aioadapt.cli.demo.serve import BACKLOG, SERVER_SETTINGS
 from aioadapt.control.sample import Engine
+from demo.adaptive import ENGINES, make_app
+from demo.load import Load
+from demo.options import Options
+from demo.serve import BACKLOG, SERVER_SETTINGS
 
 ROUNDS = 4
 CLIENTS = 96

@@ -1,1 +1,0 @@
-"""``aioadapt demo``: live connections move, and every byte is checked."""

@@ -1,1 +1,0 @@
-"""Measuring on this machine: what each engine costs, and what adapting is worth."""

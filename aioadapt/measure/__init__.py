@@ -1,0 +1,1 @@
+"""Measures on this machine what a request costs on each engine."""

@@ -1,0 +1,1 @@
+"""``./run report``: what adapting, and moving connections, gains on this machine."""

@@ -1,0 +1,1 @@
+"""``./run demo``: live connections move, and every byte is checked."""
