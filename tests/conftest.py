@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 import trustme
+from hermetic import make_hermetic
 from leftovers import (
     Before,
     imports_are_here_to_stay,
@@ -17,6 +18,14 @@ from leftovers import (
 )
 from loops import KINDS, OURS, LoopFactory, Reported, Run, factory_of, or_skip
 from seen import RunningAdmin, Seen, running_admin
+from time_limit import (  # noqa: F401  # pytest finds these hooks here
+    keep_stderr,
+    pytest_runtest_call,
+    pytest_runtest_setup,
+    pytest_runtest_teardown,
+    pytest_timeout_set_timer,
+    pytest_xdist_make_scheduler,
+)
 
 from aioadapt import LoopThread
 from aioadapt.serving import admin_socket
@@ -31,6 +40,8 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "ours_only: a promise of aioadapt's loops beyond what asyncio does",
     )
+    config.add_cleanup(make_hermetic().remove)
+    config.add_cleanup(keep_stderr())
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:

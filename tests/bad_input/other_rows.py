@@ -217,14 +217,14 @@ def new_process(*args: Any, **options: Any) -> Call:
 
 
 NEW_PROCESS: dict[str, Call] = {
-    "of no program": new_process("/no/such/program"),
+    "of no program": new_process("/proc/none/program"),
     "of a folder": new_process("/"),
     "of nothing": new_process(),
     "of None": new_process(None),
     "of an int": new_process(3),
     "of a str with a null": new_process("/bin/true\0"),
     "with an int to give": new_process("/bin/true", 3),
-    "in no folder": new_process("/bin/true", cwd="/no/such/folder"),
+    "in no folder": new_process("/bin/true", cwd="/proc/none/folder"),
     "with text": new_process("/bin/true", text=True),
     "with universal_newlines": new_process("/bin/true", universal_newlines=True),
     "with an encoding": new_process("/bin/true", encoding="utf-8"),

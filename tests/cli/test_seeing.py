@@ -34,10 +34,7 @@ async def app(scope, receive, send):
 """
 
 
-@pytest.fixture(autouse=True)
-def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.delenv("AIOADAPT_START", raising=False)
+pytestmark = pytest.mark.usefixtures("runtime_folder")
 
 
 @contextmanager

@@ -134,7 +134,7 @@ def test_without_a_server_it_is_one_line_and_status_2(
     [
         (["why", "-n", "0"], "-n"),
         (["why", "-n", "many"], "-n"),
-        (["why", "/nowhere/a.sock"], "/nowhere/a.sock"),
+        (["why", "/proc/none/a.sock"], "/proc/none/a.sock"),
         (["why", "4711"], "4711"),
         (["top", "--twice"], "--twice"),
     ],

@@ -135,7 +135,7 @@ def test_what_was_measured_beside_something_else_is_stored_only_where_told(
     assert path.exists()
 
 
-@pytest.mark.parametrize("place", ["/proc/nowhere/thresholds.json", "/proc"])
+@pytest.mark.parametrize("place", ["/proc/none/thresholds.json", "/proc"])
 def test_where_nothing_can_be_stored_nothing_is_measured(
     place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -148,7 +148,7 @@ def test_where_nothing_can_be_stored_nothing_is_measured(
     assert printed.count("\n") == 1
 
 
-@pytest.mark.parametrize("place", ["/proc/nowhere", __file__])
+@pytest.mark.parametrize("place", ["/proc/none", __file__])
 def test_where_no_report_can_be_written_nothing_is_measured(
     place: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -82,7 +82,7 @@ def test_a_program_can_be_ended(run: Run, how: str, number: int) -> None:
 def test_a_program_that_does_not_exist_is_an_error(run: Run) -> None:
     async def main() -> None:
         with pytest.raises(FileNotFoundError):
-            await asyncio.create_subprocess_exec("/no/such/program")
+            await asyncio.create_subprocess_exec("/proc/none/program")
 
     run(main())
 

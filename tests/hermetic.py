@@ -1,0 +1,76 @@
+"""The tests see nothing of who started them, how, and what else runs on the machine.
+
+A shell's background job ignores SIGINT, and what is ignored stays so in every
+child; a service manager has variables of its own; other servers of the same
+user have their admin sockets where ours are looked for.  pytest calls this once
+in each process, before anything is collected.
+"""
+
+import os
+import resource
+import shutil
+import signal
+import tempfile
+from pathlib import Path
+
+from aioadapt.serving import admin_socket
+
+DESCRIPTORS = 4096
+"""What the largest tests need, connections of both ends in one process included."""
+
+KEPT = {"AIOADAPT_BUILT", "AIOADAPT_FUZZ", "AIOADAPT_SOAK_S"}
+"""Of our own variables those that belong to a test run, not to a server."""
+
+FOREIGN = {
+    *("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TERMINAL_WIDTH"),
+    *("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "NOTIFY_SOCKET", "WATCHDOG_USEC"),
+    *("PYTHONASYNCIODEBUG", "PYTHONDEVMODE", "PYTHONWARNINGS", "PYTHONUNBUFFERED"),
+    *("UVICORN_FD", "WEB_CONCURRENCY"),
+}
+
+
+class Surroundings:
+    """What :func:`make_hermetic` has made; to be removed at the end."""
+
+    def __init__(self) -> None:
+        # Short: a Unix socket's path has 107 bytes.
+        self.folder = Path(tempfile.mkdtemp(prefix="aioadapt-tests-"))
+
+    def remove(self) -> None:
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def make_hermetic() -> Surroundings:
+    surroundings = Surroundings()
+    _default_signals()
+    _clean_environment(surroundings.folder)
+    os.umask(0o022)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = hard if hard != resource.RLIM_INFINITY else DESCRIPTORS
+    if soft != resource.RLIM_INFINITY and soft < min(DESCRIPTORS, most):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (min(DESCRIPTORS, most), hard))
+    return surroundings
+
+
+def _default_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, [])
+    for number in signal.valid_signals():
+        if signal.getsignal(number) is signal.SIG_IGN and number not in (
+            signal.SIGPIPE,  # Python ignores these two by itself
+            signal.SIGXFSZ,
+        ):
+            signal.signal(number, signal.SIG_DFL)
+    if signal.getsignal(signal.SIGINT) is signal.SIG_DFL:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def _clean_environment(folder: Path) -> None:
+    for name in list(os.environ):
+        ours = name.startswith("AIOADAPT_") and name not in KEPT
+        proxy = name.lower().endswith("_proxy")
+        if ours or proxy or name in FOREIGN:
+            del os.environ[name]
+    # Empty, so that neither a stored calibration nor a running server is found.
+    os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
+    os.environ["XDG_RUNTIME_DIR"] = str(folder)
+    admin_socket.SHARED = folder / "shared"

@@ -1,0 +1,129 @@
+"""A test that runs into its time limit ends alone; the others go on.
+
+First the main thread is interrupted, by a signal that no test uses: whatever it
+waits for, Python or the kernel, it raises ``TimeLimitExceeded``, the test fails
+and its fixtures clean up.  It is a KeyboardInterrupt, since a loop passes those
+on and reports every other exception of a callback.  A test that still goes on
+after that is stuck in C code: then every thread's stack is printed and the
+process ends.  Under pytest-xdist another worker takes its place and goes on
+behind the test that it died of.
+
+These are hooks of pytest, pytest-timeout and pytest-xdist; conftest.py names them.
+"""
+
+import faulthandler
+import os
+import signal
+import threading
+from collections.abc import Callable, Generator
+from types import FrameType
+from typing import Any
+
+import pytest
+from xdist.scheduler import LoadFileScheduling
+
+INTERRUPT = signal.SIGRTMIN + 7
+"""Nobody's: asyncio's and our own tests use the named signals."""
+
+UNWINDS_WITHIN_S = 20.0
+"""A guess, ample for fixtures that stop servers and join threads."""
+
+
+_stderr = 2
+
+
+def keep_stderr() -> Callable[[], None]:
+    """To be called before pytest captures it; returns what gives it back."""
+    global _stderr
+    _stderr = os.dup(2)
+    return lambda: os.close(_stderr)
+
+
+class TimeLimitExceeded(KeyboardInterrupt):
+    """Raised in the main thread, wherever it is."""
+
+
+_may_interrupt = False
+"""Only while a test or its fixtures run; pytest itself is never interrupted."""
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _may_interrupt:
+        raise TimeLimitExceeded
+
+
+class _Limit:
+    def __init__(self, seconds: float) -> None:
+        # A thread of C's own, which does not need the GIL.
+        faulthandler.dump_traceback_later(
+            seconds + UNWINDS_WITHIN_S, exit=True, file=_stderr
+        )
+        self._timer = threading.Timer(seconds, self._interrupt_main_thread)
+        self._timer.daemon = True
+        self._timer.start()
+
+    @staticmethod
+    def _interrupt_main_thread() -> None:
+        main = threading.main_thread().ident
+        assert main is not None
+        signal.pthread_kill(main, INTERRUPT)
+
+    def cancel(self) -> None:
+        faulthandler.cancel_dump_traceback_later()
+        self._timer.cancel()
+        self._timer.join()
+
+
+def pytest_timeout_set_timer(item: pytest.Item, settings: Any) -> bool:
+    signal.signal(INTERRUPT, _interrupt)
+    limit = _Limit(settings.timeout)
+    item.cancel_timeout = limit.cancel  # type: ignore[attr-defined]
+    return True
+
+
+def _fails_instead() -> Generator[None, Any, Any]:
+    global _may_interrupt
+    _may_interrupt = True
+    try:
+        return (yield)
+    except TimeLimitExceeded as error:
+        raise pytest.fail.Exception("the time limit was exceeded") from error
+    finally:
+        _may_interrupt = False
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_setup() -> Generator[None, Any, Any]:
+    return (yield from _fails_instead())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call() -> Generator[None, Any, Any]:
+    return (yield from _fails_instead())
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Generator[None, Any, Any]:
+    return (yield from _fails_instead())
+
+
+class OneCrashOneFailure(LoadFileScheduling):  # type: ignore[misc]
+    """By file, and without giving the next worker the test that its predecessor died of."""
+
+    def remove_node(self, node: Any) -> str | None:
+        for unit in self.assigned_work[node].values():
+            for nodeid, is_done in unit.items():
+                if not is_done:
+                    unit[nodeid] = True
+                    super().remove_node(node)
+                    return str(nodeid)
+        super().remove_node(node)
+        return None
+
+
+def pytest_xdist_make_scheduler(
+    config: pytest.Config, log: Any
+) -> LoadFileScheduling | None:
+    if config.getoption("dist") != "loadfile":
+        return None
+    return OneCrashOneFailure(config, log)
