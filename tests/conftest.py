@@ -11,10 +11,13 @@ import pytest
 import trustme
 from hermetic import make_hermetic
 from leftovers import (
+    CLOSED_FIRST,
     Before,
+    busy_with_nothing,
     imports_are_here_to_stay,
     leftovers,
     leftovers_of_loop,
+    looking_into_loops,
 )
 from loops import KINDS, OURS, LoopFactory, Reported, Run, factory_of, or_skip
 from seen import RunningAdmin, Seen, running_admin
@@ -40,6 +43,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "markers",
         "ours_only: a promise of aioadapt's loops beyond what asyncio does",
     )
+    config.addinivalue_line(
+        "markers",
+        "closes_what_is_watched: closes a descriptor before its watch is removed, "
+        "which the loop keeps a note of until it closes",
+    )
     config.add_cleanup(make_hermetic().remove)
     config.add_cleanup(keep_stderr())
 
@@ -57,11 +65,18 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(autouse=True)
-def nothing_is_left() -> Iterator[None]:
-    """After every test: no new descriptor, no new thread, nothing unclosed."""
+def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After every test: no new descriptor, no new thread, nothing unclosed.
+
+    And inside of each loop no buffer lent out, no stray watch or operation.
+    """
     before = Before.now()
-    yield
+    with looking_into_loops() as inside:
+        yield
     assert leftovers(before) == []
+    if request.node.get_closest_marker("closes_what_is_watched"):
+        inside = [what for what in inside if not what.endswith(CLOSED_FIRST)]
+    assert inside == []
     imports_are_here_to_stay()
 
 
@@ -105,8 +120,11 @@ def loop(
     loop.set_exception_handler(lambda _, context: reported.append(context))
     yield loop
     if not loop.is_closed():
-        bring_to_rest(loop)
-        loop.close()
+        try:
+            bring_to_rest(loop)
+            assert busy_with_nothing(loop) == []
+        finally:
+            loop.close()
     assert reported == [], "the loop reported what no test expected"
 
 

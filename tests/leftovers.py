@@ -6,8 +6,13 @@ import os
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from aioadapt._testing.inside import found_inside
+from aioadapt.native_loop import NativeLoop
 
 THREADS_END_WITHIN_S = 5.0
 """Executors are told to end without being waited for, so threads get a moment."""
@@ -47,6 +52,49 @@ def imports_are_here_to_stay() -> None:
     if len(sys.modules) > _modules:
         _modules = len(sys.modules)
         gc.freeze()
+
+
+@contextmanager
+def looking_into_loops() -> Iterator[list[str]]:
+    """Filled with what the loops that are closed meanwhile still held inside.
+
+    The last moment at which there is something to see, and on the loop's thread.
+    """
+    found: list[str] = []
+    close = NativeLoop.close
+
+    def look_and_close(loop: NativeLoop) -> None:
+        if not (loop.is_closed() or loop.is_running() or loop._is_forked_copy()):
+            found.extend(f"{loop!r}: {what}" for what in found_inside(loop))
+        close(loop)
+
+    NativeLoop.close = look_and_close  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        NativeLoop.close = close  # type: ignore[method-assign]
+
+
+CLOSED_FIRST = "which were closed before they were unregistered"
+"""What :func:`found_inside` says of descriptors that a test has closed itself."""
+
+IDLE_S = 0.001
+ITERATIONS_OF_AN_IDLE_LOOP = 3
+"""Begin, wait for the timer, stop; whoever does more is busy with nothing."""
+
+
+def busy_with_nothing(loop: asyncio.AbstractEventLoop) -> list[str]:
+    """Whether a loop that has nothing to do goes on running iterations."""
+    stats = getattr(loop, "stats", None)
+    if stats is None:
+        return []
+    before = stats().iterations
+    loop.call_later(IDLE_S, loop.stop)
+    loop.run_forever()
+    grown = stats().iterations - before
+    if grown <= ITERATIONS_OF_AN_IDLE_LOOP:
+        return []
+    return [f"{loop!r} ran {grown} iterations with nothing to do"]
 
 
 def leftovers_of_loop(loop: asyncio.AbstractEventLoop) -> list[str]:

@@ -27,6 +27,7 @@ LAYERS: list[set[str]] = [
     {"_stream"},
     {"_datagram"},
     {"native_loop", "epoll_loop", "uring_loop"},
+    {"_testing"},
     {"engine", "policy"},
     {"loop_thread", "migration"},
     {"control"},

@@ -120,6 +120,11 @@ class OneCrashOneFailure(LoadFileScheduling):  # type: ignore[misc]
         super().remove_node(node)
         return None
 
+    def _reschedule(self, node: Any) -> None:
+        # Of two workers that come at the same time one has still to collect.
+        if node in self.registered_collections:
+            super()._reschedule(node)
+
 
 def pytest_xdist_make_scheduler(
     config: pytest.Config, log: Any

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 
 import aioadapt
-from aioadapt._kernel.stepping import StepPoller, StepRing
+from aioadapt._testing.stepping import StepPoller, StepRing
 
 Pair = tuple[socket.socket, socket.socket]
 SUPPORT = aioadapt.uring_support()

@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from aioadapt._kernel.stepping import READABLE, WRITABLE, StepPoller, StepWatch
+from aioadapt._testing.stepping import READABLE, WRITABLE, StepPoller, StepWatch
 
 from .conftest import COMPLETES_WITHIN_S, Pair
 

@@ -6,7 +6,7 @@ import socket
 
 import pytest
 
-from aioadapt._kernel.stepping import (
+from aioadapt._testing.stepping import (
     Completion,
     PollOnce,
     RecvInto,

@@ -7,7 +7,7 @@ import weakref
 
 import pytest
 
-from aioadapt._kernel.stepping import (
+from aioadapt._testing.stepping import (
     Completion,
     PollOnce,
     RecvInto,

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from aioadapt._kernel.stepping import PollOnce, RecvMultishot, SendBytes, StepRing
+from aioadapt._testing.stepping import PollOnce, RecvMultishot, SendBytes, StepRing
 
 from .conftest import COMPLETES_WITHIN_S, Pair, drain
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from aioadapt import UringEventLoop, WrongThreadError
-from aioadapt._kernel.stepping import Completion, PollOnce, StepRing
+from aioadapt._testing.stepping import Completion, PollOnce, StepRing
 
 from .conftest import COMPLETES_WITHIN_S, SUPPORT, Pair, drain
 

@@ -347,6 +347,7 @@ def test_a_reader_can_close_its_own_descriptor(
     run(main())
 
 
+@pytest.mark.closes_what_is_watched
 @pytest.mark.parametrize("kind", ["reader", "writer"])
 def test_what_was_closed_first_can_still_be_removed_once(
     loop: AbstractEventLoop, kind: str
@@ -503,6 +504,7 @@ def test_a_failing_reader_is_reported_and_stays(
     run(main())
 
 
+@pytest.mark.closes_what_is_watched
 def test_the_peer_sees_the_end_of_a_socket_that_was_closed_while_watched(
     loop: AbstractEventLoop, run: Run, pair: Pair
 ) -> None:
@@ -521,6 +523,7 @@ def test_the_peer_sees_the_end_of_a_socket_that_was_closed_while_watched(
     run(main())
 
 
+@pytest.mark.closes_what_is_watched
 def test_the_port_of_a_listener_that_was_closed_while_accepting_is_free(
     loop: AbstractEventLoop, run: Run
 ) -> None:

@@ -141,14 +141,17 @@ def test_a_timer_that_sets_itself_anew_in_the_past_does_not_hold_up_the_loop(
 ) -> None:
     ran: list[int] = []
 
+    timers = []
+
     def again() -> None:
         ran.append(len(ran))
-        loop.call_later(-1, again)
+        timers.append(loop.call_later(-1, again))
 
     again()
     one_iteration(loop)
 
     assert ran == [0, 1]
+    timers[-1].cancel()
 
 
 def test_what_a_due_timer_makes_ready_waits_where_the_loop_stops(

@@ -1,0 +1,3 @@
+from typing import Any
+
+def found_inside(loop: Any) -> list[str]: ...
