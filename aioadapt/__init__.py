@@ -1,7 +1,7 @@
 """asyncio event loops on epoll and io_uring, and connections that move between them.
 
-PYTEST_DONT_REWRITE: else pytest, which has a plugin of ours to load, would warn each
-program that imports aioadapt and then calls pytest.
+PYTEST_DONT_REWRITE: pytest loads our plugin.  Without this marker it would warn in
+every program that imports aioadapt and then runs pytest.
 """
 
 from typing import TYPE_CHECKING
@@ -38,10 +38,11 @@ if TYPE_CHECKING:
     from .support import UringSupport, uring_support
     from .uring_loop import UringEventLoop
 else:
-    # Each is looked up when it is first asked for.  So a program pays for what it
-    # uses; what needs uvicorn, which not everybody has, is met only by who asks for
-    # it; asyncio's warning of its policies, from Python 3.14 on, likewise; and
-    # pytest, which loads aioadapt.pytest_plugin at each of its starts, loads no more.
+    # Names are imported on first use.  So a program pays only for what it uses.
+    # uvicorn, which not everyone has installed, is imported only for the names that
+    # need it, and asyncio's deprecation warning about policies (Python 3.14 and
+    # later) appears only in programs that use one.  pytest, which loads
+    # aioadapt.pytest_plugin whenever it starts, loads nothing else.
     _HOMES = {
         "AdaptiveServer": "serving.adaptive_server",
         "AioadaptError": "errors",
@@ -86,15 +87,15 @@ else:
         from importlib import import_module
 
         value = getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
-        globals()[name] = value  # the next look finds it without this function
+        globals()[name] = value  # found without this function from now on
         return value
 
     def __dir__():
         return sorted({*globals(), *_HOMES})
 
 
-# Without EventLoopPolicy: "import *" must neither warn nor, from Python 3.16 on, fail.
-# Nor with what needs uvicorn.
+# EventLoopPolicy is left out: "import *" must not warn, nor fail from Python 3.16 on.
+# So are the names that need uvicorn.
 __all__ = [
     "AioadaptError",
     "Connection",

@@ -1,4 +1,4 @@
-"""Choosing an engine by name, and getting asyncio to use it."""
+"""Choosing an engine by name, and making asyncio use it."""
 
 import asyncio
 import logging
@@ -26,27 +26,27 @@ def run(
     engine: str | None = None,
     debug: bool | None = None,
 ) -> _T:
-    """Run *main* to its end on a new loop, as :func:`asyncio.run` does.
+    """Run *main* to completion on a new loop, as :func:`asyncio.run` does.
 
     Args:
         main: the coroutine.
         engine: as in :func:`new_event_loop`.
-        debug: asyncio's debug mode; None leaves it to ``PYTHONASYNCIODEBUG``.
+        debug: asyncio's debug mode; None: taken from ``PYTHONASYNCIODEBUG``.
 
     Returns:
         What *main* returns.
 
     Raises:
         UnknownEngineError: there is no such engine.
-        UringUnavailableError: *engine* is ``"uring"`` and io_uring is not to be had.
-        RuntimeError: a loop is running on this thread already.
+        UringUnavailableError: *engine* is ``"uring"`` and io_uring cannot be used.
+        RuntimeError: a loop is already running on this thread.
     """
     try:
         asyncio.get_running_loop()
     except RuntimeError:
         pass
     else:
-        # Before a loop is made: a Runner cannot close one while another runs.
+        # Checked before a loop is made: a Runner cannot close one while another runs.
         raise RuntimeError("aioadapt.run() cannot be called from a running event loop")
     with asyncio.Runner(
         debug=debug, loop_factory=partial(new_event_loop, engine)
@@ -55,34 +55,34 @@ def run(
 
 
 def new_event_loop(engine: str | None = None) -> asyncio.AbstractEventLoop:
-    """Make a loop; give this function to whatever takes a loop factory.
+    """Create a loop; this function can be passed as a loop factory.
 
     Args:
-        engine: ``"epoll"``, ``"uring"``, or ``"auto"``, which is io_uring
-            where it can be used and epoll elsewhere; in the latter case one
-            line at INFO on the logger ``aioadapt`` says why, once per process.
-            None takes ``$AIOADAPT_ENGINE``, or ``"auto"`` if that is not set.
+        engine: ``"epoll"``, ``"uring"``, or ``"auto"``, which is io_uring where it
+            can be used and epoll otherwise.  If it is epoll, the reason is logged
+            once per process, at level INFO on the logger ``aioadapt``.  None uses
+            ``$AIOADAPT_ENGINE``, or ``"auto"`` if that is not set.
 
     Returns:
         An :class:`aioadapt.EpollEventLoop` or an :class:`aioadapt.UringEventLoop`.
 
     Raises:
         UnknownEngineError: there is no such engine.
-        UringUnavailableError: *engine* is ``"uring"`` and io_uring is not to
-            be had.  The message tells the cause and what to do about it.
+        UringUnavailableError: *engine* is ``"uring"`` and io_uring cannot be
+            used.  The message gives the cause and what to do.
     """
     return _factory(engine_name(engine))()
 
 
 def install(engine: str | None = None) -> None:
-    """Make asyncio's own functions give our loops, by setting asyncio's policy.
+    """Make asyncio's own functions create our loops, by setting asyncio's policy.
 
-    For programs that do not let their loop be chosen.  asyncio deprecates
-    policies from Python 3.14 on and drops them in 3.16: there this warns as
+    For programs that offer no other way to choose their loop.  asyncio deprecates
+    policies in Python 3.14 and removes them in 3.16; from 3.14 on, this warns as
     asyncio does.  :func:`run` and :func:`new_event_loop` need no policy.
 
     Args:
-        engine: as in :func:`new_event_loop`; looked up now, once.
+        engine: as in :func:`new_event_loop`; resolved once, now.
 
     Raises:
         UnknownEngineError: there is no such engine.
@@ -93,7 +93,7 @@ def install(engine: str | None = None) -> None:
 
 
 def engine_name(engine: str | None) -> str:
-    """*engine* if given, else the environment's, else ``"auto"``; checked."""
+    """*engine* if given, else ``$AIOADAPT_ENGINE``, else ``"auto"``; validated."""
     if engine is not None:
         name, origin = engine, "the argument `engine`"
     else:
@@ -110,7 +110,7 @@ def engine_name(engine: str | None) -> str:
 
 
 def _factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
-    """What makes the loops of this engine here; each is imported only when wanted."""
+    """The loop class for this engine, imported only when needed."""
     if name != "epoll":
         refusal = uring_refusal()
         if refusal is None:
@@ -119,15 +119,15 @@ def _factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
             return UringEventLoop
         if name == "uring":
             raise refusal.error()
-        _tell_of_fallback(refusal.reason)
+        _log_fallback(refusal.reason)
 
     from .epoll_loop import EpollEventLoop
 
     return EpollEventLoop
 
 
-def _tell_of_fallback(reason: str) -> None:
+def _log_fallback(reason: str) -> None:
     global _has_told_of_fallback
     if not _has_told_of_fallback:
         _has_told_of_fallback = True
-        _log.info("engine 'auto' is epoll here: %s", reason)
+        _log.info("engine 'auto' falls back to epoll: %s", reason)

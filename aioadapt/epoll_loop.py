@@ -11,8 +11,8 @@ from .native_loop import NativeLoop
 class EpollEventLoop(EpollCore, NativeLoop):
     """An asyncio event loop that waits for readiness.
 
-    Best for few connections; runs on every Linux.  Can be given to asyncio as
-    a loop factory: ``asyncio.Runner(loop_factory=aioadapt.EpollEventLoop)``.
+    Best for few connections; runs on every Linux.  It can be used as a loop
+    factory: ``asyncio.Runner(loop_factory=aioadapt.EpollEventLoop)``.
     """
 
     _stream_driver_type = EpollStreamDriver

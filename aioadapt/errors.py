@@ -1,8 +1,8 @@
-"""Every exception that a user of aioadapt may want to catch."""
+"""The exceptions that users of aioadapt may want to catch."""
 
 
 class AioadaptError(Exception):
-    """The root: ``except AioadaptError`` catches whatever is ours."""
+    """The base class: ``except AioadaptError`` catches all of aioadapt's errors."""
 
 
 class UringUnavailableError(AioadaptError, OSError):
@@ -10,11 +10,11 @@ class UringUnavailableError(AioadaptError, OSError):
 
 
 class UnknownEngineError(AioadaptError, ValueError):
-    """There is no engine of that name; the message lists those there are."""
+    """There is no engine of that name; the message lists the known ones."""
 
 
 class WrongThreadError(AioadaptError, RuntimeError):
-    """Something that belongs to one thread was used on another."""
+    """An object that belongs to one thread was used on another."""
 
 
 class ForkedLoopError(AioadaptError, RuntimeError):
@@ -26,16 +26,16 @@ class LoopStoppedError(AioadaptError, RuntimeError):
 
 
 class MigrationOrderError(AioadaptError, RuntimeError):
-    """An event was reported to a move that its phase does not allow."""
+    """An event was reported that a move's phase does not allow."""
 
 
 class ServeError(AioadaptError):
-    """A server cannot start as it was asked to; the message is one line for its user."""
+    """A server cannot start as requested; the message is one line, for its user."""
 
 
 class ForeignLoopError(AioadaptError, RuntimeError):
-    """The application used on one loop what belongs to another one."""
+    """The application used an object of one loop on another loop."""
 
 
 class ThresholdsError(AioadaptError, ValueError):
-    """A threshold of the controller is unknown or makes no sense; the message names it."""
+    """A controller threshold is unknown or invalid; the message names it."""

@@ -1,14 +1,18 @@
-"""LoopThread: one loop, running on a thread of its own, from start to close.
+"""LoopThread: one loop on a thread of its own, from start to close.
 
-    NEW --start--> STARTING --the loop turns--> RUNNING --stop--> STOPPING --> STOPPED
-                       '------ it cannot -------------------------------------> STOPPED
+    NEW --start()--> STARTING --loop runs--> RUNNING --stop()--> STOPPING --> STOPPED
+                         |                                                       ^
+                         '------ it cannot start --------------------------------'
 
-The loop is made, run and closed on its thread: an io_uring belongs to the
-thread that made it.  The order at the end matters.  First it takes nothing
-more, so that connections on their way here go back to where they come from;
-then wishes to leave are withdrawn; then tasks are cancelled, which takes turns
-of the loop in which other threads may still call it; then the loop closes and
-refuses what is left in its inbox.
+The loop is created, run and closed on its thread, since an io_uring belongs to the
+thread that uses it.  The order at the end matters:
+
+1. The loop accepts nothing more, so connections in flight to it return to the loop
+   that they came from.
+2. Pending releases are cancelled.
+3. Tasks are cancelled.  This takes iterations, in which other threads may still
+   call the loop.
+4. The loop closes and refuses what is left in its inbox.
 """
 
 import asyncio
@@ -48,40 +52,40 @@ class LoopThread:
         with aioadapt.LoopThread("epoll") as a, aioadapt.LoopThread("uring") as b:
             a.submit(serve()).result()
 
-    Its thread is a daemon: a program that forgets to stop it still ends.
+    Its thread is a daemon thread: a program that does not stop it can still exit.
 
     Args:
         engine: as for :func:`aioadapt.new_event_loop`.
-        name: for messages and for the thread; made up if not given.
+        name: used in messages and as the thread's name; generated if not given.
     """
 
     def __init__(self, engine: str | None = None, *, name: str | None = None) -> None:
         self._engine = engine_name(engine)
         self.name: str = name or f"{self._engine}-{next(_numbers)}"
-        # For the moves that are under way: called on the loop's thread when
-        # it stops, before its tasks and its streams go.
+        # Called on the loop's thread when it stops, before its tasks and streams
+        # are ended: for moves in progress.
         self.stop_callbacks: set[Callable[[], None]] = set()
         self._state = State.NEW
         self._loop: ServingLoop | None = None
-        self._died_of: BaseException | None = None
+        self._failure: BaseException | None = None
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def start(self) -> Self:
-        """Start the thread and wait until its loop turns.
+        """Start the thread and wait until its loop runs.
 
         Raises:
-            UringUnavailableError: the loop cannot be had here; and whatever
-                else kept it from starting.
-            RuntimeError: it was started before.
+            UringUnavailableError: io_uring cannot be used here.
+            RuntimeError: it has been started before.
+            Exception: any other error that kept the loop from starting.
         """
         if self._state is not State.NEW:
-            raise RuntimeError(f"{self!r} can be started once only")
+            raise RuntimeError(f"{self!r} can only be started once")
         self._state = State.STARTING
         try:
             self._thread.start()
         except BaseException:
-            # No thread can be had just now.
+            # The system cannot create a thread at the moment.
             self._state = State.NEW
             raise
         error = self._started.exception()
@@ -91,24 +95,24 @@ class LoopThread:
         return self
 
     def stop(self, timeout_s: float | None = None) -> None:
-        """Cancel what runs on the loop, close it on its thread, wait for the end.
+        """Cancel the loop's tasks, close it on its thread, wait for the thread to end.
 
-        Connections that were on their way here go back to the loop they come
-        from.  Stopping it again, or before it was started, does nothing.
+        Connections in flight to this loop return to the loop that they came from.
+        Stopping it again, or before it was started, does nothing.
 
         Args:
-            timeout_s: seconds to wait; None for as long as it takes.
+            timeout_s: seconds to wait; None: as long as it takes.
 
         Raises:
-            TimeoutError: some task does not end on being cancelled, or a
-                callback blocks.  The thread goes on stopping.
+            TimeoutError: a task does not end when cancelled, or a callback
+                blocks.  The thread continues to stop.
             WrongThreadError: called on its own thread, which cannot wait for
-                its own end.
+                itself.
         """
         if self._thread is threading.current_thread():
             raise WrongThreadError(
-                f"{self!r} cannot be stopped from its own thread, since stopping "
-                f"waits for its end; call its loop's stop() there"
+                f"{self!r} cannot be stopped from its own thread, because stop() "
+                f"waits for that thread to end; call its loop's stop() there"
             )
         if self._state is State.NEW:
             self._state = State.STOPPED
@@ -117,14 +121,14 @@ class LoopThread:
             return
         self._started.exception()
         if self._loop is not None:
-            # It may have closed by itself meanwhile.
+            # It may have closed meanwhile.
             with contextlib.suppress(RuntimeError):
                 self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise TimeoutError(
-                f"{self!r} has not ended within {timeout_s} s (likely cause: a task "
-                f"that goes on after being cancelled, or a callback that blocks)"
+                f"{self!r} did not stop within {timeout_s} s (likely cause: a task "
+                f"that continues after being cancelled, or a callback that blocks)"
             )
 
     def __enter__(self) -> Self:
@@ -142,12 +146,12 @@ class LoopThread:
         """Run *coro* as a task of the loop; from any thread.
 
         Returns:
-            A future with its result.  Cancelling it cancels the task; stopping
-            the thread cancels both.
+            A future for its result.  Cancelling the future cancels the task;
+            stopping the thread cancels both.
 
         Raises:
-            LoopStoppedError: there is no loop to run it.  A loop that stops
-                before it came to it puts this error into the future.
+            LoopStoppedError: there is no loop to run it.  If the loop stops
+                before it starts *coro*, the future gets this error.
         """
         if not asyncio.iscoroutine(coro):
             raise TypeError(f"{self!r} runs coroutines, not {coro!r}")
@@ -156,12 +160,12 @@ class LoopThread:
             self.loop.post(submission)
         except LoopStoppedError as error:
             coro.close()
-            raise self._stopped_error() from (self._died_of or error)
+            raise self._stopped_error() from (self._failure or error)
         return submission.future
 
     @property
     def loop(self) -> ServingLoop:
-        """The loop; closed, once the thread has stopped.
+        """The loop; closed once the thread has stopped.
 
         Raises:
             LoopStoppedError: the thread has not been started.
@@ -172,17 +176,17 @@ class LoopThread:
 
     @property
     def engine(self) -> str:
-        """ "epoll" or "uring"; before the start, what was asked for."""
+        """ "epoll" or "uring"; before the start, the engine that was requested."""
         return self._engine
 
     @property
     def running(self) -> bool:
-        """Whether its loop takes calls and connections."""
+        """Whether its loop accepts calls and connections."""
         return self._state is State.RUNNING
 
     @property
     def connections(self) -> list[Connection]:
-        """The server connections that live here at this moment; from any thread."""
+        """The server connections on this loop right now; from any thread."""
         if not self.running:
             return []
         return [
@@ -193,12 +197,12 @@ class LoopThread:
 
     def __repr__(self) -> str:
         state = self._state.value
-        if self._died_of is not None:
-            state = f"died of {self._died_of!r}"
+        if self._failure is not None:
+            state = f"failed with {self._failure!r}"
         return f"<LoopThread {self.name!r} on {self.engine}: {state}>"
 
     def _stopped_error(self) -> LoopStoppedError:
-        return LoopStoppedError(f"{self!r} runs nothing")
+        return LoopStoppedError(f"{self!r} is not running")
 
     # -- On the thread.
 
@@ -206,30 +210,30 @@ class LoopThread:
         runner = asyncio.Runner(loop_factory=self._make_loop)
         try:
             loop = runner.get_loop()
-            loop.call_soon(self._is_running)
+            loop.call_soon(self._set_running)
             loop.run_forever()
         except BaseException as error:
-            self._died_of = error
+            self._failure = error
             if self._started.done():
-                # Reported by threading.excepthook, now; and by whoever uses
-                # this thread later.
+                # threading.excepthook reports it now, and later uses of this
+                # thread do too.
                 raise
         finally:
-            self._wind_up(runner)
+            self._shut_down(runner)
 
     def _make_loop(self) -> ServingLoop:
         self._loop = cast(ServingLoop, new_event_loop(self._engine))
-        # Before anything is served: a stream is watched from its first byte
-        # or not at all.
+        # Before it serves anything: a stream is watched from its first byte or
+        # not at all.
         self._loop.watch_http1 = True
         self._engine = self._loop.stats().engine
         return self._loop
 
-    def _is_running(self) -> None:
+    def _set_running(self) -> None:
         self._state = State.RUNNING
         self._started.set_result(None)
 
-    def _wind_up(self, runner: asyncio.Runner) -> None:
+    def _shut_down(self, runner: asyncio.Runner) -> None:
         ran, self._state = self._state is State.RUNNING, State.STOPPING
         try:
             if ran:
@@ -238,19 +242,19 @@ class LoopThread:
                 runner.close()
         finally:
             if self._loop is not None:
-                # Also where the above went wrong, or nothing ever ran.
+                # Also if the above failed, or nothing ever ran.
                 self._loop.close()
             self._state = State.STOPPED
             if not ran:
-                assert self._died_of is not None
-                self._started.set_exception(self._died_of)
+                assert self._failure is not None
+                self._started.set_exception(self._failure)
 
 
 class _Submission(Generic[T]):
-    """A coroutine on its way to a loop, as a message.
+    """A coroutine sent to a loop as a message.
 
-    Not ``run_coroutine_threadsafe``: a loop that stops forgets what that has
-    queued, and its future would never be done.
+    Not ``run_coroutine_threadsafe``: a loop that stops drops what that has queued,
+    and the future would never be done.
     """
 
     def __init__(self, coro: Coroutine[Any, Any, T], thread: LoopThread) -> None:
@@ -261,7 +265,7 @@ class _Submission(Generic[T]):
 
     def deliver(self) -> None:
         if not self._thread.running:
-            # It is stopping, and its other tasks have been cancelled.
+            # It is stopping and has already cancelled its tasks.
             self.refuse()
             return
         if self.future.cancelled():
@@ -273,7 +277,7 @@ class _Submission(Generic[T]):
         task.add_done_callback(self._copy)
 
         def cancel(future: concurrent.futures.Future[T]) -> None:
-            # A closed loop has cancelled it already.
+            # If the loop is closed, the task was cancelled then.
             if future.cancelled():
                 with contextlib.suppress(RuntimeError):
                     loop.call_soon_threadsafe(task.cancel)
@@ -289,7 +293,7 @@ class _Submission(Generic[T]):
         if task.cancelled():
             self.future.cancel()
         if not self.future.set_running_or_notify_cancel():
-            # Whoever cancelled it does not ask how the task ended.
+            # The caller cancelled it and is not interested in how the task ended.
             if not task.cancelled():
                 task.exception()
             return

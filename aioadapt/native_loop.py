@@ -1,9 +1,9 @@
-"""What both loops are above the iteration: an asyncio selector loop with other transports.
+"""Shared base of the loops: asyncio's selector loop with our transports.
 
-Set-up of connections and servers, name resolution, executors, subprocesses,
-pipes, signals, TLS and debug mode stay asyncio's own code.  It
-reaches the kernel through ``_add_reader`` and its three brothers, which are
-the iteration's, and through the few hooks overridden here.
+Connection and server set-up, name resolution, executors, subprocesses, pipes,
+signals, TLS and debug mode remain asyncio's code.  It reaches the kernel through
+``_add_reader`` and its three siblings, which the loop core implements, and through
+the few hooks overridden here.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _Ts = TypeVarTuple("_Ts")
 
 
 class FdCallbacksView(selectors.BaseSelector):
-    """What asyncio's own transports may ask of a selector: is a descriptor watched?
+    """The part of a selector that asyncio's transports use: is a descriptor watched?
 
-    Waiting is the iteration's business, so the rest of a selector is not here.
+    The loop core does the waiting, so the rest of a selector is missing.
     """
 
     def __init__(self, callbacks: dict[int, Any]) -> None:
@@ -69,23 +69,23 @@ class FdCallbacksView(selectors.BaseSelector):
         raise NotImplementedError("use loop.remove_reader or loop.remove_writer")
 
     def select(self, timeout: float | None = None) -> list[Any]:
-        raise NotImplementedError("the loop waits by itself")
+        raise NotImplementedError("the loop does its own waiting")
 
 
 class NativeLoop(SockCalls):
-    """The part that EpollEventLoop and UringEventLoop share; a LoopCore comes before it."""
+    """Shared by both loops, in whose MRO a LoopCore precedes it."""
 
-    #: How bytes move, what serves a listening socket, and how ``LoopStats`` calls the engine.
+    #: Set by each engine's loop; ``engine`` is also its name in ``LoopStats``.
     _stream_driver_type: Any
     _datagram_driver_type: Any
     _listener_type: Any
     engine: str
 
-    #: Give every plain server connection a watcher of its HTTP/1 messages.
-    #: Only a watched connection can move.  To be set before connections are made.
+    #: Whether to watch the HTTP/1 messages of every plain server connection.
+    #: Only a watched connection can move.  Set it before connections are made.
     watch_http1 = False
 
-    # The LoopCore's, named for the type checker.
+    # Provided by LoopCore; declared for the type checker.
     streams_by_fd: dict[int, Stream]
     listeners: dict[int, Any]
     fd_callbacks: dict[int, Any]
@@ -96,7 +96,7 @@ class NativeLoop(SockCalls):
     _engine_counts: Callable[[], dict[str, Any]]
     _check_can_close: Callable[[], None]
     _close_engine: Callable[[], None]
-    _close_inbox_for_good: Callable[[], None]
+    _close_wakeup: Callable[[], None]
     _close_engine_in_child: Callable[[], None]
     _drop_everything: Callable[[], None]
     _is_forked_copy: Callable[[], bool]
@@ -108,14 +108,15 @@ class NativeLoop(SockCalls):
         def _ensure_fd_no_transport(self, fd: Any) -> None: ...
 
     def __init__(self) -> None:
-        #: Descriptor -> endpoint, and where all of them receive; made for the first.
+        #: Descriptor -> endpoint, and the buffers they all receive into, made when
+        #: first needed.
         self.datagrams_by_fd: dict[int, Any] = {}
         self._arrivals: Any = None
-        #: Pidfd -> child process that has not ended.
+        #: Pidfd -> child process that has not exited.
         self.children: dict[int, SubprocessTransport] = {}
         super().__init__(FdCallbacksView(self.fd_callbacks))
 
-    # -- waking: an eventfd, and a socket pair only for signals ---------------
+    # -- wake-ups: an eventfd, and a socket pair for signals only -------------
 
     def _make_self_pipe(self) -> None:
         self._ssock: socket.socket | None = None
@@ -135,8 +136,8 @@ class NativeLoop(SockCalls):
     ) -> None:
         """See asyncio's documentation."""
         if self._csock is None and not self.is_closed():
-            # Python writes signal numbers as single bytes, which an eventfd
-            # does not take.
+            # Python writes a signal number as a single byte, which an eventfd
+            # does not accept.
             super()._make_self_pipe()  # type: ignore[misc]
         super().add_signal_handler(sig, callback, *args)
 
@@ -208,7 +209,7 @@ class NativeLoop(SockCalls):
     async def _sendfile_native(
         self, transp: StreamTransport, file: Any, offset: int, count: int | None
     ) -> int:
-        """sendfile(2) past the transport, which writes nothing meanwhile."""
+        """sendfile(2) on the transport's socket, while the transport writes nothing."""
         sock = transp.get_extra_info("socket")._sock
         was_reading = transp.is_reading()
         transp.pause_reading()
@@ -292,16 +293,16 @@ class NativeLoop(SockCalls):
         listener = self.listeners.pop(sock.fileno(), None)
         if listener is not None:
             listener.pause()
-        # It closes the socket; since 3.13 it unlinks a Unix path too.
+        # Closes the socket; since 3.13 it also unlinks a Unix path.
         super()._stop_serving(sock)  # type: ignore[misc]
         if listener is not None:
-            # Last: where its owner has closed it already, this closes it.
+            # Last: if its owner has closed the socket already, this closes it.
             release_socket(listener.kept_open)
 
     def serving_on(
         self, sockname: Any
     ) -> tuple[ProtocolFactory, asyncio.Server] | None:
-        """The plain server of this loop that listens on a local address, if there is one."""
+        """The factory and the server, without TLS, on a local address; None if none."""
         for listener in list(self.listeners.values()):
             if listener.sslcontext is None and _listens_on(listener, sockname):
                 return listener.protocol_factory, listener.server
@@ -310,7 +311,7 @@ class NativeLoop(SockCalls):
     # -- moving ---------------------------------------------------------------
 
     def streams(self) -> list[Stream]:
-        """Every connection of the loop's servers; from any thread."""
+        """All connections of the loop's servers; from any thread."""
         streams = list(self.streams_by_fd.values())
         return [stream for stream in streams if stream.is_served]
 
@@ -320,30 +321,30 @@ class NativeLoop(SockCalls):
         protocol_factory: ProtocolFactory,
         server: asyncio.Server,
     ) -> Stream:
-        """Serve a connection that another loop has let go of.
+        """Serve a connection that another loop has released.
 
-        A protocol is made, told of the connection, given what nobody has seen
-        yet, and only then the socket is read from.
+        A protocol is created, ``connection_made`` is called, the unread bytes are
+        delivered, and only then is the socket read.
 
         Raises:
             LoopStoppedError: this loop is closed.
-            Exception: what the factory raises.  The descriptor is still the
-                caller's in either case.
+            Exception: what the factory raises.  In either case the descriptor is
+                still the caller's.
         """
         if self.is_closed():
-            raise LoopStoppedError(f"{self!r} is closed and adopts no connection")
+            raise LoopStoppedError(f"{self!r} is closed and cannot adopt a connection")
         return adopt(self, released, protocol_factory, server)
 
     def submit_reads(self) -> None:
-        """Have the kernel know of every read that was armed in this iteration."""
+        """Submit every read that was armed in this iteration to the kernel."""
         self._submit()
 
     # -- running, counting and ending ---------------------------------------------
 
     def run_forever(self) -> None:
         """See asyncio's documentation."""
-        # 3.13.0 cleans up after a run that it has refused, and so forgets the
-        # one that goes on.
+        # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
+        # the run that is in progress.
         self._check_closed()  # type: ignore[attr-defined]
         self._check_running()  # type: ignore[attr-defined]
         self._until_stopped = True
@@ -353,19 +354,19 @@ class NativeLoop(SockCalls):
             self._until_stopped = False
 
     def stats(self) -> LoopStats:
-        """What was counted so far; from any thread."""
+        """The counters so far; from any thread."""
         return LoopStats(engine=self.engine, **self._count(), **self._engine_counts())
 
     def close(self) -> None:
-        """Have the kernel let go of everything, then close as asyncio does.
+        """Cancel what the kernel holds, wait for the end of it, close as asyncio does.
 
-        Connections that are still open become their transports' own: they
-        close when the transport is collected, with a ResourceWarning.
+        A connection that is still open then belongs to its transport: it is closed,
+        with a ResourceWarning, when the transport is garbage-collected.
 
         Raises:
             RuntimeError: the loop is running.
-            WrongThreadError: an io_uring with operations in flight can be
-                closed only on the thread that ran it, while that is alive.
+            WrongThreadError: an io_uring has operations in flight, and the thread
+                that ran it is alive: only that thread can close the loop.
         """
         if self.is_running():
             raise RuntimeError("Cannot close a running event loop")
@@ -379,7 +380,7 @@ class NativeLoop(SockCalls):
             self._check_can_close()
             self._close_self_pipe()
             for child in list(self.children.values()):
-                child._watch_no_more()
+                child._stop_watching()
             for listener in list(self.listeners.values()):
                 listener.pause()
                 release_socket(listener.kept_open)
@@ -390,7 +391,7 @@ class NativeLoop(SockCalls):
             self.close_inbox()
             self._drop_everything()
             self._close_engine()
-            self._close_inbox_for_good()
+            self._close_wakeup()
             for endpoint in endpoints:
                 endpoint.finish_orphaning()
         super().close()

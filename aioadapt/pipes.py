@@ -1,10 +1,9 @@
-"""Pipes: asyncio's own transports, reading as much at once as a pipe holds.
+"""Pipes: asyncio's transports, but reading at most what a pipe holds.
 
-asyncio asks for 256 KiB each time, and for a buffer of that size malloc maps
-fresh pages and gives them back: an exchange of small messages then costs eight
-times as much, or not, as the layout of the heap has it, and a stream of bytes
-three times.  64 KiB is what a pipe holds unless it is told otherwise, and lies
-below the size from which malloc does so.
+asyncio reads 256 KiB at a time.  For a buffer of that size malloc maps new pages
+and returns them afterwards: depending on the layout of the heap, an exchange of
+small messages can cost eight times as much, and a stream of bytes three times.
+64 KiB is the default capacity of a pipe, and below malloc's threshold for mmap.
 """
 
 from .stdlib_private import UnixReadPipeTransport
@@ -13,6 +12,6 @@ READ_BYTES = 65536
 
 
 class ReadPipeTransport(UnixReadPipeTransport):  # type: ignore[misc]
-    """The end of a pipe that is read from."""
+    """The read end of a pipe."""
 
     max_size = READ_BYTES

@@ -1,7 +1,7 @@
-"""asyncio's policy, for programs that choose their loop by it.
+"""An event loop policy, for programs that choose their loop through asyncio's.
 
-Imported only when asked for: from Python 3.14 on the mere sight of asyncio's
-base class warns, and in 3.16 it is gone, and this file with it.
+Imported only when needed: from Python 3.14 on, merely accessing asyncio's base class
+warns.  In 3.16 the base class is removed, and this module cannot be imported.
 """
 
 import asyncio
@@ -9,12 +9,12 @@ import asyncio
 from .engine import engine_name, new_event_loop
 
 
-# By attribute: "from asyncio import ..." looks twice, and would warn twice.
+# As an attribute: "from asyncio import ..." looks it up twice and would warn twice.
 class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
-    """A policy whose new loops are ours; all else is asyncio's default policy.
+    """asyncio's default policy, except that it creates our loops.
 
     Args:
-        engine: as in :func:`aioadapt.new_event_loop`; looked up now, once.
+        engine: as in :func:`aioadapt.new_event_loop`; resolved once, now.
 
     Raises:
         UnknownEngineError: there is no such engine.
@@ -25,7 +25,7 @@ class EventLoopPolicy(asyncio.DefaultEventLoopPolicy):
         self.engine = engine_name(engine)
 
     def __repr__(self) -> str:
-        return f"<aioadapt.EventLoopPolicy: new loops of engine {self.engine!r}>"
+        return f"<aioadapt.EventLoopPolicy: new loops use engine {self.engine!r}>"
 
     def new_event_loop(self) -> asyncio.AbstractEventLoop:
         return new_event_loop(self.engine)

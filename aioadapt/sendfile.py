@@ -1,13 +1,14 @@
-"""A transport's file is sent by sendfile(2), while the transport watches its socket.
+"""sendfile(2) on a transport's socket, which the transport itself also watches.
 
-asyncio waits for room with ``add_writer``, which goes by the descriptor's number: a
-transport that is closed meanwhile gives it away, and the next file at that number
-would be waited for.
+asyncio waits for room in the socket with ``add_writer``, which identifies the socket
+by its descriptor.  If the transport is closed meanwhile, the descriptor can be reused
+for another file, and the loop would wait for that one.
 
-So room is waited for with an epoll object that holds the socket and nothing else.
-It is readable when there is room, and a descriptor that is closed leaves it by
-itself.  Errors, their texts and the file's position afterwards are asyncio's, and
-so is what each iteration sends: as much as the socket takes at once.
+So room is waited for with an epoll instance that contains only this socket.  It is
+readable when the socket has room, and a descriptor that is closed leaves it
+automatically.  Errors, their messages and the file's position afterwards are the same
+as asyncio's.  So is the amount sent per iteration: as much as the socket takes in one
+call.
 """
 
 from __future__ import annotations
@@ -27,14 +28,14 @@ if TYPE_CHECKING:
 async def send_file(
     loop: NativeLoop, sock: socket.socket, file: Any, offset: int, count: int | None
 ) -> int:
-    """Send *file* from *offset* on: *count* bytes, or all there is.
+    """Send *file* from *offset* on: *count* bytes, or all of the rest.
 
     Returns:
         How many bytes were sent.
 
     Raises:
-        SendfileNotAvailableError: sendfile(2) is not for this file; nothing was sent.
-        OSError: what ended the connection.
+        SendfileNotAvailableError: sendfile(2) cannot send this file; nothing was sent.
+        OSError: the error that ended the connection.
     """
     try:
         file_fd = file.fileno()
@@ -50,7 +51,7 @@ async def send_file(
         room = select.epoll(1)
     except OSError as exc:
         raise SendfileNotAvailableError(
-            f"cannot make an epoll object to wait for room with: {exc.strerror}"
+            f"cannot create an epoll instance to wait for room: {exc.strerror}"
         ) from exc
 
     sent = 0
@@ -71,7 +72,7 @@ async def send_file(
         except (BlockingIOError, InterruptedError):
             pass
         except OSError:
-            # It may be the file: /proc's, say, or a pipe.
+            # The file may be the reason, such as one in /proc, or a pipe.
             raise SendfileNotAvailableError("os.sendfile call failed") from None
         attempt = loop._attempt(room, False, send_some)
         try:

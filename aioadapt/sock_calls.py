@@ -1,13 +1,13 @@
-"""loop.sock_*: a plain socket, awaited.
+"""loop.sock_*: awaitable operations on plain sockets.
 
-Each call tries at once, and only what would block waits.  Then the iteration tries
-again as soon as the descriptor is ready, and the task that waits runs in that
-same iteration: no callback is queued in between, and nothing is left to undo when
-the future is done but the watch, which ``end`` takes away in every case.
+Each call is tried immediately and waits only if it would block.  The loop core then
+repeats it as soon as the descriptor is ready, and the waiting task runs in that same
+iteration, with no callback queued in between.  When the future is done, only the
+watch is left to remove, and ``end`` does that in every case.
 
-Checks, errors and their texts are asyncio's.  So are ``sock_accept``,
-``sock_connect`` and ``sock_sendto`` as a whole: what they wait for costs so much
-more than the waiting that nothing was gained by another way.
+Checks, errors and their messages are asyncio's.  ``sock_accept``, ``sock_connect``
+and ``sock_sendto`` are asyncio's implementations: what they wait for costs so much
+more than the waiting that implementing them here gained nothing.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ WOULD_BLOCK = (BlockingIOError, InterruptedError)
 
 
 class SockCalls(asyncio.SelectorEventLoop):
-    """The part of a loop that awaits plain sockets."""
+    """The part of a loop that implements ``sock_*``."""
 
-    # The LoopCore's, named for the type checker.
+    # Provided by LoopCore; declared for the type checker.
     _debug: bool
     _attempt: Callable[..., Any]
 
@@ -111,7 +111,7 @@ class SockCalls(asyncio.SelectorEventLoop):
             sent = 0
         if sent == len(data):
             return
-        # In bytes, whatever the items: send counts bytes too.
+        # Cast to bytes, whatever the item size: send counts bytes too.
         rest = memoryview(data).cast("B")[sent:]
         if not rest:
             return

@@ -1,4 +1,4 @@
-"""What a loop has counted."""
+"""The counters of a loop, as users read them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -13,30 +13,32 @@ def _bounds_s() -> tuple[float, ...]:
     return tuple(bound * 1e-6 for bound in bounds_us)
 
 
-#: Seconds below which the answers of each place in ``LoopStats.latencies`` were
-#: given; the last place has no bound.  Four to an octave, up to a minute.
+#: Upper bounds, in seconds, of the buckets in ``LoopStats.latencies``; the last bucket
+#: has none.  Four buckets per octave, up to a minute.
 LATENCY_BOUNDS_S = _bounds_s()
 
 
 @dataclass(frozen=True, slots=True)
 class LoopStats:
-    """Counters of one loop since it was made; they only grow, but for the last two.
+    """Counters of one loop since it was created.
 
-    ``events`` are descriptors found ready, or completions; of one iteration at most
-    1,024 are collected.  ``busy_s`` is time not spent waiting in the kernel.
-    ``direct_sends`` left by a system call of their own, ``ring_sends`` with
-    the io_uring's submissions.  ``enobufs`` counts receives that found every
-    buffer lent out and were begun again, ``cq_overflows`` bursts that did not
-    fit into the completion queue and were kept by the kernel; neither loses
-    anything.  ``errors`` are receives, sends and accepts that the kernel failed
-    for another reason than that the peer has gone; not those of datagrams, each of
-    which is its protocol's affair and ends nothing.
+    They only grow, except ``connections`` and ``in_kernel``, which are current values.
 
-    HTTP/1 requests are counted where connections are watched, as those of a
-    :class:`aioadapt.LoopThread` are: ``requests`` answered, ``answering_s``
-    the seconds from a request's arrival to the end of its answer, added up, and
-    ``latencies`` the same as counts, to be read with
-    :data:`aioadapt.stats.LATENCY_BOUNDS_S` or
+    ``events`` are descriptors found ready, or completions; at most 1,024 are reaped
+    per iteration.  ``busy_s`` is time not spent waiting in the kernel.
+    ``direct_sends`` were made by a system call each, ``ring_sends`` were submitted
+    through the io_uring.  ``enobufs`` counts receives that found no free buffer and
+    were restarted, ``cq_overflows`` counts bursts that did not fit into the
+    completion queue and were kept by the kernel; neither loses anything.  ``errors``
+    are receives, sends and accepts that failed for any reason other than that the
+    peer has gone.  Errors of datagrams are not counted: each is reported to its
+    protocol and ends nothing.
+
+    HTTP/1 requests are counted on watched connections, such as those of a
+    :class:`aioadapt.LoopThread`.  ``requests`` is how many were answered.
+    ``answering_s`` is the time from a request's arrival to the end of its answer,
+    summed over all of them.  ``latencies`` counts the same times by bucket; see
+    :data:`aioadapt.stats.LATENCY_BOUNDS_S` and
     :func:`aioadapt.stats.latency_percentile_s`.
     """
 
@@ -67,14 +69,14 @@ class LoopStats:
 
 
 def latency_percentile_s(counts: Sequence[int], percent: float) -> float:
-    """The bound below which *percent* of the answers were given; too high by a fifth at most.
+    """The latency that *percent* of the answers stayed below, at most a fifth too high.
 
     Args:
-        counts: ``LoopStats.latencies``, or the differences of two.
+        counts: ``LoopStats.latencies``, or the difference of two.
         percent: 50 for the median.
 
     Returns:
-        Seconds; 0 of no answers at all.
+        Seconds; 0 if there were no answers.
     """
     total = sum(counts)
     rank = ceil(total * percent / 100)

@@ -1,7 +1,7 @@
 """The private parts of the standard library that the loops rely on.
 
-Nowhere else is one named.  tests/test_stdlib_private.py looks for each on
-every Python it runs on, so that a new Python fails there and not in a user's
+They are named nowhere else.  tests/test_stdlib_private.py checks for each one on every
+Python version it runs on, so that a new version fails there and not in a user's
 program.
 """
 
@@ -22,45 +22,44 @@ from asyncio.log import logger
 from collections.abc import Callable
 from typing import Any
 
-#: SSLProtocol speaks TLS over any transport; its ``_app_transport`` is what
-#: the application sees.
+#: TLS over any transport; its ``_app_transport`` is what the application sees.
 SSLProtocol: Any = sslproto.SSLProtocol
 
-#: ``get_extra_info("socket")``: a socket that cannot be used to take bytes away.
+#: ``get_extra_info("socket")``: a socket without methods that read or write.
 TransportSocket = trsock.TransportSocket
 
-#: What the waiter of ``create_connection`` is told.
+#: How the waiter of ``create_connection`` is completed.
 set_result_unless_cancelled: Callable[[Any, Any], None] = (
     futures._set_result_unless_cancelled  # type: ignore[attr-defined]
 )
 
-#: What ``loop.sendfile`` without sendfile(2) asks a transport to be.
+#: ``loop.sendfile``'s fallback without sendfile(2) requires a transport to be one.
 FlowControlMixin = transports._FlowControlMixin
 
-#: A child process and its pipes; who waits for the child is another matter.
+#: A child process and its pipes; how the child is waited for is up to a subclass.
 UnixSubprocessTransport: Any = unix_events._UnixSubprocessTransport  # type: ignore[attr-defined]
 
-#: What reads from a pipe; ``max_size`` bytes at once.
+#: Reads from a pipe, ``max_size`` bytes at a time.
 UnixReadPipeTransport: Any = unix_events._UnixReadPipeTransport  # type: ignore[attr-defined]
 
-#: ``loop.sendfile`` may try sendfile(2) on our transports.
+#: Tells ``loop.sendfile`` to try sendfile(2) on our transports.
 SENDFILE_MODE: Any = constants._SendfileMode.TRY_NATIVE
 
-#: What ``sock_*`` methods say to an SSLSocket.
+#: The check with which ``sock_*`` methods refuse an SSLSocket.
 check_ssl_socket: Callable[[Any], None] = base_events._check_ssl_socket  # type: ignore[attr-defined]
 
-#: Writes after the connection is lost that pass in silence.
+#: How many writes to a lost connection are ignored before a warning is logged.
 SILENT_LOST_WRITES: int = constants.LOG_THRESHOLD_FOR_CONNLOST_WRITES
 
-#: Before 3.12 writelines joins what it is given, and its errors are join's.
+#: Before 3.12 writelines joins its argument, and its errors are join's.
 WRITELINES_JOINS = "writelines" not in vars(
     selector_events._SelectorSocketTransport  # type: ignore[attr-defined]
 )
 
-#: Since 3.14 it passes over what is empty, or false in any other way.
+#: Since 3.14 it skips items that are empty, or otherwise false.
 WRITELINES_PASSES_OVER_EMPTY = sys.version_info >= (3, 14)
 
-#: What write says to what is no bytes: the words are each version's own.
+#: The message with which write refuses non-bytes; it differs between versions.
 NOT_BYTES: str = next(
     (
         words
@@ -73,20 +72,20 @@ NOT_BYTES: str = next(
 #: Seconds until accepting is tried again after running out of descriptors.
 ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 
-#: Server._attach and _detach name the transport since 3.13 (or are asked to
-#: by a later 3.12), so that close_clients knows it.
+#: Server._attach and _detach take the transport since 3.13 (and in later 3.12
+#: releases), so that close_clients knows it.
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 
 def hold_socket(sock: Any) -> Any:
-    """Whoever closes *sock* from now on closes it only after ``release_socket``.
+    """From now on, closing *sock* takes effect only after ``release_socket``.
 
-    So its number cannot be given to another file while we use it.
+    So its descriptor cannot be reused for another file while we use it.
 
     Returns:
-        What ``release_socket`` takes.  *sock* may be an object of somebody's that
-        passes everything on to its socket and, once closed, knows it no more
-        (gunicorn's): what is held is the socket.  None if there is none in it.
+        The argument for ``release_socket``: the socket itself.  *sock* may be a
+        wrapper that delegates to its socket and drops it when closed, such as
+        gunicorn's.  None if there is no socket in it.
     """
     held = getattr(getattr(sock, "_decref_socketios", None), "__self__", None)
     if held is None:
@@ -100,7 +99,7 @@ def release_socket(held: Any) -> None:
         held._decref_socketios()
 
 
-#: What asyncio itself makes to wait for child processes; gone since 3.14.
+#: The child watchers that asyncio itself creates; removed in 3.14.
 _DEFAULT_CHILD_WATCHERS = tuple(
     getattr(unix_events, name)
     for name in ("ThreadedChildWatcher", "PidfdChildWatcher")
@@ -109,18 +108,18 @@ _DEFAULT_CHILD_WATCHERS = tuple(
 
 
 def child_watcher_was_set() -> bool:
-    """Has the program given the policy a child watcher of its own?"""
+    """Has the program set a child watcher of its own?"""
     watcher = getattr(events._event_loop_policy, "_watcher", None)  # type: ignore[attr-defined]
     return watcher is not None and type(watcher) not in _DEFAULT_CHILD_WATCHERS
 
 
 def describe_callback(callback: Callable[..., Any], args: tuple[Any, ...]) -> str:
-    """``f(1, 2) at file.py:3``, as asyncio's reports write it (3.13+: no arguments)."""
+    """``f(1, 2) at file.py:3``, in asyncio's format (since 3.13 without arguments)."""
     return str(format_helpers._format_callback_source(callback, args))
 
 
 def report_slow(handle: Any, took_s: float) -> None:
-    """Debug mode's warning about a callback that held up the loop."""
+    """Debug mode's warning about a callback that blocked the loop."""
     base_events.logger.warning(  # type: ignore[attr-defined]
         "Executing %s took %.3f seconds",
         base_events._format_handle(handle),  # type: ignore[attr-defined]
@@ -129,6 +128,6 @@ def report_slow(handle: Any, took_s: float) -> None:
 
 
 def report_slow_read(loop: Any, transport: Any, took_s: float) -> None:
-    """Debug mode's warning about a protocol that held up the loop."""
+    """Debug mode's warning about a protocol that blocked the loop."""
     if took_s >= loop.slow_callback_duration:
         logger.warning("Executing %r reading took %.3f seconds", transport, took_s)

@@ -1,13 +1,13 @@
-"""Child processes, waited for with a pidfd: no thread, no signal handler, on any thread.
+"""Child processes, waited for with pidfds: on any thread, no helper thread or signals.
 
-A pidfd names one process for ever.  It becomes readable when the process has
-ended, so a child is one more descriptor that the loop watches, and a signal
-sent through it cannot reach another process that was given the same number.
-asyncio's own child watcher is asked only where pidfds are refused; one that the
-program has set, which it may until Python 3.13, always is.
+A pidfd refers to the same process forever.  It becomes readable when the process
+exits, so a child is one more descriptor that the loop watches.  A signal sent through
+it cannot reach another process that reuses the pid.  asyncio's own child watcher is
+used only where pidfds are not allowed; one that the program has set, which is possible
+up to Python 3.13, is always used.
 
-The order is asyncio's: once the status has been read, ``process_exited`` is
-called in the next iteration.
+The order is asyncio's: once the status has been read, ``process_exited`` is called in
+the next iteration.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ from .stdlib_private import UnixSubprocessTransport
 if TYPE_CHECKING:
     from .native_loop import NativeLoop
 
-#: What is said of a child whose status somebody else has read; asyncio's.
+#: Reported for a child whose status something else has read; asyncio's value.
 STATUS_UNKNOWN = 255
 
 
 def pidfds_work() -> bool:
-    """Linux has them since 5.3; a sandbox may refuse either call.
+    """Linux has pidfds since 5.3; a sandbox may refuse either call.
 
-    Asked for each child: beside starting one the three calls are nothing.
+    Checked for each child: compared with starting one, the three calls cost nothing.
     """
     try:
         pidfd = os.pidfd_open(os.getpid())
@@ -45,35 +45,35 @@ def pidfds_work() -> bool:
 
 
 class SubprocessTransport(UnixSubprocessTransport):  # type: ignore[misc]
-    """asyncio's transport of a child process, told of its end by a pidfd."""
+    """asyncio's transport for a child process, notified of its exit by a pidfd."""
 
     #: Owned while the loop watches it; -1 before and after.
     _pidfd = -1
 
     def _watch(self) -> None:
-        """See to it that the child's end is heard of.
+        """Start watching for the child's exit.
 
         Raises:
-            OSError: there is no descriptor for it.
+            OSError: no descriptor is available.
         """
         loop: Any = self._loop
         self._pidfd = os.pidfd_open(self._pid)
         loop.children[self._pidfd] = self
         loop._add_reader(self._pidfd, self._ended)
 
-    def _watch_no_more(self) -> None:
-        """The child has ended, or the loop has."""
+    def _stop_watching(self) -> None:
+        """The child has exited, or the loop is closing."""
         pidfd, self._pidfd = self._pidfd, -1
         if self._loop.children.pop(pidfd, None) is not None:
             self._loop._remove_reader(pidfd)
             os.close(pidfd)
 
     def _ended(self) -> None:
-        self._watch_no_more()
+        self._stop_watching()
         try:
             _, status = os.waitpid(self._pid, 0)
         except ChildProcessError:
-            # close() looks whether the child has ended, and so may have read it.
+            # close() polls the child and may have read its status.
             returncode = self._proc.returncode
             if returncode is None:
                 returncode = STATUS_UNKNOWN
@@ -84,19 +84,19 @@ class SubprocessTransport(UnixSubprocessTransport):  # type: ignore[misc]
                 )
         else:
             returncode = os.waitstatus_to_exitcode(status)
-            # Now: from here on the number may be another process's.
+            # Set it now: from here on the pid may be reused.
             self._proc.returncode = returncode
         self._loop.call_soon(self._process_exited, returncode)
 
     def send_signal(self, number: int) -> None:
-        """Send it; nothing happens when the child has ended.
+        """Send a signal; nothing happens if the child has exited.
 
         Raises:
-            ProcessLookupError: the transport is done with.
+            ProcessLookupError: the child has exited and the transport has finished.
         """
         self._check_proc()
         if self._pidfd < 0:
-            # Nobody waits for the child any more, so this may.
+            # The child is no longer watched, so this may wait for it.
             self._proc.send_signal(number)
             return
         try:
@@ -123,7 +123,7 @@ async def start_subprocess(
         transport._watch()
     except OSError:
         transport.close()
-        # It was killed, so this is soon over; but not in the loop's own time.
+        # close() killed it, so this is short; still, it must not block the loop.
         await loop.run_in_executor(None, transport._proc.wait)
         raise
     try:

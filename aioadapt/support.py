@@ -14,21 +14,21 @@ class UringSupport:
     """Can :class:`aioadapt.UringEventLoop` run here?"""
 
     reason: str
-    """What came back, its likely cause and the way on; empty where it is available."""
+    """The error, its likely cause and what to do; empty if available."""
 
     features: frozenset[str]
-    """What was seen working, such as ``"defer_taskrun"``, ``"recv_multishot"`` or
-    ``"send_zc"``.  Some may be here even where what is needed most is not."""
+    """The features found working, such as ``"defer_taskrun"``, ``"recv_multishot"`` or
+    ``"send_zc"``.  Some may be present even if io_uring is not available."""
 
 
 def uring_support() -> UringSupport:
-    """Find out whether this kernel and container allow io_uring, for the io_uring loop.
+    """Find out whether the io_uring loop can run on this kernel and in this container.
 
-    Sets a small ring up and uses it, which takes about half a millisecond the
-    first time; later calls, in the same process, know the answer.
+    The first call sets up a small ring and uses it, which takes about half a
+    millisecond; later calls in the same process return the stored result.
 
     Returns:
-        The verdict, with its reason.  A refusal is an answer, and nothing is raised.
+        The result, with its reason.  A refusal is a result: nothing is raised.
     """
     found = findings()
     refusal = explain_findings(found)

@@ -13,11 +13,11 @@ from .support import uring_refusal
 class UringEventLoop(UringCore, NativeLoop):
     """An asyncio event loop that waits for completions.
 
-    Best for many connections.  Its ring is made when the loop first runs, on
+    Best for many connections.  Its ring is created when the loop first runs, on
     the thread that runs it.
 
     Raises:
-        UringUnavailableError: this kernel or sandbox allows no io_uring; the
+        UringUnavailableError: this kernel or sandbox does not allow io_uring; the
             message says which of them and what to do.
     """
 
@@ -29,6 +29,6 @@ class UringEventLoop(UringCore, NativeLoop):
     def __init__(self) -> None:
         refusal = uring_refusal()
         if refusal is not None:
-            self._closed = True  # nothing to warn of when it is collected
+            self._closed = True  # no ResourceWarning when it is collected
             raise refusal.error()
         super().__init__()

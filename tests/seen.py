@@ -27,8 +27,8 @@ def decision(
     at_s: float = 99.0,
     *,
     verdict: Verdict = Verdict.STAY,
-    reason: str = "3 connections, up at 64",
-    otherwise: str = "61 more",
+    reason: str = "3 connections, below the threshold of 64",
+    otherwise: str = "61 more connections",
 ) -> Decision:
     to = "epoll" if verdict is Verdict.STAY else "uring"
     return Decision(
@@ -45,7 +45,7 @@ def decision(
 
 
 def switch(at_s: float = 99.5, **others: Any) -> Switch:
-    asked = decision(at_s, verdict=Verdict.SWITCH, reason="64 connections, up at 64")
+    asked = decision(at_s, verdict=Verdict.SWITCH, reason="64 connections, a burst")
     found: dict[str, Any] = {
         "moved": 2,
         "left": {"TLS": 1},
@@ -82,7 +82,7 @@ class Seen:
             "python": "CPython 3.13.1 with the GIL",
             "adapting": True,
             "migrating": True,
-            "start": Start("epoll", False, "no hint"),
+            "start": Start("epoll", False, "no workload hint"),
             "active": "epoll",
             "engines": [
                 EngineState(

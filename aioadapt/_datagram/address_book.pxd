@@ -3,11 +3,11 @@ from cpython.object cimport PyObject
 from aioadapt._kernel.linux cimport sockaddr_in6, sockaddr_storage, socklen_t
 
 cdef enum:
-    PLACES = 256             # a guess; two to a place push each other out
+    PLACES = 256             # a guess; two addresses in one place evict each other
 
 
 cdef union Name:
-    sockaddr_in6 longest     # the longer of the two that are kept
+    sockaddr_in6 longest     # the longer of the two kinds that are kept
     char octets[28]
 
 

@@ -1,13 +1,13 @@
-"""Whom the last datagrams came from and went to: the kernel's name and Python's.
+"""A cache of recent datagram addresses, in the kernel's form and in Python's.
 
-To write an address as text and to read it again costs as much as a quarter of
-an echo.  A server hears from the same peers again and again, and answers with
-the very tuple that it was given.  So both directions are remembered, in
-tables with one place for each key: what comes later takes the place.
+Formatting an address as text and parsing it again costs as much as a quarter of
+an echo.  A server hears from the same peers again and again, and answers to the
+very tuple that it was given.  So both directions are cached, in hash tables with
+a single place for each hash: a newer address replaces the older one.
 
-Only numeric IPv4 and IPv6 addresses are kept, and only tuples that nobody can
-change: an exact tuple of exact strings and integers.  All else is the socket
-module's business.
+Only numeric IPv4 and IPv6 addresses are kept, and only tuples that cannot change:
+an exact tuple of exact strings and integers.  Everything else is left to the
+socket module.
 """
 
 from cpython.long cimport PyLong_CheckExact
@@ -36,7 +36,7 @@ cdef extern from "Python.h":
     long long PyLong_AsLongLongAndOverflow(object number, int *overflow) except? -1
 
 cdef enum:
-    LARGEST_FLOW = 0xFFFFF       # as the socket module has it
+    LARGEST_FLOW = 0xFFFFF       # as in the socket module
 
 
 cdef class AddressBook:
@@ -48,7 +48,7 @@ cdef class AddressBook:
             Py_XDECREF(self.by_address[place].address)
 
     cdef object address_of(self, sockaddr_storage *name, socklen_t size):
-        """As Python's socket module writes it; None where a datagram has no sender."""
+        """The address in the socket module's form; None if the datagram has no sender."""
         cdef Entry *entry
         cdef Entry *back
         if size == 0:
@@ -62,13 +62,13 @@ cdef class AddressBook:
             return <object> entry.address
         address = address_in_python(name, size)
         put(entry, address, name, size)
-        # An answer is given this very tuple.
+        # A reply is sent to this very tuple.
         back = &self.by_address[hash_of_address(address)]
         put(back, address, name, size)
         return address
 
     cdef Entry *name_of(self, object address, int family) except? NULL:
-        """What to give the kernel; NULL: the socket module has to look at it."""
+        """The kernel's form of an address; NULL if the socket module has to handle it."""
         cdef Entry *entry = &self.by_address[hash_of_address(address)]
         cdef Name name
         cdef socklen_t size
@@ -93,12 +93,12 @@ cdef int put(Entry *entry, object address, void *name, socklen_t size) except -1
 
 
 cdef inline unsigned hash_of_address(object address) noexcept:
-    # Objects lie at multiples of 16.
+    # Objects are aligned to 16 bytes.
     return <unsigned> ((<size_t> <void *> address >> 4) * 0x9E3779B97F4A7C15ULL >> 56)
 
 
 cdef inline unsigned hash_of_name(sockaddr_storage *name, socklen_t size) noexcept:
-    """Both kinds are whole numbers of four octets."""
+    """The length of both kinds is a multiple of four octets."""
     cdef uint64_t mixed = 0
     cdef uint32_t *words = <uint32_t *> name
     cdef unsigned i
@@ -108,7 +108,7 @@ cdef inline unsigned hash_of_name(sockaddr_storage *name, socklen_t size) noexce
 
 
 cdef int number_at(object address, Py_ssize_t i, long long most, long long *into) except -1:
-    """1 if it is an exact int from 0 to *most*."""
+    """1 if item *i* is an exact int from 0 to *most*; it is then in *into*."""
     cdef object number = <object> PyTuple_GET_ITEM(address, i)
     cdef int overflow = 0
     if not PyLong_CheckExact(number):
@@ -118,7 +118,7 @@ cdef int number_at(object address, Py_ssize_t i, long long most, long long *into
 
 
 cdef socklen_t parse(object address, int family, Name *name) except? 1:
-    """The size of the name; 0 where it is not one of those that we can write."""
+    """Returns the size of the name; 0 if we cannot parse the address."""
     cdef sockaddr_in *v4 = <sockaddr_in *> name
     cdef sockaddr_in6 *v6 = <sockaddr_in6 *> name
     cdef long long port = 0, flow = 0, scope = 0

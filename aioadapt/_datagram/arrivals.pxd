@@ -2,7 +2,7 @@ from aioadapt._datagram.address_book cimport AddressBook
 from aioadapt._kernel.linux cimport iovec, mmsghdr, sockaddr_storage
 
 cdef enum:
-    AT_ONCE = 16             # datagrams of one call; measured: see arrivals.pyx
+    BATCH = 16               # datagrams in one call; measured: see arrivals.pyx
 
 
 cdef class Arrivals:
@@ -10,9 +10,9 @@ cdef class Arrivals:
         AddressBook book
         char *memory                          # owned
         Py_ssize_t memory_bytes
-        mmsghdr messages[AT_ONCE]
-        iovec places[AT_ONCE]
-        sockaddr_storage names[AT_ONCE]
+        mmsghdr messages[BATCH]
+        iovec places[BATCH]
+        sockaddr_storage names[BATCH]
 
     cdef int receive(self, int fd, int family) noexcept
     cdef void make_room(self, Py_ssize_t size) noexcept

@@ -1,16 +1,16 @@
-"""Where datagrams arrive: one call takes all that wait, up to a bound.
+"""Receives datagrams: one call takes all that are waiting, up to a limit.
 
-All endpoints of a loop receive into the same memory, one after the other; it
-is copied out before any of their protocols runs.
+All endpoints of a loop receive into the same memory, one after the other.  The
+datagrams are copied out before any of the protocols runs.
 
-Sixteen at once: a C server that took them one by one used 1.2 to 1.3 times the
-CPU of one that did so, with 16 and with 64 clients; and it is few enough that
-one busy socket does not starve the others.
+The limit is sixteen.  A C server that received datagrams one by one used 1.2 to
+1.3 times the CPU of one that took up to sixteen per call, with 16 and with 64
+clients; and it is small enough that one busy socket does not starve the others.
 
-No datagram is cut short.  An IPv4 or IPv6 datagram has at most 64 KiB.  A Unix
-datagram may have as much as its sender's SO_SNDBUF, so these are taken one by
-one, into all of the memory; how long the next one is, is asked first, and the
-memory grows to hold it.  Where that cannot be, its endpoint is told.
+No datagram is truncated.  An IPv4 or IPv6 datagram has at most 64 KiB.  A Unix
+datagram may be as large as its sender's SO_SNDBUF, so these are received one by
+one, into all of the memory: the size of the next one is queried first, and the
+memory grows to hold it.  If it cannot grow, the endpoint gets an error.
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -33,7 +33,7 @@ from aioadapt._kernel.linux cimport (
 
 cdef enum:
     PLACE_BYTES = 65536
-    MEMORY_BYTES = AT_ONCE * PLACE_BYTES     # at first
+    MEMORY_BYTES = BATCH * PLACE_BYTES     # initially
 
 
 cdef class Arrivals:
@@ -47,7 +47,7 @@ cdef class Arrivals:
         self.memory_bytes = MEMORY_BYTES
         self.point_at_memory()
         memset(self.messages, 0, sizeof(self.messages))
-        for i in range(AT_ONCE):
+        for i in range(BATCH):
             self.messages[i].msg_hdr.msg_iov = &self.places[i]
             self.messages[i].msg_hdr.msg_iovlen = 1
             self.messages[i].msg_hdr.msg_name = &self.names[i]
@@ -57,10 +57,10 @@ cdef class Arrivals:
         PyMem_RawFree(self.memory)
 
     cdef int receive(self, int fd, int family) noexcept:
-        """How many have arrived, or a negative errno."""
+        """Returns the number of datagrams received, or a negative errno."""
         cdef int n
         if family == AF_INET or family == AF_INET6:
-            n = recvmmsg(fd, self.messages, AT_ONCE, MSG_DONTWAIT, NULL)
+            n = recvmmsg(fd, self.messages, BATCH, MSG_DONTWAIT, NULL)
         else:
             self.make_room(recv(fd, NULL, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC))
             self.places[0].iov_len = self.memory_bytes
@@ -79,7 +79,7 @@ cdef class Arrivals:
 
     cdef void point_at_memory(self) noexcept:
         cdef int i
-        for i in range(AT_ONCE):
+        for i in range(BATCH):
             self.places[i].iov_base = self.memory + i * PLACE_BYTES
             self.places[i].iov_len = PLACE_BYTES
 
@@ -91,7 +91,7 @@ cdef class Arrivals:
             <char *> self.places[i].iov_base, self.messages[i].msg_len)
 
     cdef object address_at(self, int i):
-        """To be asked for once: it makes the place ready for the next call."""
+        """Call this once for each datagram: it also resets the place for the next call."""
         cdef socklen_t size = self.messages[i].msg_hdr.msg_namelen
         self.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)
         return self.book.address_of(&self.names[i], size)

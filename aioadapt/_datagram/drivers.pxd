@@ -37,7 +37,7 @@ cdef class UringDatagramDriver(Driver):
         DatagramPoll arrival_op
         DatagramPoll room_op
         bint is_detaching
-        bint room_waits_for_arrivals  # both have completed; the iteration has them next
+        bint room_waits_for_arrivals  # both have completed; arrivals are dispatched next
 
     cdef bint arrivals_are_reaped(self) noexcept
     cdef bint wants(self, bint room) noexcept

@@ -1,11 +1,12 @@
-"""How an endpoint learns that datagrams have come, or that there is room for more.
+"""Datagram drivers: tell an endpoint that datagrams have come, or that there is room.
 
-Over epoll it is one watch, over io_uring a poll for each of the two.  Both
+Over epoll this takes one watch, over io_uring a poll for each of the two.  Both
 are level-triggered: what one iteration leaves in the socket is reported in the
-next, after the others.  Letting go is EPOLL_CTL_DEL, or a cancel of each poll
-and its last completion: so the port is free once connection_lost was called.
+next, after the other sockets.  Detaching is EPOLL_CTL_DEL, or a cancel of each
+poll and its last completion.  So the port is free once connection_lost has been
+called.
 
-``send`` means: look for room, or do so no more, as ``wants_room`` says.
+``send`` means: start or stop waiting for room in the socket, as ``wants_room`` says.
 """
 
 cimport cython
@@ -35,11 +36,11 @@ cdef class DatagramWatch(Watch):
 
     cdef int ready(self, uint32_t events) except -1:
         cdef EpollDatagramDriver driver = self.driver
-        # As asyncio's selector has it: hang-up and error wake both.
+        # As with asyncio's selector, a hang-up or an error wakes both.
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
             if driver.endpoint is not None:
                 driver.endpoint.readable()
-        # A protocol may have ended it meanwhile.
+        # The protocol may have ended it in the meantime.
         if events & (EPOLLOUT | EPOLLHUP | EPOLLERR) and self.interest & EPOLLOUT:
             if driver.endpoint is not None:
                 driver.endpoint.writable()
@@ -87,7 +88,7 @@ cdef class EpollDatagramDriver(Driver):
 
 @cython.no_gc_clear
 cdef class DatagramPoll(Op):
-    """One shot, begun again when the iteration ends that ran it."""
+    """A one-shot poll, begun again at the end of the iteration that ran it."""
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
         io_uring_prep_poll_add(sqe, self.fd, POLLOUT if self.is_for_room else POLLIN)
@@ -126,7 +127,7 @@ cdef class UringDatagramDriver(Driver):
         return self.endpoint.wants_room if room else self.endpoint.is_reading
 
     cdef int update(self, bint room) except -1:
-        """Have a poll in the kernel exactly where one is wanted."""
+        """Begin or cancel a poll, so that one is in the kernel exactly if it is wanted."""
         cdef DatagramPoll op = self.room_op if room else self.arrival_op
         if not self.wants(room):
             return 0 if op is None else self.loop.cancel(op)
@@ -153,10 +154,10 @@ cdef class UringDatagramDriver(Driver):
         if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
             return self.update(room)
         if result < 0:
-            # As of a descriptor that somebody else has closed: asking again
-            # would have the same answer at once, and for ever.
+            # For instance if somebody else has closed the descriptor.  Another
+            # poll would get the same answer at once, and so forever.
             return self.endpoint.tell_of(OSError(-result, os.strerror(-result)))
-        # Before the protocol runs, which may raise out of the loop.
+        # Queued before the protocol runs, since that may raise out of the loop.
         again = PollAgain.__new__(PollAgain)
         again.op = self.room_op if room else self.arrival_op
         self.loop.flush_queue.append(again)
@@ -169,7 +170,7 @@ cdef class UringDatagramDriver(Driver):
         return self.endpoint.writable() if room_is_next and self.wants(True) else 0
 
     cdef bint arrivals_are_reaped(self) noexcept:
-        """Arrivals are dispatched in this iteration, and before room, as over epoll."""
+        """True if arrivals follow in this iteration; they come before room, as over epoll."""
         return (self.arrival_op is not None and self.arrival_op.last_is_reaped
                 and self.arrival_op.state != OP_IDLE)
 
@@ -196,6 +197,6 @@ cdef class UringDatagramDriver(Driver):
         if self.room_op is not None and self.room_op.state != OP_IDLE:
             return 0
         self.is_detaching = False
-        # Operations know their way; without them the cycle is gone.
+        # Operations refer to their driver; dropping them breaks the reference cycle.
         self.arrival_op = self.room_op = None
         return 0 if self.endpoint is None else self.endpoint.on_detached()

@@ -6,9 +6,9 @@ cdef class DatagramEndpoint(Endpoint):
     cdef:
         Arrivals arrivals            # the loop's; shared by its endpoints
         object remote                # the only address to send to, or None
-        bint is_connected            # the kernel knows where to send to
-        bint wants_room              # something waits, and the way looks for room
-        object waiting               # a deque of (bytes, address): the socket was full
+        bint is_connected            # the kernel knows where to send
+        bint wants_room              # something waits, and the driver reports room
+        object waiting               # a deque of (bytes, address); the socket was full
         Py_ssize_t waiting_bytes
 
     cdef int sendto(self, object data, object address) except -1

@@ -1,18 +1,17 @@
-"""One socket of datagrams: what the protocol is told, and in which order.
+"""A datagram socket: what the protocol is told, and in which order.
 
-Its life is that of a connection (_stream/endpoint.pyx).  Otherwise datagrams
-are another thing: each is whole or not there, an error belongs to one of them
-and ends nothing, and a sender learns of it while it sends.  So what is sent
-goes to the socket at once, and only what a full socket refuses waits.
+Its life is that of a connection (_stream/endpoint.pyx).  Otherwise datagrams are
+different: each arrives whole or not at all; an error belongs to one of them and
+does not end the endpoint; and the sender learns of it while it sends.  So data is
+sent to the socket at once, and only what a full socket refuses waits.
 
-How readiness is learnt of is the business of its *way* (ways.pyx): the
-descriptor is readable, or has room again.  Over io_uring too the bytes are
-moved by ordinary calls: a multishot recvmsg used as much CPU as a poll and a
-call that takes all that wait, and would have to hold 64 KiB for each datagram
-that may come.
+Its *driver* (drivers.pyx) reports that the descriptor is readable, or has room
+again.  Over io_uring, too, ordinary calls move the bytes: a multishot recvmsg used
+as much CPU as a poll and a call that takes all waiting datagrams, and it would have
+to reserve 64 KiB for each datagram that may come.
 
-A protocol that pauses reading in the midst of a batch has the rest of it held
-until it reads on.
+If a protocol pauses reading in the middle of a batch, the rest of the batch is held
+until it resumes.
 """
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
@@ -57,22 +56,22 @@ cdef extern from "Python.h":
 
 cdef object logger = logging.getLogger("asyncio")
 
-# Since 3.13 an empty datagram is sent, and what a datagram costs the kernel
-# beside its bytes counts as waiting too.
+# Since Python 3.13 asyncio sends empty datagrams, and its buffer size includes what
+# a datagram costs the kernel besides its bytes.
 cdef bint SENDS_EMPTY = sys.version_info >= (3, 13)
 cdef Py_ssize_t HEADER_BYTES = 8 if sys.version_info >= (3, 13) else 0
 
 cdef enum:
-    # asyncio's size, for families whose addresses only the socket module knows.
+    # asyncio's size, for families whose addresses only the socket module can handle.
     ELSEWHERE_BYTES = 262144
 
-cdef object FULL = object()          # "the socket takes no more for now"
+cdef object FULL = object()          # "the socket is full for now"
 
 
 cdef class DatagramEndpoint(Endpoint):
 
     def __init__(self):
-        raise TypeError("a DatagramEndpoint is made by a loop")
+        raise TypeError("a DatagramEndpoint is created by a loop")
 
     # -- sending --------------------------------------------------------------
 
@@ -96,13 +95,13 @@ cdef class DatagramEndpoint(Endpoint):
             if result is None:
                 return 0
             if result is not FULL:
-                # Of the call that is under way: what it raises is the caller's.
+                # Inside the caller's own call: what it raises goes to the caller.
                 self.protocol.error_received(result)
                 return 0
         return self.queue(data, address)
 
     cdef object send_now(self, object data, object address):
-        """None, FULL, or the OSError.  Anything else ends the transport."""
+        """Returns None, FULL or the OSError.  Any other exception ends the transport."""
         cdef Py_buffer view
         cdef Entry *name = NULL
         cdef Py_ssize_t sent
@@ -111,7 +110,7 @@ cdef class DatagramEndpoint(Endpoint):
             if not self.is_connected:
                 name = self.arrivals.book.name_of(address, self.family)
                 if name == NULL:
-                    # A host's name, a Unix path, or what is no address at all.
+                    # A host name, a Unix path, or something that is not an address.
                     self.sock.sendto(data, address)
                     self.loop.counted.direct_sends += 1
                     self.loop.counted.bytes_out += len(data)
@@ -146,7 +145,7 @@ cdef class DatagramEndpoint(Endpoint):
     cdef int queue(self, object data, object address) except -1:
         if self.life >= ENDING:
             return 0
-        # A copy: the caller may change its buffer before it leaves.
+        # A copy: the caller may change its buffer before it is sent.
         data = bytes(data)
         self.waiting.append((data, address))
         self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES
@@ -157,7 +156,7 @@ cdef class DatagramEndpoint(Endpoint):
         return 0
 
     cdef int writable(self) except -1:
-        """From the way: there is room again."""
+        """From the driver: there is room again."""
         while self.waiting:
             data, address = self.waiting.popleft()
             self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
@@ -169,8 +168,8 @@ cdef class DatagramEndpoint(Endpoint):
             if self.life >= ENDING:
                 return 0
             if result is not None:
-                # One error in an iteration: a peer that is gone fails all that waits,
-                # and others have their turn between two of its errors.
+                # One error per iteration: for a peer that is gone everything waiting
+                # fails, and others get to run between two of the errors.
                 return self.tell_of(result)
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
@@ -183,7 +182,7 @@ cdef class DatagramEndpoint(Endpoint):
     # -- arriving -------------------------------------------------------------
 
     cdef int readable(self) except -1:
-        """From the way: take all that waits, up to a bound, and only then tell of it."""
+        """From the driver: receive all that is waiting, up to a limit, then deliver it."""
         cdef Arrivals arrivals = self.arrivals
         cdef int i, n
         if self.family not in (AF_INET, AF_INET6, AF_UNIX):
@@ -207,7 +206,7 @@ cdef class DatagramEndpoint(Endpoint):
         return self.deliver_all(arrived)
 
     cdef int receive_elsewhere(self) except -1:
-        """Netlink, packets, virtual machines: asyncio's way, address and all."""
+        """For netlink, packet and VM sockets: receive as asyncio does."""
         try:
             data, address = self.sock.recvfrom(ELSEWHERE_BYTES)
         except (BlockingIOError, InterruptedError):
@@ -223,14 +222,14 @@ cdef class DatagramEndpoint(Endpoint):
         return self.deliver(data, address)
 
     cdef int deliver_all(self, list arrived) except -1:
-        """Datagrams and their addresses, in turns; what the protocol will not have is held."""
+        """Deliver datagrams, each followed by its address; hold what is not taken."""
         cdef Py_ssize_t i = 0
         try:
             while i < len(arrived) and self.is_reading:
                 i += 2
                 if arrived[i - 2] is None:
                     self.tell_of(OSError(
-                        EMSGSIZE, "there is no memory for a datagram as long as this one"))
+                        EMSGSIZE, "not enough memory for a datagram of this size"))
                 else:
                     self.deliver(arrived[i - 2], arrived[i - 1])
         finally:
@@ -239,11 +238,11 @@ cdef class DatagramEndpoint(Endpoint):
         return 0
 
     cdef int hold(self, list arrived, Py_ssize_t first) except -1:
-        """Not read from the socket again until these are delivered."""
-        # What is closing reads no more: they are nobody's.
+        """Keep the rest; the socket is not read again until it has been delivered."""
+        # A closing endpoint does not read any more, so the rest is dropped.
         if self.life == OPEN:
             self.held = arrived[first:] + (self.held or [])
-            if self.is_reading:      # an interrupt has left the loop
+            if self.is_reading:      # an exception has interrupted delivery
                 self.deliver_held_soon()
             self.update_reading()
         return 0
@@ -252,7 +251,7 @@ cdef class DatagramEndpoint(Endpoint):
         cdef list arrived
         if self.held and self.life == OPEN and not self.is_paused:
             arrived, self.held = self.held, None
-            self.is_reading = True   # delivering is what reading is; the way hears below
+            self.is_reading = True   # while delivering; the driver is told below
             try:
                 self.deliver_all(arrived)
             finally:
@@ -285,7 +284,7 @@ cdef class DatagramEndpoint(Endpoint):
         return 0
 
     cdef int tell_of(self, object failure) except -1:
-        """error_received; it ends nothing."""
+        """Call error_received; the endpoint stays open."""
         cdef bint entered = False
         try:
             PyContext_Enter(self.context)
@@ -302,7 +301,7 @@ cdef class DatagramEndpoint(Endpoint):
         return 0
 
     def callback_failed(self, name, args, exc):
-        """As asyncio has it: reported, and the endpoint lives on."""
+        """As in asyncio: the failure is reported, and the endpoint stays open."""
         method = getattr(self.protocol, name, self.protocol)
         report_failure(new_handle(self.loop, method, args, self.context), method, args, exc)
 
@@ -338,7 +337,7 @@ cdef DatagramEndpoint new_datagram_endpoint(
     object loop, object sock, object protocol, object remote, dict extra,
 ):
     cdef DatagramEndpoint endpoint
-    # One that has no such method is refused here, as asyncio does.
+    # A protocol without this method is refused here, as in asyncio.
     protocol.connection_made
     endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
     endpoint.loop = loop
@@ -360,8 +359,8 @@ cdef DatagramEndpoint new_datagram_endpoint(
                 extra[name] = ask()
             except OSError:
                 extra[name] = None
-    # asyncio asks whether the name is true, and so takes one end of an unnamed
-    # Unix pair for one that is not connected, and cannot send on it.
+    # asyncio tests the name for truth.  So it takes one end of an unnamed Unix
+    # pair for a socket that is not connected, and cannot send on it.
     endpoint.is_connected = extra["peername"] is not None
     endpoint.kept_open = hold_socket(sock)
     endpoint.set_protocol(protocol)

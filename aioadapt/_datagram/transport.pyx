@@ -1,8 +1,8 @@
 """What a protocol sees of its endpoint: an asyncio.DatagramTransport.
 
-A Python class with one slot that holds the DatagramEndpoint which does the
-work, for the reason that _stream/transport.pyx gives.  Like asyncio's own it is
-an asyncio.Transport too, and its flow control is asyncio's.
+A Python class with one slot, which holds the DatagramEndpoint that does the
+work; see _stream/transport.pyx for the reason.  Like asyncio's own, it is also
+an asyncio.Transport, and its flow control is asyncio's.
 """
 
 from cpython.object cimport PyObject
@@ -42,7 +42,7 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
         return f"<{' '.join(words)}>"
 
     def __del__(self, _warn=warnings.warn):
-        # Only a closed loop forgets an endpoint that is still open.
+        # Only a closed loop drops an endpoint that is still open.
         cdef DatagramEndpoint endpoint
         try:
             endpoint = endpoint_of(self)
@@ -94,23 +94,23 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
 
     @property
     def _sock(self):
-        """asyncio's name, for those who look; None once it is closed, as there."""
+        """asyncio's name, for code that uses it; None once closed, as in asyncio."""
         cdef DatagramEndpoint endpoint = endpoint_of(self)
         return endpoint.sock
 
-    # What asyncio's flow control looks at.
+    # Used by asyncio's flow control.
     @property
     def _protocol(self):
         return endpoint_of(self).protocol
 
 
 def connect_datagrams(loop, sock, protocol, remote, waiter, extra):
-    """A transport for a socket of datagrams; it owns the socket from now on."""
+    """Make a transport for a datagram socket; it owns the socket from now on."""
     loop._check_closed()
     cdef DatagramEndpoint endpoint = new_datagram_endpoint(
         loop, sock, protocol, remote, dict(extra or ()))
     endpoint.transport = NativeDatagramTransport(endpoint, loop)
-    # Where asyncio's own are looked for, when somebody watches their descriptor.
+    # asyncio looks here for its own transports when a descriptor is to be watched.
     loop._transports[endpoint.fd] = endpoint.transport
     endpoint.loop.push_ready(new_handle(loop, endpoint.open, (waiter,), None))
     return endpoint.transport
@@ -123,8 +123,8 @@ cdef object transport_type = NativeDatagramTransport
 cdef inline DatagramEndpoint endpoint_of(object transport):
     cdef PyObject *endpoint
     if type(transport) is not transport_type and not isinstance(transport, transport_type):
-        raise TypeError(f"a NativeDatagramTransport was expected, got {transport!r}")
+        raise TypeError(f"expected a NativeDatagramTransport, got {transport!r}")
     endpoint = in_slot(transport, ENDPOINT_OFFSET)
     if endpoint == NULL:
-        raise TypeError("this transport has no endpoint: a loop makes transports")
+        raise TypeError("this transport has no endpoint: loops create transports")
     return <DatagramEndpoint> endpoint

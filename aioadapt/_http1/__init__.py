@@ -1,1 +1,1 @@
-"""Watches the bytes of an HTTP/1 connection pass; no sockets, no asyncio."""
+"""Follows the bytes of an HTTP/1 connection as they pass; no sockets, no asyncio."""

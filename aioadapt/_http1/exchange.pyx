@@ -1,26 +1,26 @@
 # cython: auto_pickle=False
-"""Requests begun against responses finished: is this connection quiet?
+"""Is a connection quiet?  Counts requests begun against responses finished.
 
-Quiet means that the connection could go on with another parser and nobody
-would notice: every request that has begun has ended and has been answered
-completely, and no byte that came after it is held by whoever parses them.
+Quiet means that another parser could take over the connection and nobody would
+notice: every request that has begun has ended and has been answered completely,
+and the current parser holds no byte that came after it.
 
-The bytes are seen where they pass: a request's before they are given to the
-server's protocol, a response's when the protocol writes them.  So a byte
-that the protocol holds has been seen, and an answer that has been seen
+The bytes are seen as they pass: those of a request before they are given to the
+server's protocol, those of a response when the protocol writes them.  So every
+byte that the protocol holds has been seen, and a response that has been seen
 answers a request whose head has been seen.
 
                               not quiet until
-    a request is arriving     its last byte, even if the answer came earlier
+    a request is arriving     its last byte, even if the response came earlier
     an empty line has come    the request after it has been answered: one
-                              server ignores the line, another chokes on it
-    a request is unanswered   the answer's last byte; 1xx is no answer
-    it is the last exchange   never: either side has said that it will close,
-                              or HTTP/1.0 has by not saying otherwise
-    opaque                    never: what passes is no HTTP/1, or is something
-                              that two parsers may read in two ways
+                              server ignores the line, another rejects it
+    a request is unanswered   the response's last byte; 1xx does not count
+    it is the last exchange   never: one side has said that it will close, or
+                              uses HTTP/1.0 without keep-alive
+    opaque                    never: what passes is not HTTP/1, or two parsers
+                              may read it in two ways
 
-Both counts stop where the connection becomes opaque.
+Both counts stop when the connection becomes opaque.
 """
 
 cimport cython
@@ -51,7 +51,7 @@ cdef class Exchange:
     # ---- the hot path ----
 
     cdef void saw_inbound(self, const char *data, Py_ssize_t n) noexcept:
-        """The client has sent these bytes; the protocol has not seen them yet."""
+        """The client has sent these bytes; the protocol has not been given them yet."""
         cdef:
             const char *at = data
             const char *end = data + n
@@ -81,10 +81,10 @@ cdef class Exchange:
             if event == MORE:
                 return
             elif event == BEGIN:
-                # A server that answers a request it has not read, a timeout
-                # for one.  Which request it answers cannot be told.
+                # The server answers a request that it has not read, for
+                # instance with a timeout.  Which request cannot be known.
                 if self.unanswered == 0:
-                    fault = "an answer to no request"
+                    fault = "a response without a request"
             elif event == HEAD:
                 fault = self.response_head()
             elif event == END:
@@ -111,8 +111,7 @@ cdef class Exchange:
             uint64_t bit
         if request.is_connect:
             return "CONNECT"
-        # With or without "Connection: upgrade": servers differ in whether
-        # they look at it.
+        # With or without "Connection: upgrade": not every server checks it.
         if request.says_upgrade:
             return "Upgrade"
         if self.unanswered == UNANSWERED_LIMIT:
@@ -147,7 +146,7 @@ cdef class Exchange:
         elif (response.old or to_old) and not response.says_keep_alive:
             self.last = "HTTP/1.0 without keep-alive"
         elif response.part == BODY_TO_CLOSE:
-            self.last = "the answer ends where the connection does"
+            self.last = "the response ends when the connection closes"
         return NULL
 
     cdef void answered(self) noexcept:
@@ -169,12 +168,12 @@ cdef class Exchange:
 
     @property
     def opaque(self):
-        """What passes cannot be followed any more; it stays so."""
+        """True once the bytes cannot be followed any more; it stays true."""
         return self.fault != NULL
 
     @property
     def why(self):
-        """Why it is not quiet, in a few words; "" where it is."""
+        """Why it is not quiet, in a few words; empty if it is quiet."""
         if self.fault != NULL:
             return "opaque: " + self.fault.decode("ascii")
         if self.last != NULL:
@@ -187,7 +186,7 @@ cdef class Exchange:
 
     @property
     def kept_bytes(self):
-        """Allocated for lines that come in pieces; nothing else is kept."""
+        """Bytes allocated for lines that arrive in pieces; nothing else is kept."""
         return (
             self.request.half_line_capacity_bytes
             + self.response.half_line_capacity_bytes

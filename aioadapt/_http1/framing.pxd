@@ -3,42 +3,42 @@ from libc.stdint cimport int64_t
 
 
 cdef enum:
-    # Without its line end.  aiohttp's limit, the smallest among the servers
-    # that this is meant for.
+    # Without the line end.  aiohttp's limit, the smallest of the servers that
+    # this is meant for.
     LINE_LIMIT_BYTES = 8190
-    # uvicorn's limit; for all lines of one head, or of one trailer.
+    # uvicorn's limit, for all lines of a head or of a trailer.
     HEAD_LIMIT_BYTES = 65536
 
 
 cdef enum Event:
-    MORE             # every byte is taken, and there is nothing to say
-    BEGIN            # the first byte of a message is here (not taken yet)
+    MORE             # all bytes have been consumed, and there is nothing to report
+    BEGIN            # the first byte of a message is here (not consumed yet)
     HEAD             # the head is complete; its facts are valid until END
     END              # the message is complete
-    FAULT            # where it ends cannot be told, now or ever
+    FAULT            # where the message ends cannot be known any more
 
 
 cdef enum Part:
-    BETWEEN          # no byte of a message is here
-    EMPTY_LINES      # lines have come that say nothing, before a request line
+    BETWEEN          # no byte of the next message is here
+    EMPTY_LINES      # empty lines have come before a request line
     FIRST_LINE
     HEADER
     BODY_NONE        # the head is complete, and so is the message
-    BODY_COUNTED     # left_bytes of the body are to come
+    BODY_COUNTED     # left_bytes of the body are still to come
     BODY_TO_CLOSE    # the body goes on until the connection ends
     CHUNK_SIZE
-    CHUNK_DATA       # left_bytes of the chunk are to come
+    CHUNK_DATA       # left_bytes of the chunk are still to come
     CHUNK_END        # the line end after a chunk's data
     TRAILER
 
 
 cdef class Framing:
     cdef:
-        const char *fault        # why FAULT, in words; a literal
+        const char *fault        # the reason for FAULT; a literal
         Part part
 
         # The facts of a head.
-        bint old                 # HTTP/1.0, where others are HTTP/1.1
+        bint old                 # HTTP/1.0 rather than HTTP/1.1
         bint chunked
         int64_t length_bytes     # Content-Length; -1: none
         bint says_close
@@ -48,8 +48,8 @@ cdef class Framing:
         int64_t left_bytes
         Py_ssize_t head_bytes    # complete lines of this head or trailer
 
-        # Owned.  The line so far, if it came in pieces; allocated while a
-        # message that came so is passing, never between messages.
+        # Owned.  The line so far, if it comes in pieces.  Allocated only during
+        # a message that does, never between messages.
         char *half_line
         Py_ssize_t half_line_bytes
         Py_ssize_t half_line_capacity_bytes
@@ -61,7 +61,7 @@ cdef class Framing:
     cdef const char *first_line(self, const char *line, Py_ssize_t n) noexcept
     cdef Part body(self) noexcept
 
-    # Parts of advance.
+    # Steps of advance.
     cdef bint next_line(
         self, const char **at, const char *end, const char **line, Py_ssize_t *n
     ) noexcept
@@ -84,7 +84,7 @@ cdef class Framing:
 @cython.final
 cdef class RequestFraming(Framing):
     cdef:
-        bint is_head             # its answer has no body
+        bint is_head             # its response has no body
         bint is_connect
 
 
@@ -93,5 +93,5 @@ cdef class ResponseFraming(Framing):
     cdef:
         int status
 
-    # Between HEAD and the next advance: it answers a HEAD.
+    # Called between HEAD and the next advance, for the response to a HEAD.
     cdef void leave_out_body(self) noexcept

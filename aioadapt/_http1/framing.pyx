@@ -1,21 +1,20 @@
 # cython: auto_pickle=False
-"""Where one HTTP/1 message ends, seen from the bytes alone, as they pass.
+"""Finds where an HTTP/1 message ends, from the bytes alone, as they pass.
 
-``advance`` takes bytes up to the next thing worth saying, and says it:
+``advance`` consumes bytes up to the next event and returns it:
 
-    BEGIN, HEAD, END, BEGIN, HEAD, END, ...     and MORE where the bytes run out
+    BEGIN, HEAD, END, BEGIN, HEAD, END, ...     and MORE when the bytes run out
 
-Bodies are counted, never kept.  The only bytes kept are those of a line
-whose end has not come yet, up to LINE_LIMIT_BYTES; a line that lies whole in
-the caller's bytes is read there.  What is said depends on the bytes alone,
-never on how they were cut.
+Bodies are counted, never kept.  The only bytes kept are those of a line whose
+end has not come yet, up to LINE_LIMIT_BYTES; a line that lies whole in the
+caller's bytes is read in place.  The events depend on the bytes alone, never on
+how they were split.
 
-This is no parser that tries to make sense of what it gets.  Somebody else
-parses the same bytes, and where two parsers could see two different ends,
-or one an end and the other an error, this one sees a FAULT.  So lines end
-with CRLF and nothing else, a length is one plain number given once, a
-transfer coding is ``chunked`` and nothing else, and a trailer says nothing
-about framing.
+This is not a parser that tries to make sense of its input.  Somebody else
+parses the same bytes.  Where two parsers could see two different ends, or one
+an end and the other an error, this one reports FAULT.  So lines end with CRLF
+and nothing else, a length is one plain number given once, the only transfer
+coding is ``chunked``, and a trailer says nothing about framing.
 """
 
 cimport cython
@@ -46,7 +45,7 @@ cdef class Framing:
         free(self.half_line)
 
     cdef Event advance(self, const char **at, const char *end) noexcept:
-        """Take bytes from *at*, moving it, until there is something to say."""
+        """Consume bytes from *at*, moving it, until there is an event to report."""
         cdef:
             int64_t taken
             const char *line
@@ -97,7 +96,7 @@ cdef class Framing:
     cdef bint next_line(
         self, const char **at, const char *end, const char **line, Py_ssize_t *n
     ) noexcept:
-        """Take one line if its end is here; *line* is valid until the next call."""
+        """Take one line if it is complete; *line* is valid until the next call."""
         cdef:
             const char *lf = <const char*>memchr(at[0], b"\n", end - at[0])
             const char *start = at[0]
@@ -106,13 +105,13 @@ cdef class Framing:
         if lf != NULL:
             whole += 1
         at[0] = start + piece + (lf != NULL)
-        # Of a line whose end is not here at least one byte is still to come,
-        # so both cuts meet the limits at the same byte.
+        # At least one more byte of an incomplete line is still to come.  So the
+        # limits are reached at the same byte however the line is split.
         if (
             whole > LINE_LIMIT_BYTES + 1 + (lf != NULL)
             or self.head_bytes + whole > HEAD_LIMIT_BYTES
         ):
-            self.refuse("a head over the limits")
+            self.refuse("a head over the size limits")
             return False
         if lf == NULL:
             self.keep_half_line(start, piece)
@@ -151,7 +150,7 @@ cdef class Framing:
         return True
 
     cdef Event take_line(self, const char *line, Py_ssize_t n) noexcept:
-        """MORE: the message goes on with the next bytes."""
+        """Interpret a line; MORE if the message goes on with the next bytes."""
         cdef const char *fault = NULL
         if self.part == HEADER:
             if n > 0:
@@ -198,8 +197,7 @@ cdef class Framing:
         value_n = n - name_n - 1
         if not is_token(line, name_n) or not is_field_value(value, value_n):
             return "malformed header"
-        # Only names of these lengths say anything about framing; all others
-        # are done with here.
+        # Only names of these lengths say anything about framing; skip the others.
         if name_n < 7 or name_n > 17:
             return NULL
         return self.field(line, name_n, value, value_n)
@@ -211,7 +209,7 @@ cdef class Framing:
     ) noexcept:
         if same_word(name, name_n, "content-length", 14):
             if self.part == TRAILER:
-                return "framing in a trailer"
+                return "a framing header in a trailer"
             if self.length_bytes >= 0:
                 return "more than one Content-Length"
             trim(&value, &value_n)
@@ -220,8 +218,8 @@ cdef class Framing:
                 return "malformed Content-Length"
         elif same_word(name, name_n, "transfer-encoding", 17):
             if self.part == TRAILER:
-                return "framing in a trailer"
-            # One parser takes "chunked" with a tab behind it, another not.
+                return "a framing header in a trailer"
+            # One parser accepts "chunked" with a tab after it, another does not.
             while value_n > 0 and value[0] == b" ":
                 value += 1
                 value_n -= 1
@@ -232,13 +230,13 @@ cdef class Framing:
             same_word(name, name_n, "connection", 10)
             or same_word(name, name_n, "proxy-connection", 16)
         ):
-            # llhttp obeys both names alike.
+            # llhttp treats both names alike.
             if self.part == TRAILER:
-                return "framing in a trailer"
+                return "a framing header in a trailer"
             self.connection_field(value, value_n)
         elif same_word(name, name_n, "upgrade", 7):
             if self.part == TRAILER:
-                return "framing in a trailer"
+                return "a framing header in a trailer"
             self.says_upgrade = True
         return NULL
 
@@ -304,7 +302,7 @@ cdef class Framing:
 cdef class RequestFraming(Framing):
 
     cdef bint may_follow_empty_lines(self) noexcept:
-        """RFC 9112, 2.2.  llhttp skips them, h11 refuses the request."""
+        """See RFC 9112, 2.2.  llhttp skips empty lines; h11 rejects the request."""
         return True
 
     cdef const char *first_line(self, const char *line, Py_ssize_t n) noexcept:
@@ -340,7 +338,7 @@ cdef class RequestFraming(Framing):
 cdef class ResponseFraming(Framing):
 
     cdef const char *first_line(self, const char *line, Py_ssize_t n) noexcept:
-        """``HTTP/1.1 200 OK``; the reason may be missing, and the space before it."""
+        """``HTTP/1.1 200 OK``; the reason and the space before it may be missing."""
         cdef int i, digit
         if (
             n < 12

@@ -12,7 +12,7 @@ cdef bint same_word(
 ) noexcept
 cdef void trim(const char **text, Py_ssize_t *n) noexcept
 
-# -1 where it is no number, or one too large for int64_t.
+# -1 if it is not a number, or too large for int64_t.
 cdef int64_t decimal(const char *text, Py_ssize_t n) noexcept
 cdef int64_t hexadecimal(const char *text, Py_ssize_t n) noexcept
 

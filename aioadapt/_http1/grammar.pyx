@@ -1,9 +1,9 @@
 """Which bytes HTTP/1 allows where.
 
 Every rule here is at most as liberal as the strictest of the parsers that
-may read the same bytes behind us (h11, llhttp): what one of them would
-refuse and another take is refused here.  Text is borrowed and need not end
-with a zero.
+may read the same bytes after us (h11, llhttp): what one of them would reject
+and another accept is rejected here.  Text is borrowed and need not be
+NUL-terminated.
 """
 
 from libc.stdint cimport int64_t
@@ -13,8 +13,8 @@ cdef extern from "<stdint.h>":
 
 cdef enum Kind:
     TOKEN = 1        # RFC 9110, 5.6.2
-    METHOD = 2       # upper case: parsers disagree about the others
-    QUOTED = 4       # inside quotes, without the escapes
+    METHOD = 2       # upper case only: parsers disagree about other letters
+    QUOTED = 4       # inside quotes, without escapes
 
 cdef unsigned char[256] KINDS
 
@@ -53,7 +53,7 @@ cdef bint is_method(const char *text, Py_ssize_t n) noexcept:
 
 
 cdef bint is_target(const char *text, Py_ssize_t n) noexcept:
-    """Visible ASCII.  No early way out, so that the compiler makes vectors of it."""
+    """Visible ASCII.  There is no early exit, so that the compiler can vectorise it."""
     cdef:
         unsigned char c, bad = 0
         Py_ssize_t i
@@ -64,7 +64,7 @@ cdef bint is_target(const char *text, Py_ssize_t n) noexcept:
 
 
 cdef bint is_field_value(const char *text, Py_ssize_t n) noexcept:
-    """No control characters but the tab; bytes above ASCII are allowed."""
+    """No control characters except the tab; bytes above ASCII are allowed."""
     cdef:
         unsigned char c, bad = 0
         Py_ssize_t i
@@ -77,8 +77,8 @@ cdef bint is_field_value(const char *text, Py_ssize_t n) noexcept:
 cdef bint is_chunk_extension(const char *text, Py_ssize_t n) noexcept:
     """``;name``, ``;name=token`` or ``;name="text"``, any number of them.
 
-    No white space around the parts and no escapes within quotes: parsers
-    differ there.
+    No white space around the parts and no escapes inside quotes: parsers differ
+    there.
     """
     cdef Py_ssize_t i = 0, start
     while i < n:
@@ -111,7 +111,7 @@ cdef bint is_chunk_extension(const char *text, Py_ssize_t n) noexcept:
 cdef bint same_word(
     const char *text, Py_ssize_t n, const char *lower, Py_ssize_t lower_n
 ) noexcept:
-    """Is *text* the lower-case word *lower*, in any case of letters?"""
+    """Is *text* equal to the lower-case word *lower*, ignoring case?"""
     cdef:
         char c
         Py_ssize_t i
@@ -127,7 +127,7 @@ cdef bint same_word(
 
 
 cdef void trim(const char **text, Py_ssize_t *n) noexcept:
-    """Leave out the spaces and tabs at both ends."""
+    """Strip spaces and tabs at both ends."""
     while n[0] > 0 and (text[0][0] == b" " or text[0][0] == b"\t"):
         text[0] += 1
         n[0] -= 1
@@ -161,7 +161,7 @@ cdef inline int hexadecimal_digit(char c) noexcept:
 
 
 cdef Py_ssize_t hexadecimal_digits(const char *text, Py_ssize_t n) noexcept:
-    """How many of the first bytes are digits."""
+    """The number of hexadecimal digits that *text* starts with."""
     cdef Py_ssize_t i = 0
     while i < n and hexadecimal_digit(text[i]) >= 0:
         i += 1
@@ -169,7 +169,7 @@ cdef Py_ssize_t hexadecimal_digits(const char *text, Py_ssize_t n) noexcept:
 
 
 cdef int64_t hexadecimal(const char *text, Py_ssize_t n) noexcept:
-    """At most 16 digits: h11 refuses more than 20, and nobody needs them."""
+    """At most 16 digits: h11 rejects more than 20, and nobody needs that many."""
     cdef:
         int64_t value = 0
         int digit

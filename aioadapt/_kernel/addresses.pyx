@@ -1,4 +1,4 @@
-"""Socket addresses as Python's socket module writes them."""
+"""Socket addresses, in the form that Python's socket module uses."""
 
 from libc.string cimport memchr
 
@@ -27,7 +27,7 @@ cdef extern from "<sys/un.h>":
 
 
 cdef object address_of(sockaddr_storage *address, socklen_t size):
-    """None for a family that we do not know how to write."""
+    """The address as a Python object; None for an unsupported address family."""
     cdef char text[64]
     cdef sockaddr_in *v4
     cdef sockaddr_in6 *v6
@@ -48,7 +48,7 @@ cdef object address_of(sockaddr_storage *address, socklen_t size):
         if length <= 0:
             return ""
         if path[0] == 0:
-            return path[:length]      # abstract: bytes, as the socket module has it
+            return path[:length]      # abstract: bytes, as in the socket module
         end = <char *> memchr(path, 0, length)
         if end != NULL:
             length = end - path
@@ -57,7 +57,7 @@ cdef object address_of(sockaddr_storage *address, socklen_t size):
 
 
 cdef object peer_address(int fd):
-    """None when there is no peer any more."""
+    """The peer's address; None once there is no peer."""
     cdef sockaddr_storage address
     cdef socklen_t size = sizeof(address)
     if getpeername(fd, <sockaddr *> &address, &size) < 0:

@@ -1,4 +1,4 @@
-"""What the collector of cycles asks of a type: Cython's own declarations lack it."""
+"""The garbage collector's traverse slot, which Cython's own declarations lack."""
 
 from cpython.object cimport PyObject
 

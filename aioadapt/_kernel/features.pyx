@@ -1,15 +1,15 @@
 # cython: auto_pickle=False
 """What io_uring can do on this kernel and in this container.
 
-A version number does not tell: distributions port features back, containers
-filter system calls, sandboxes answer some and not others.  So a small ring is
-set up and made to do, once, what the loop will ask of it: to receive into lent
-buffers, send, poll, accept, cancel, and to wait no longer than told.  What
-comes back as it should is a feature; what does not is missing.
+A version number does not tell: distributions backport features, containers
+filter system calls, and sandboxes implement some calls and not others.  So the
+probe sets up a small ring and tries, once, everything that the loop will need:
+receive into provided buffers, send, poll, accept, cancel, and wait with a
+timeout.  What works as it should is a feature; what does not is missing.
 
 The ring, its sockets and its memory are gone when the probe returns.  Nothing
-here says *why* the kernel refused: that is ``refusal.py``, from the errno and
-the step that are found here.
+here says *why* the kernel refused: ``refusal.py`` explains that, from the errno
+and the step that are found here.
 """
 
 import errno as errnos
@@ -50,8 +50,8 @@ cdef enum:
 
 RING_ENTRIES = RING_SIZE
 
-# Set-up flags, the newest first: in this order they are given up, one by one,
-# until the kernel takes the rest.
+# Set-up flags, newest first.  They are dropped in this order, one by one, until
+# the kernel accepts the rest.
 SETUP_FLAGS = (
     ("defer_taskrun", IORING_SETUP_DEFER_TASKRUN),
     ("single_issuer", IORING_SETUP_SINGLE_ISSUER),
@@ -66,19 +66,19 @@ cdef enum:
     BUFFER_BYTES = 64
     BUFFER_GROUP = 1
 
-# A guess, and generous: every answer is caused by this same thread and is there
-# at once.  Only a kernel that owes an answer, or a machine that has no time for
-# us, makes us wait; and the latter must not cost a feature.
+# A generous guess.  Every completion is caused by this same thread and is there at
+# once.  We wait only if the kernel never posts it, or if the machine is too busy to
+# run us; and a busy machine must not cost a feature.
 cdef long long ANSWER_NS = 1_000_000_000
 
-# One operation of each kind is enough, so its kind is its user_data.
+# One operation of each kind is enough, so its kind serves as its user_data.
 cdef enum Op:
     RECV = 1
     SEND
     POLL
     ACCEPT
     CANCEL
-    NO_OP       # nothing is ever submitted under this one
+    NO_OP       # nothing is ever submitted with this one
 
 
 class _Refused(Exception):
@@ -91,11 +91,11 @@ class _Refused(Exception):
 
 
 cdef class _Trial:
-    """One small ring and what came back on it.
+    """One small ring and the completions that came back on it.
 
     ``in_kernel`` holds the operations whose last completion has not come.
-    The lent memory is freed only when it is empty: a kernel that owes us an
-    answer may still write there, and losing two pages is the lesser harm.
+    The lent memory is freed only when that set is empty: otherwise the kernel
+    may still write there, and leaking two pages is the lesser harm.
     """
     cdef:
         io_uring ring
@@ -103,7 +103,7 @@ cdef class _Trial:
         char *lent              # owned: the buffer ring's page, then the buffers
         Py_ssize_t page_bytes
         set in_kernel           # of Op
-        dict answers            # Op -> [(res, flags), ...] not yet asked for
+        dict answers            # Op -> [(res, flags), ...] not yet returned
         set features
         unsigned int setup_flags, announced
 
@@ -124,10 +124,10 @@ cdef class _Trial:
     cdef found(self, error=0, step=""):
         return Findings(frozenset(self.features), self.setup_flags, error, step)
 
-    # -- asking and being answered ------------------------------------------
+    # -- submissions and completions -----------------------------------------
 
     cdef io_uring_sqe *ask(self, Op op) except NULL:
-        """The next entry, to be filled in and then signed with op."""
+        """The next entry, to be filled in; its user_data must then be set to op."""
         cdef io_uring_sqe *sqe = io_uring_get_sqe(&self.ring)
         # The queue holds eight, and no step leaves two unsubmitted.
         if sqe is NULL:
@@ -136,7 +136,7 @@ cdef class _Trial:
         return sqe
 
     cdef answer(self, Op op, long long wait_ns=ANSWER_NS):
-        """Submit, and return op's next ``(res, flags)``; None if none comes in time."""
+        """Submit and return op's next ``(res, flags)``, or None if none comes in time."""
         cdef int result
         deadline_ns = time.monotonic_ns() + wait_ns
         while True:
@@ -151,7 +151,7 @@ cdef class _Trial:
                 return None
 
     cdef unsigned int reap(self):
-        """Sort what the kernel has answered, and say how many answers it were."""
+        """Sort the completions on the ring by operation; returns how many there were."""
         cdef:
             Completion batch[2 * RING_SIZE]
             unsigned int index, count = reap_into(&self.ring, batch, 2 * RING_SIZE)
@@ -164,14 +164,14 @@ cdef class _Trial:
         return count
 
     cdef last_answer(self, Op op):
-        """The answer after which the kernel has let go of op; None if none comes."""
+        """Op's last answer, after which the kernel does not hold it; None if none comes."""
         while True:
             answer = self.answer(op)
             if answer is None or not answer[1] & IORING_CQE_F_MORE:
                 return answer
 
     cdef cancel(self, Op op):
-        """End op, if it has not ended.  The cancel's own answer proves nothing."""
+        """Cancel op unless it has ended.  The cancel's own answer proves nothing."""
         cdef io_uring_sqe *sqe
         if op not in self.in_kernel:
             return
@@ -186,7 +186,7 @@ cdef class _Trial:
     # -- the steps ------------------------------------------------------------
 
     cdef set_up(self, flags):
-        """Set the ring up with as many of the flags as go together."""
+        """Set up the ring with as many of the flags as the kernel accepts together."""
         cdef io_uring_params params
         wanted = list(flags)
         step = f"set up an io_uring of {RING_ENTRIES} entries"
@@ -198,12 +198,12 @@ cdef class _Trial:
             result = io_uring_queue_init_params(RING_ENTRIES, &self.ring, &params)
             if result == 0:
                 break
-            # EINVAL is how a kernel answers a flag it does not know.
+            # The kernel answers EINVAL to a flag that it does not know.
             if result != -errnos.EINVAL or not wanted:
                 raise _Refused(-result, step)
             del wanted[0]
         self.ring_is_up = True
-        # Not params.flags: a newer liburing adds one of its own, for its own use.
+        # Not params.flags: newer versions of liburing add a flag for internal use.
         self.setup_flags = sum(flag for _, flag in wanted)
         self.announced = params.features
         self.features.update(name for name, _ in wanted)
@@ -213,7 +213,7 @@ cdef class _Trial:
                 raise _Refused(-result, "enable an io_uring")
 
     cdef read_announcements(self):
-        """What the kernel says of itself, where trying would cost too much."""
+        """Features that the kernel announces, where trying would cost too much."""
         cdef io_uring_probe *opcodes
         for name, bit in (
             ("nodrop", IORING_FEAT_NODROP),
@@ -229,7 +229,7 @@ cdef class _Trial:
             io_uring_free_probe(opcodes)
 
     cdef bint wait_no_longer_than_told(self) except -1:
-        """Without EXT_ARG liburing would send a timeout operation in its stead."""
+        """Try a timeout.  Without EXT_ARG liburing would submit an operation for it."""
         if not self.announced & IORING_FEAT_EXT_ARG:
             return False
         self.answer(NO_OP, wait_ns=1)
@@ -275,7 +275,7 @@ cdef class _Trial:
         return answer is not None and answer[0] == len(data)
 
     cdef bint has_received(self, bytes data) except -1:
-        """Did the armed recv deliver just this, into a lent buffer, and stay armed?"""
+        """Did the armed recv deliver exactly this, into a lent buffer, and stay armed?"""
         cdef int index
         answer = self.answer(RECV)
         if answer is None:
@@ -326,14 +326,14 @@ cdef class _Trial:
         io_uring_prep_cancel_fd(sqe, fd, 0)
         sqe.user_data = CANCEL
         answer = self.answer(CANCEL)
-        # EINVAL: the kernel does not know the flag, so op will not end by this.
+        # EINVAL: the kernel does not know the flag, so this will not end op.
         if answer is None or answer[0] == -errnos.EINVAL:
             return
         if self.last_answer(op) is not None:
             self.features.add("cancel_fd")
 
     cdef accept(self, listener, client):
-        """One connection waits already, another comes while the accept is armed."""
+        """Accept one connection that already waits, and one that comes while armed."""
         cdef io_uring_sqe *sqe = self.ask(ACCEPT)
         io_uring_prep_multishot_accept(sqe, listener.fileno(), NULL, NULL, 0)
         sqe.user_data = ACCEPT
@@ -344,7 +344,7 @@ cdef class _Trial:
         self.cancel(ACCEPT)
 
     cdef bint has_accepted(self, client) except -1:
-        """Did the armed accept give the client's other end, and stay armed?"""
+        """Did the armed accept return the client's other end, and stay armed?"""
         answer = self.answer(ACCEPT)
         if answer is None:
             return False
@@ -353,8 +353,8 @@ cdef class _Trial:
             if fd in (-errnos.EMFILE, -errnos.ENFILE):
                 raise _Refused(-fd, "accept a connection")
             return False
-        # Kernels 6.6.1 to 6.8-rc3 could give a number here that is somebody
-        # else's descriptor or none; such a one is not ours to close.
+        # Kernels 6.6.1 to 6.8-rc3 could return a number here that is somebody
+        # else's descriptor, or no descriptor at all: we must not close that.
         try:
             accepted = socket.socket(fileno=fd)
         except OSError:
@@ -367,11 +367,11 @@ cdef class _Trial:
 
 
 def probe(flags=SETUP_FLAGS):
-    """Set up a small io_uring, use it, close it and say what was found.
+    """Set up a small io_uring, use it, close it and return what was found.
 
-    Takes half a millisecond where all is well, and a second for each answer
-    that the kernel owes.  Raises nothing that the kernel is to blame
-    for: a refusal is a finding.
+    Takes half a millisecond if everything works, and a second more for each
+    completion that never comes.  A refusal by the kernel is a finding; it is
+    not raised.
     """
     cdef _Trial trial = _Trial()
     try:
@@ -389,7 +389,7 @@ def probe(flags=SETUP_FLAGS):
     except _Refused as refused:
         return trial.found(refused.errno, refused.step)
     except OSError as error:
-        return trial.found(error.errno, "make sockets to try an io_uring with")
+        return trial.found(error.errno, "create sockets to probe io_uring with")
     finally:
         trial.close()
     return trial.found()
@@ -400,10 +400,10 @@ _known = (0, None)
 
 
 def findings():
-    """What :func:`probe` found in this process, probing only if need be.
+    """What :func:`probe` found in this process; probes only if necessary.
 
-    A forked child probes for itself: it may live under another filter.  What
-    may be over in a moment is not remembered.
+    A forked child probes for itself, since it may run under another filter.  A
+    failure that may be temporary is not remembered.
     """
     global _known
     pid, found = _known

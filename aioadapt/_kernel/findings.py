@@ -1,10 +1,10 @@
-"""What a probe of io_uring found; plain facts, without a judgement."""
+"""What a probe of io_uring found: facts only, no judgement."""
 
 import errno as errnos
 import os
 from dataclasses import dataclass
 
-# What the io_uring loop cannot do without.
+# The features that the io_uring loop requires.
 REQUIRED = (
     "nodrop",
     "ext_arg",
@@ -16,7 +16,7 @@ REQUIRED = (
     "cancel",
 )
 
-# Refusals that may be over in a moment, whatever this kernel can do.
+# Errors that may be temporary; they do not tell what this kernel can do.
 PASSING = frozenset(
     {errnos.ENOMEM, errnos.EMFILE, errnos.ENFILE, errnos.EAGAIN, errnos.ENOBUFS}
 )
@@ -25,25 +25,25 @@ PASSING = frozenset(
 @dataclass(frozen=True, slots=True, repr=False)
 class Findings:
     features: frozenset[str]
-    """What was seen working."""
+    """The features that were seen to work."""
 
     setup_flags: int = 0
-    """The IORING_SETUP flags that work together here."""
+    """The IORING_SETUP flags that this kernel accepts together."""
 
     errno: int = 0
-    """Why the probe ended early: the kernel refused what every io_uring can do."""
+    """Why the probe ended early: the error of something that every io_uring can do."""
 
     step: str = ""
-    """What it refused, as in "cannot ..."; empty where ``errno`` is 0."""
+    """What failed, as in "cannot ..."; empty if ``errno`` is 0."""
 
     @property
     def missing(self) -> tuple[str, ...]:
-        """The required features that were not seen working."""
+        """The required features that were not seen to work."""
         return tuple(name for name in REQUIRED if name not in self.features)
 
     @property
     def may_pass(self) -> bool:
-        """Is this a shortage of the moment, so that asking again may help?"""
+        """True for a shortage that may be temporary: probing again may help."""
         return self.errno in PASSING
 
     def __repr__(self) -> str:

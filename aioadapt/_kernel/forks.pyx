@@ -1,7 +1,8 @@
-"""How many forks lie between the first process that loaded this and the one we are in.
+"""Counts the forks between the first process that loaded this module and this process.
 
-What was made at another count is the parent's.  A process number would not tell: in
-a container's new namespace parent and child may have the same one.
+Anything that was created at a different count belongs to the parent.  A process ID
+would not tell: in a new PID namespace (a container), parent and child may have the
+same one.
 """
 
 import os

@@ -1,7 +1,7 @@
-"""The liburing calls that we make, no more.
+"""The liburing calls that we use, and no others.
 
-Constants newer than liburing 2.3 are defined here; whether the kernel knows
-them is asked of the kernel (features.pyx), never of the header.
+Constants newer than liburing 2.3 are defined here.  Whether the kernel
+supports them is found out by probing it (features.pyx), never from the header.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
@@ -30,8 +30,8 @@ cdef extern from *:
     #endif
 
     /* Submit what is queued and, unless timeout_ns is 0, sleep until there is
-       a completion; -1 sleeps for ever.  Completions that wait for this
-       thread to enter the kernel are posted in every case. */
+       a completion; -1 sleeps forever.  In every case, completions that wait
+       for this thread to enter the kernel are posted. */
     static inline int aioadapt_enter(struct io_uring *ring, long long timeout_ns) {
         struct io_uring_cqe *unused;
         struct __kernel_timespec ts;
@@ -48,7 +48,7 @@ cdef extern from *:
         return (IO_URING_READ_ONCE(*ring->sq.kflags) & IORING_SQ_CQ_OVERFLOW) != 0;
     }
 
-    /* Copy up to room completions out of the ring and give their places back. */
+    /* Copy up to room completions out of the ring and free their entries. */
     struct aioadapt_completion { void *op; int result; unsigned flags; };
     static inline unsigned aioadapt_reap(
         struct io_uring *ring, struct aioadapt_completion *into, unsigned room)

@@ -1,20 +1,20 @@
-"""A listening socket and connections to it, to try accepting with."""
+"""A listening socket and connections to it, for probing accept."""
 
 import socket
 import struct
 
 from .findings import PASSING
 
-# A firewall may swallow what goes over loopback: then do not wait for long.
+# A firewall may drop packets on loopback; do not wait long for it.
 CONNECT_TIMEOUT_S = 0.25
 
 
 def connect_to(listener: socket.socket) -> socket.socket:
-    """A client of *listener*, with the connection waiting to be accepted."""
+    """Connect a client to *listener*; the connection is left waiting to be accepted."""
     client = socket.socket(listener.family, socket.SOCK_STREAM)
     try:
         client.settimeout(CONNECT_TIMEOUT_S)
-        # Leave by a reset: no port is left in TIME_WAIT.
+        # Close with a reset, so that no port is left in TIME_WAIT.
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.connect(listener.getsockname())
     except BaseException:
@@ -24,13 +24,13 @@ def connect_to(listener: socket.socket) -> socket.socket:
 
 
 def listener_and_client() -> tuple[socket.socket, socket.socket]:
-    """A listener and its first client: over TCP where loopback works, else Unix."""
+    """A listener and its first client: over TCP if loopback works, else over Unix."""
     try:
         return _pair(socket.AF_INET, ("127.0.0.1", 0))
     except OSError as error:
         if error.errno in PASSING:
             raise
-    # For an empty name the kernel picks one in its abstract namespace.
+    # Given an empty name, the kernel picks one in the abstract namespace.
     return _pair(socket.AF_UNIX, "")
 
 

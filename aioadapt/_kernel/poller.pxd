@@ -6,9 +6,9 @@ from aioadapt._kernel.linux cimport epoll_event
 
 cdef class Watch:
     cdef:
-        readonly int fd           # borrowed; whoever made the watch closes it
-        uint32_t interest         # what epoll reports for us; 0: not registered
-        bint is_secondary            # registered with the poller secondary
+        readonly int fd           # borrowed; the creator of the watch closes it
+        uint32_t interest         # the events that epoll reports; 0: not registered
+        bint is_secondary         # registered with the poller's secondary
 
     cdef int ready(self, uint32_t events) except -1
 
@@ -25,13 +25,13 @@ cdef struct Report:
 cdef class Poller:
     cdef:
         int epoll_fd              # owned
-        int room                  # reports that fit into one iteration
+        int room                  # reports taken in one iteration, at most
         epoll_event *events       # owned; what epoll_wait writes
-        Report *reports           # owned; what dispatch has still to run
+        Report *reports           # owned; reaped and not yet dispatched
         int next_report, last_report
-        list strays                   # forgotten, but perhaps still reported
-        set watches                   # what is registered; the collector of cycles sees it
-        Poller secondary                 # None until two watch one descriptor
+        list strays               # unregistered, but epoll may still report them
+        set watches               # registered; a set, so that the garbage collector sees it
+        Poller secondary          # None until two watches share a descriptor
         readonly unsigned long long waits
 
     cdef int watch(self, Watch watch, uint32_t interest) except -1

@@ -1,29 +1,30 @@
-"""Readiness: one epoll on one thread.
+"""Readiness: one epoll instance on one thread.
 
 What epoll is.  A registration belongs to an *open file description*, not to
-the number we call it by: close one of two duplicates and epoll goes on
-reporting the number that is gone, with nobody left who could unregister it.
-So a descriptor is always forgotten here (EPOLL_CTL_DEL) before it is closed
-or handed to somebody else.
+the descriptor's number.  Close one of two duplicates, and epoll keeps reporting
+the number that is gone, with nobody left who could unregister it.  So a
+descriptor is always unregistered here (EPOLL_CTL_DEL) before it is closed or
+handed over.
 
-What a report is.  Epoll gives back the pointer that was registered.  Within
-one batch of reports the first callback may forget, close or replace what a
-later report is about.  So ``wait`` only collects: it takes a reference on
-every watch of the batch before anything runs.  ``dispatch_next`` then runs them
-one by one and skips what has been forgotten since, or is no longer wanted.
+What a report is.  Epoll returns the pointer that was registered.  Within one
+batch of reports, the first callback may unregister, close or replace what a
+later report is about.  So ``wait`` only reaps: it takes a reference to every
+watch of the batch before anything runs.  ``dispatch_next`` then runs them one by
+one, and skips a watch that has been unregistered since or no longer wants the
+event.
 
 Registrations are level-triggered: what one iteration leaves unread is reported
-again in the next, and no connection can fall asleep with bytes waiting.
+again in the next, so no connection can stall with bytes waiting.
 
-    not registered --watch(interest)--> registered --forget--> not registered
+    not registered --watch(interest)--> registered --unregister--> not registered
                                          |      ^
                                          '------' watch(other interest)
 
-``watches`` keeps each Watch for as long as it is registered.
+``watches`` keeps each Watch alive for as long as it is registered.
 
-An epoll has one place for a descriptor.  Where two watch it (a transport that
-still sends what it had when it was closed, and ``add_reader``), the second is
-registered with a poller secondary, which this one watches as it does any descriptor.
+Epoll takes each descriptor only once.  Where two watches share one (a transport
+that still sends what it had when it was closed, and ``add_reader``), the second is
+registered with a secondary poller, which this one watches like any descriptor.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -54,7 +55,7 @@ cdef enum:
 
 
 cdef class Watch:
-    """Somebody who wants to know when a descriptor is ready."""
+    """Is called when its descriptor is ready."""
 
     cdef int ready(self, uint32_t events) except -1:
         raise NotImplementedError
@@ -63,7 +64,7 @@ cdef class Watch:
 cdef class SecondaryWatch(Watch):
 
     cdef int ready(self, uint32_t events) except -1:
-        # What a callback left by raising out of the loop is reported again.
+        # Reports left over by a callback that raised out of the loop come again.
         self.poller.drop_reports()
         self.poller.wait(0, 0)
         while self.poller.dispatch_next():
@@ -84,7 +85,7 @@ cdef class Poller:
             raise MemoryError
         self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
         if self.epoll_fd < 0:
-            raise OSError(errno, f"cannot make an epoll: {os.strerror(errno)}")
+            raise OSError(errno, f"cannot create an epoll instance: {os.strerror(errno)}")
 
     def __dealloc__(self):
         self.drop_reports()
@@ -94,7 +95,7 @@ cdef class Poller:
         PyMem_Free(self.reports)
 
     cdef int watch(self, Watch watch, uint32_t interest) except -1:
-        """Report these events from now on, instead of those watched for so far."""
+        """Watch for these events from now on, instead of the earlier ones; 0 for none."""
         if interest == watch.interest:
             return 0
         if interest == 0:
@@ -146,9 +147,9 @@ cdef class Poller:
         cdef int failed = 0
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, watch.fd, &unused) < 0:
             if errno == EBADF or errno == ENOENT:
-                # Closed behind our back: epoll dropped it then, unless there
-                # is a duplicate, which only its owner can close.  Until that
-                # epoll goes on reporting our pointer.
+                # The descriptor was closed behind our back.  Epoll then dropped
+                # the registration, unless there is a duplicate, which only its
+                # owner can close.  Until then epoll keeps reporting our pointer.
                 self.strays.append(watch)
             else:
                 failed = errno
@@ -166,9 +167,9 @@ cdef class Poller:
         return False
 
     cdef int wait(self, long long timeout_ns, int at_most) except -1:
-        """Collect what is ready; -1 waits for ever.  Nothing runs yet.
+        """Reap what is ready; -1 waits forever.  Nothing runs yet.
 
-        Raises what a signal handler raises; an interrupted wait is an empty one.
+        Raises what a signal handler raises.  An interrupted wait returns 0.
         """
         cdef int n, i, error
         cdef epoll_event *events = self.events
@@ -193,7 +194,7 @@ cdef class Poller:
         return n
 
     cdef bint has_reports(self) noexcept:
-        """Left over when a callback of an earlier iteration raised out of the loop."""
+        """True if some are left, as after a callback has raised out of the loop."""
         return self.next_report < self.last_report
 
     cdef bint dispatch_next(self) except -1:
@@ -205,7 +206,7 @@ cdef class Poller:
         watch = <Watch> self.reports[self.next_report].watch
         events = self.reports[self.next_report].events
         self.next_report += 1
-        Py_DECREF(watch)              # the local name holds it now
+        Py_DECREF(watch)              # the local variable holds it now
         events &= watch.interest | EPOLLERR | EPOLLHUP
         if watch.interest != 0 and events != 0:
             watch.ready(events)

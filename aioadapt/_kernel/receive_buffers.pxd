@@ -8,7 +8,7 @@ cdef class ReceiveBuffers:
         char *memory                 # owned mapping, lent out buffer by buffer
         size_t entries_bytes, memory_bytes
         readonly int count
-        readonly int taken           # named by completions that were collected, not given back
+        readonly int taken           # named by reaped completions, not given back yet
         readonly int size_bytes
         int mask
         bint registered

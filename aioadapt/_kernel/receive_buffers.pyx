@@ -1,11 +1,13 @@
-"""Buffers lent to the kernel and taken back.
+"""Receive buffers: provided to the kernel, and given back to it after each use.
 
-The kernel takes a buffer from the shared ring when bytes have arrived for a
-recv that did not bring one, and names it in the completion.  From that
-moment until ``give_back`` the buffer is ours: we copy the bytes out and lend
-it again at once, so a slow protocol never holds one.  When all are taken a
-recv ends with ENOBUFS, which is an ordinary event: it is begun again at the
-end of an iteration whose completions have given most of theirs back.
+When bytes arrive for a recv that has no buffer of its own, the kernel takes
+one from the shared ring and names it in the completion.  From then until
+``give_back`` the buffer is ours.  We copy the bytes out and give it back at
+once, so a slow protocol never holds one.
+
+When all buffers are taken, a recv ends with ENOBUFS.  This is an ordinary
+event: the recv is begun again at the end of the first iteration that leaves
+at most half of the buffers taken.
 """
 
 from libc.errno cimport errno
@@ -51,8 +53,8 @@ cdef void *map_memory(size_t size) except NULL:
     if memory == MAP_FAILED:
         raise OSError(errno, f"cannot map {size} bytes for receive buffers: "
                              f"{os.strerror(errno)}")
-    # The kernel goes on writing here for the parent; a forked child must not
-    # see it happen.
+    # The kernel keeps writing here on the parent's behalf; a forked child must
+    # not see that.
     madvise(memory, size, MADV_DONTFORK)
     return memory
 
@@ -61,9 +63,9 @@ cdef class ReceiveBuffers:
 
     @staticmethod
     cdef ReceiveBuffers register(io_uring *ring):
-        """Lend all of them to a ring.
+        """Map the buffers and register all of them with a ring.
 
-        Raises OSError when the kernel knows no buffer rings.
+        Raises OSError if the kernel does not support buffer rings.
         """
         cdef ReceiveBuffers self = ReceiveBuffers.__new__(ReceiveBuffers)
         cdef io_uring_buf_reg registration
@@ -82,7 +84,7 @@ cdef class ReceiveBuffers:
         registration.bgid = GROUP
         result = io_uring_register_buf_ring(ring, &registration, 0)
         if result < 0:
-            raise OSError(-result, "cannot lend receive buffers to the io_uring: "
+            raise OSError(-result, "cannot register receive buffers with the io_uring: "
                                    f"{os.strerror(-result)}")
         self.ring = ring
         self.registered = True
@@ -111,13 +113,13 @@ cdef class ReceiveBuffers:
         self.taken -= 1
 
     cdef void unregister(self) noexcept:
-        """Take all of them back; only when no operation is in the kernel."""
+        """Take all buffers back; only allowed while no operation is in the kernel."""
         if self.registered:
             self.registered = False
             io_uring_unregister_buf_ring(self.ring, GROUP)
 
     cdef void close_in_child(self) noexcept:
-        """In a forked child: nothing is mapped here; others may live where it was."""
+        """Drop the pointers in a forked child: whatever is at these addresses is not ours."""
         self.registered = False
         self.entries = NULL
         self.memory = NULL

@@ -1,8 +1,8 @@
-"""Why the kernel refused io_uring, told apart from what can be read in /proc.
+"""Explains why the kernel refused io_uring, from the errno and from /proc.
 
-The errno alone says little: EPERM is both the container's filter and the
-administrator's switch, ENOSYS is an old kernel, a sandbox, or a filter that
-answers so.  What else is known tells them apart, and each has its own way on.
+The errno alone says little: EPERM may come from a container's filter or from the
+administrator's sysctl; ENOSYS from an old kernel, from a sandbox, or from a filter
+that returns it.  What /proc says tells them apart, and each has its own remedy.
 """
 
 import enum
@@ -17,11 +17,11 @@ from aioadapt.errors import UringUnavailableError
 
 from .findings import Findings
 
-# As an ordinary user on Linux 6.18: 512 KiB allow 4 rings of 1,024 entries,
-# 8 MiB at least 64.
+# Seen as an ordinary user on Linux 6.18: 512 KiB are enough for 4 rings of 1,024
+# entries, 8 MiB for at least 64.
 ENOUGH_MEMLOCK_BYTES = 8 << 20
 
-_TOO_OLD = "it is too old; Linux 6.1 and later have all that is needed"
+_TOO_OLD = "it is too old; Linux 6.1 and later have everything needed"
 
 _ALLOW_IN_PROFILE = (
     "allow io_uring_setup, io_uring_enter and io_uring_register in the container's "
@@ -33,25 +33,25 @@ CAP_SYS_ADMIN = 21
 
 
 class Cause(enum.Enum):
-    SECCOMP = "a seccomp filter, as container engines install it, answers first"
-    SYSCTL = "the administrator has switched io_uring off"
-    SECURITY_MODULE = "neither sysctl nor seccomp: a security module such as SELinux"
-    NO_IO_URING = "this kernel, or the sandbox that plays it, has no io_uring"
+    SECCOMP = "a seccomp filter, such as container engines install, forbids it"
+    SYSCTL = "the administrator has disabled io_uring"
+    SECURITY_MODULE = "not sysctl or seccomp: perhaps a security module such as SELinux"
+    NO_IO_URING = "this kernel, or the sandbox that emulates it, has no io_uring"
     TOO_OLD = "this kernel's io_uring lacks what the loop needs"
-    MEMLOCK = "the user may lock too little memory"
-    MEMORY = "memory is short, on the machine or in its control group"
+    MEMLOCK = "the user's limit on locked memory is too low"
+    MEMORY = "the machine or the control group is short of memory"
     DESCRIPTORS = "too many descriptors are open"
-    UNKNOWN = "no cause is known for this error"
+    UNKNOWN = "this error has no known cause"
 
 
 @dataclass(frozen=True, slots=True)
 class Surroundings:
-    """What bears on a refusal; None where /proc does not tell."""
+    """Facts that help to explain a refusal; None where /proc does not tell."""
 
     uring_disabled: int | None = None
-    """``kernel.io_uring_disabled``: Linux 6.6 and later, so there io_uring exists."""
+    """``kernel.io_uring_disabled``; since Linux 6.6, in kernels that have io_uring."""
     in_uring_group: bool = False
-    """Are we in ``kernel.io_uring_group``, which 1 in the former lets pass?"""
+    """Are we in ``kernel.io_uring_group``?  Its members may pass if the former is 1."""
     seccomp_filter: bool = False
     capabilities: int = 0
     memlock_bytes: int | None = None
@@ -63,7 +63,7 @@ class Surroundings:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """One refusal, explained: ``reason`` is the whole sentence for a user."""
+    """One refusal, explained; ``reason`` is the complete sentence for the user."""
 
     cause: Cause
     errno: int
@@ -84,7 +84,7 @@ def look_around(
     read: Callable[[str], str] = _read,
     memlock: Callable[[], int] = lambda: resource.getrlimit(resource.RLIMIT_MEMLOCK)[0],
 ) -> Surroundings:
-    """Collect what bears on a refusal on this very thread, raising nothing."""
+    """Read what helps to explain a refusal on this very thread; never raises."""
 
     def text(path: str) -> str:
         try:
@@ -96,7 +96,7 @@ def look_around(
         match = re.fullmatch(r"-?\d+", text(path).strip())
         return int(match[0]) if match else None
 
-    # A filter can be installed on one thread alone.
+    # Of the thread: a filter can be installed on a single thread.
     status = dict(
         re.findall(
             r"^(\w+):[ \t]*(.*)$", text("/proc/thread-self/status"), re.MULTILINE
@@ -114,20 +114,20 @@ def look_around(
 
 
 def explain(errno: int, step: str, around: Surroundings) -> Refusal:
-    """Explain why *step* ("set up an io_uring of 8 entries") came back with *errno*."""
-    cause, way_on = _judge(errno, around)
-    reason = f"cannot {step}: {os.strerror(errno)} (likely cause: {way_on})"
+    """Explain why *step* ("set up an io_uring of 8 entries") failed with *errno*."""
+    cause, hint = _judge(errno, around)
+    reason = f"cannot {step}: {os.strerror(errno)} (likely cause: {hint})"
     return Refusal(cause, errno, reason)
 
 
 def explain_findings(
     findings: Findings, around: Surroundings | None = None
 ) -> Refusal | None:
-    """Explain what a probe lacked; None if it lacked nothing."""
+    """Explain what a probe did not find; None if it found everything."""
     if findings.errno:
         return explain(findings.errno, findings.step, around or look_around())
     if findings.missing:
-        # Only the first: what builds on it was not tried.
+        # Only the first: what depends on it was not tried.
         return Refusal(
             Cause.TOO_OLD,
             errnos.EOPNOTSUPP,
@@ -150,26 +150,26 @@ def _judge(errno: int, around: Surroundings) -> tuple[Cause, str]:
                 )
             return Cause.SECURITY_MODULE, (
                 "neither `sysctl kernel.io_uring_disabled` nor a seccomp filter "
-                "forbids it, so a security module may; look for a denial in the "
+                "forbids it, so it may be a security module; look for a denial in the "
                 "audit log"
             )
         case errnos.ENOSYS:
             # Only a kernel with io_uring has the sysctl.
             if around.seccomp_filter and around.uring_disabled is not None:
                 return Cause.SECCOMP, (
-                    "this kernel has io_uring, but a seccomp filter answers as if it "
-                    f"had not; {_ALLOW_IN_PROFILE}"
+                    "this kernel has io_uring, but a seccomp filter hides it; "
+                    f"{_ALLOW_IN_PROFILE}"
                 )
             return Cause.NO_IO_URING, (
                 f"kernel {os.uname().release} is older than io_uring or built without "
-                "it, or a sandbox such as gVisor stands in for it; Linux 6.1 and later "
-                f"have all that is needed{_filter_may_too(around)}"
+                "it, or is emulated by a sandbox such as gVisor; Linux 6.1 and later "
+                f"have everything needed{_filter_may_too(around)}"
             )
         case errnos.ENOMEM:
             if around.memlock_bytes is None or around.has(CAP_IPC_LOCK):
                 return Cause.MEMORY, (
-                    "memory is short on this machine or in this control group, for no "
-                    "RLIMIT_MEMLOCK holds here; free some"
+                    "this machine or this control group is short of memory, since no "
+                    "RLIMIT_MEMLOCK applies here; free some"
                 )
             enough_kib = ENOUGH_MEMLOCK_BYTES >> 10
             return Cause.MEMLOCK, (
@@ -180,38 +180,40 @@ def _judge(errno: int, around: Surroundings) -> tuple[Cause, str]:
             )
         case errnos.EMFILE:
             return Cause.DESCRIPTORS, (
-                "this process has as many open as RLIMIT_NOFILE lets it; raise that "
-                "(`ulimit -n`) or close some"
+                "this process has reached RLIMIT_NOFILE; raise it (`ulimit -n`) or "
+                "close some files"
             )
         case errnos.ENFILE:
             return Cause.DESCRIPTORS, (
-                "all processes together have as many open as `sysctl fs.file-max` "
-                "lets them; raise that or close some"
+                "all processes together have reached `sysctl fs.file-max`; raise it or "
+                "close some files"
             )
         case _:
-            return Cause.UNKNOWN, f"errno {errno} is not expected from io_uring here"
+            return Cause.UNKNOWN, f"unknown; io_uring should not give errno {errno}"
 
 
 def _is_switched_off(around: Surroundings) -> bool:
     if around.uring_disabled != 1:
         return around.uring_disabled == 2
-    # The capability lets pass, but not that of a container's own user
-    # namespace, and the two look alike from inside.  So where we seem to have
-    # it, a filter explains the refusal, and without a filter the sysctl does.
+    # CAP_SYS_ADMIN overrides the sysctl, but not if it is held only in a
+    # container's own user namespace, and the two look alike from inside.  So if
+    # we seem to have it, a filter explains the refusal; without a filter the
+    # sysctl does.
     passes = around.has(CAP_SYS_ADMIN) and around.seccomp_filter
     return not around.in_uring_group and not passes
 
 
 def _way_past_sysctl(around: Surroundings) -> str:
     if around.uring_disabled == 2:
-        way = "is 2: nobody may use io_uring; "
+        state = "is 2: nobody may use io_uring; "
     else:
-        way = (
-            "is 1: only who has CAP_SYS_ADMIN or is in the group that "
-            "`sysctl kernel.io_uring_group` names may use io_uring; join that, or "
+        state = (
+            "is 1: only processes with CAP_SYS_ADMIN or in the group that "
+            "`sysctl kernel.io_uring_group` names may use io_uring; join that group, "
+            "or "
         )
     return (
-        f"`sysctl kernel.io_uring_disabled` {way}"
+        f"`sysctl kernel.io_uring_disabled` {state}"
         f"`sysctl -w kernel.io_uring_disabled=0` allows it{_filter_may_too(around)}"
     )
 

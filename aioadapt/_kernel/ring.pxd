@@ -12,17 +12,17 @@ cdef class Ring:
         io_uring ring
         bint is_open
         unsigned long long fork_generation
-        bint enabled                  # SINGLE_ISSUER binds the ring then
+        bint enabled                  # and so, with SINGLE_ISSUER, bound to a thread
         readonly unsigned setup_flags
-        readonly int thread_id        # the kernel's number of the thread it is bound to
+        readonly int thread_id        # kernel ID of the thread it is bound to
         readonly ReceiveBuffers buffers
-        Completion *batch             # owned; what dispatch has still to run
-        Completion *others            # owned; room to sort a batch in
+        Completion *batch             # owned; reaped and not yet dispatched
+        Completion *others            # owned; scratch space for sorting a batch
         int next_completion, last_completion
-        list backlog                  # (op, is_cancel) for which there was no place
-        PyObject *newest              # borrowed; the list of operations that are not idle
-        readonly int in_kernel        # operations begun whose last completion is not here
-        readonly int cancelling       # of those, asked to end early
+        list backlog                  # (op, is_cancel) that found the submission queue full
+        PyObject *newest              # borrowed; head of the list of operations not idle
+        readonly int in_kernel        # operations begun, last completion not reaped yet
+        readonly int cancelling       # those of them with a cancel requested
         readonly int cancels_in_flight
         readonly unsigned long long cancels, overflows, enters, submitted
 

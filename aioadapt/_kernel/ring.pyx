@@ -1,26 +1,26 @@
 """Completion: one io_uring on one thread.
 
-What a ring is.  We write submissions into one queue, the kernel writes
-completions into the other; one system call an iteration hands over the first and
-waits for the second.  With DEFER_TASKRUN the kernel does the work that
-completes an operation only inside that call, so nothing happens behind the
-back of the thread.  SINGLE_ISSUER binds the ring to the thread that enables
-it: used from another one the kernel answers EEXIST.
+What a ring is.  We write submissions into one queue, and the kernel writes
+completions into another.  One system call per iteration hands over the
+submissions and waits for completions.  With DEFER_TASKRUN the kernel does the
+work that completes an operation only inside that call, so nothing happens
+behind the thread's back.  SINGLE_ISSUER binds the ring to the thread that
+enables it; on any other thread the kernel answers EEXIST.
 
-What is counted.  ``in_kernel`` is the number of operations that were begun
-and whose last completion has not been collected.  A ring is let go of only
-at zero: until then the kernel may write into their memory.
+What is counted.  ``in_kernel`` is the number of operations that have begun and
+whose last completion has not been reaped.  A ring may be closed only when it is
+zero: until then the kernel may write into the operations' memory.
 
-What a cancel is.  A wish.  Its own completion says at most that it came too
-late, or that it missed: "not found" may mean that the operation's last
-completion is just behind it, and on some kernels (liburing issue 1375) that
-the search missed it.  So a missed cancel is asked again.  Only the
-operation's own last completion counts.
+What a cancel is.  A request.  Its own completion says at most that it came too
+late or that it found nothing.  "Not found" may mean that the operation's last
+completion comes right after it or, on some kernels (liburing issue 1375), that
+the search missed the operation.  So a cancel that found nothing is submitted
+again.  Only the operation's own last completion counts.
 
-Completions are collected first and run after.  A callback that cancels an
-operation whose completion lies later in the same batch meets an ordinary
-finished operation.  What a callback leaves behind by raising out of the
-loop (KeyboardInterrupt) is run when the loop runs again.
+Completions are reaped first and run afterwards.  A callback that cancels an
+operation whose completion comes later in the same batch meets an ordinary
+finished operation.  If a callback raises out of the loop (KeyboardInterrupt),
+the rest of the batch is run when the loop runs again.
 """
 
 cimport cython
@@ -68,10 +68,10 @@ from aioadapt._kernel.refusal import explain, look_around
 from aioadapt.errors import WrongThreadError
 
 cdef enum:
-    ENTRIES = 256            # submissions; a full queue is submitted and goes on
-    ENTRIES_AT_LEAST = 8     # after halving for want of memory; as the probe has it
-    COMPLETIONS = 4096       # as Netty 4.2; a burst past it overflows, is kept and counted
-    # x 20 pieces of work: more than a busy iteration leaves waiting
+    ENTRIES = 256            # submissions; a full queue is submitted at once
+    ENTRIES_AT_LEAST = 8     # the end of halving on ENOMEM; what the probe uses
+    COMPLETIONS = 4096       # as in Netty 4.2; the kernel keeps what overflows, we count it
+    # Times 20 pieces of deferred work: more than a busy iteration leaves waiting.
     ENTERS_TO_FINISH_CANCELS = 64
     CANCELS_AT_MOST = 8      # a guess; one has always been enough here
     IS_CANCEL = 1            # an op's address is even; a cancel's user_data is odd
@@ -97,7 +97,7 @@ cdef class Ring:
             raise MemoryError
 
     def __init__(self):
-        """Make a ring; it is bound to a thread by ``enable``.
+        """Create a ring; ``enable`` binds it to a thread.
 
         Raises:
             UringUnavailableError: with the kernel's errno.
@@ -127,15 +127,15 @@ cdef class Ring:
         try:
             self.buffers = ReceiveBuffers.register(&self.ring)
         except OSError as error:
-            step = "lend receive buffers to an io_uring"
+            step = "register receive buffers with an io_uring"
             raise explain(error.errno, step, look_around()).error() from error
 
     def __dealloc__(self):
         if forks != self.fork_generation:
             self.close_in_child()
-        # Reached with operations in the kernel only when the owner forgot to
-        # close: each holds a reference to itself, so they outlive the ring,
-        # and so must the buffers that the kernel may still write into.
+        # Operations are in the kernel here only if the owner did not close the
+        # ring.  Each holds a reference to itself, so they outlive the ring, and
+        # so must the buffers, which the kernel may still write into.
         if self.is_open and self.in_kernel and self.buffers is not None:
             Py_INCREF(self.buffers)
             self.buffers.registered = False
@@ -162,9 +162,9 @@ cdef class Ring:
     # -- submission -----------------------------------------------------------
 
     cdef int begin(self, Op op) except -1:
-        """Hand an idle operation to the kernel, at the next enter at the latest."""
+        """Submit an idle operation, at the next enter at the latest."""
         if op.state != OP_IDLE:
-            raise RuntimeError(f"{op!r} cannot be begun: the kernel has it")
+            raise RuntimeError(f"cannot begin {op!r}: the kernel still holds it")
         self.began(op)
         self.in_kernel += 1
         self.queue(op, False)
@@ -188,7 +188,7 @@ cdef class Ring:
         op.finish()
 
     cdef int cancel(self, Op op) except -1:
-        """Ask for an early last completion."""
+        """Request an early end; the operation still has its last completion to come."""
         if op.state == OP_IN_KERNEL:
             op.state = OP_CANCELLING
             if not op.last_is_reaped:
@@ -227,7 +227,7 @@ cdef class Ring:
         return 0
 
     cdef int submit_now(self) except -1:
-        """Submit what is queued, and let cancels take effect, without collecting."""
+        """Submit what is queued, so that cancels take effect, and reap nothing."""
         if not self.is_open:
             return 0
         if self.backlog:
@@ -239,22 +239,22 @@ cdef class Ring:
             self.submitted += result
             return 0
         if result in (-ETIME, -EAGAIN, -EBUSY):
-            # The time is over; or the kernel first wants its completions
-            # collected, which the caller is about to do.
+            # Timed out; or the kernel wants completions to be reaped first,
+            # which the caller is about to do.
             return 0
         if result == -EINTR:
             PyErr_CheckSignals()
             return 0
         if result == -EEXIST:
             raise WrongThreadError(
-                f"this io_uring is bound to the thread {self.thread_id} and cannot be "
-                f"entered from the thread {threading.get_native_id()}")
+                f"this io_uring is bound to thread {self.thread_id} and cannot be "
+                f"entered from thread {threading.get_native_id()}")
         raise OSError(-result, f"io_uring_enter: {os.strerror(-result)}")
 
     # -- completion -----------------------------------------------------------
 
     cdef int wait(self, long long timeout_ns, int at_most) except -1:
-        """Submit, wait (-1: for ever; 0: not at all) and collect.  Nothing runs yet."""
+        """Submit, wait (-1: forever; 0: not at all) and reap.  Nothing runs yet."""
         cdef int result
         if self.backlog:
             self.queue_backlog()
@@ -265,19 +265,19 @@ cdef class Ring:
         self.enters += 1
         self.check_entered(result)
         if timeout_ns != 0:
-            # An interrupted call that has submitted something does not say
-            # that it was interrupted.
+            # A call that was interrupted after it had submitted something does
+            # not report the interruption.
             PyErr_CheckSignals()
         return self.reap(at_most)
 
     cdef int reap(self, int at_most) except -1:
-        """Copy completions out of the ring, behind those that have still to run."""
+        """Copy completions out of the ring, after those that have not run yet."""
         cdef Completion *completion
         cdef int i, first
         cdef int room
         if self.next_completion:
-            # To the front, those that have still to run: the batch may not be
-            # empty for many iterations, and must not run out of room.
+            # Move those that have not run yet to the front: the batch may stay
+            # non-empty for many iterations and must not run out of room.
             self.last_completion -= self.next_completion
             memmove(self.batch, self.batch + self.next_completion,
                     self.last_completion * sizeof(Completion))
@@ -304,7 +304,7 @@ cdef class Ring:
         return self.last_completion - first
 
     cdef bint has_completions(self) noexcept:
-        """Left over when a callback of an earlier iteration raised out of the loop."""
+        """True if some are left, as after a callback has raised out of the loop."""
         return self.next_completion < self.last_completion
 
     cdef bint dispatch_next(self) except -1:
@@ -330,13 +330,13 @@ cdef class Ring:
         return op.completed(completion.result, completion.flags, last)
 
     cdef int finish_cancels(self) except -1:
-        """Submit, and run the completions of what is being cancelled before all others.
+        """Submit, and run the completions of cancelled operations before all others.
 
-        Each operation's completions stay in their order; those of different
-        operations have none.  The others are left for the next iteration.
+        The completions of one operation keep their order; between operations
+        there is no order to keep.  The rest is left for the next iteration.
 
-        One enter runs about twenty pieces of the kernel's deferred work (since
-        6.13), the oldest first, so it may take several to get at ours.
+        Since Linux 6.13 one enter runs about twenty pieces of the kernel's
+        deferred work, oldest first, so it may take several to reach ours.
         """
         cdef Completion completion
         cdef int i, _, cancelled = 0, others = 0
@@ -372,21 +372,22 @@ cdef class Ring:
     # -- the end --------------------------------------------------------------
 
     def close(self):
-        """Give the ring back to the kernel; nothing may be in flight any more."""
+        """Close the ring; no operation may be in the kernel any more."""
         if not self.is_open:
             return
         if self.in_kernel:
-            raise RuntimeError(f"{self!r} cannot be closed")
+            raise RuntimeError(f"cannot close {self!r}: cancel and reap them first")
         self.buffers.unregister()
         self.is_open = False
         io_uring_queue_exit(&self.ring)
 
     cdef int close_without_entering(self) except -1:
-        """Close a ring that cannot be entered from here, and finish all that it had begun.
+        """Close a ring that this thread cannot enter, and finish all its operations.
 
-        Its thread has ended, or all that is in flight is a poll.  Only that
-        thread could have run an operation on: from here on the kernel cancels
-        them, in its own time, and writes into no memory of theirs.
+        Either its thread has ended, or a poll is all that is in flight.  Only
+        that thread could have advanced an operation.  So from here on the
+        kernel cancels them, in its own time, and does not write into their
+        memory.
         """
         cdef Op op
         self.is_open = False
@@ -403,10 +404,11 @@ cdef class Ring:
         return 0
 
     cdef void close_in_child(self) noexcept:
-        """In a forked child: the ring is the parent's, only its number is ours.
+        """Close the descriptor in a forked child; the ring itself is the parent's.
 
-        Its memory is not in the child (DONTFORK).  What the child has mapped
-        since may lie in its place, memory of Python's own for one.
+        The ring's memory is not mapped in the child (DONTFORK).  Whatever the
+        child has mapped since may be at its addresses, Python's own memory
+        included.
         """
         if self.buffers is not None:
             self.buffers.close_in_child()
@@ -425,11 +427,11 @@ cdef inline void prepare(io_uring_sqe *sqe, Op op, bint is_cancel) noexcept:
 
 
 # An operation in the kernel keeps itself alive, and with it the connection and
-# the loop that it belongs to; so does a cancel that was asked for.  To the
-# collector of cycles these references are the ring's: so a loop that is dropped
-# unclosed is found, warned of and closed by its finalizer, which has the kernel
-# let go.  Where the finalizer cannot do that, nothing that the kernel uses may be
-# cleared: hence no_gc_clear here and at every operation.
+# the loop that it belongs to; so does a cancel in flight.  We report these
+# references to the garbage collector as the ring's.  So it finds a loop that was
+# dropped without being closed, and the loop's finalizer warns and closes it, after
+# which the kernel holds nothing.  Where the finalizer cannot close it, nothing that
+# the kernel uses may be cleared: hence no_gc_clear here and on every operation.
 
 cdef traverseproc traverse_members = (<PyTypeObject *> Ring).tp_traverse
 

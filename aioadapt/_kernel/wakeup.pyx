@@ -1,8 +1,8 @@
-"""Wake a thread that may be asleep in the kernel: an eventfd.
+"""Wakes a thread that may be asleep in the kernel, through an eventfd.
 
-Its counter is never read back.  Whoever waits on it asks for edges
-(EPOLLET, multishot poll), and every write is an edge of its own; 2**64
-wake-ups would have to pass before a write could block.
+The counter is never read back.  The waiter asks for edges (EPOLLET, multishot
+poll), and every write is an edge of its own.  A write could block only after
+2**64 wake-ups.
 """
 
 from libc.errno cimport errno, EINTR
@@ -22,16 +22,16 @@ cdef class Wakeup:
     def __init__(self):
         self.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.fd < 0:
-            raise OSError(errno, "cannot make an eventfd to wake the loop with")
+            raise OSError(errno, "cannot create an eventfd to wake the loop with")
 
     def __dealloc__(self):
         if self.fd >= 0:
             close_fd(self.fd)
 
     cdef void signal(self) noexcept:
-        """From any thread: the sleeper wakes, now or the next time it lies down.
+        """Wake the sleeper, now or the next time it goes to sleep; for any thread.
 
-        Of the errors of write(2) only EINTR can happen to an eventfd of ours.
+        Of the errors of write(2), only EINTR can happen on our own eventfd.
         """
         cdef unsigned long long one = 1
         while self.fd >= 0 and write_fd(self.fd, &one, sizeof(one)) < 0 and errno == EINTR:

@@ -15,7 +15,7 @@ cdef class FlushHook:
 
 cdef enum ReleaseStep:
     RELEASE_RAISED
-    NOT_QUIET        # asked again when the next iteration ends
+    NOT_QUIET        # tried again when the next iteration ends
     NOT_ADMITTED     # quiet, but its release handler said no
     SETTLING         # quiet and not reading; released after one whole iteration
     RELEASE_OVER     # released, closed or cancelled
@@ -25,7 +25,7 @@ cdef class Detachable(FlushHook):
     cdef:
         bint is_release_queued       # in the loop's release_queue
         bint is_settling             # quiet: does not read for one whole iteration
-        object admission_group       # those who are admitted or refused together; or None
+        object admission_group       # streams that share one are admitted together; or None
 
     cdef bint could_release(self) noexcept
     cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED
@@ -33,29 +33,29 @@ cdef class Detachable(FlushHook):
 
 cdef class LoopCore:
     cdef:
-        # asyncio's names: its own methods read and write them.
+        # asyncio's names: its methods read and write them.
         public bint _stopping, _closed, _debug
         public object _thread_id
 
-        public bint _until_stopped   # what run_forever asks of the next _run_once
+        public bint _until_stopped   # run_forever: the next _run_once runs until stop()
 
         PyObject **ready             # ring of owned handles
         Py_ssize_t first_ready, ready_count, ready_room
         Timers timers
         Inbox inbox
-        list flush_queue             # FlushHook: what has something to send or to arm
+        list flush_queue             # FlushHook: objects with something to send or to arm
         list release_queue           # Detachable: streams to be released when quiet
         bint is_settling             # a stream settles until the next iteration: do not sleep
-        Inbox yielding_to            # another loop's, which is to run before us
+        Inbox yielding_to            # of another loop, which should run before us
         long long latency_mode_until_ns   # iterations are short until then
         unsigned long long fork_generation
         long long awake_since_ns
         Counters counted
-        unsigned long long iteration    # the number of the current one
+        unsigned long long iteration    # number of the current one
         readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
         readonly dict listeners      # descriptor -> Listener
 
-    # The engine's part.
+    # Implemented by the engine.
     cdef int engine_starts(self) except -1
     cdef int engine_pauses(self) except -1
     cdef int reap(self, long long timeout_ns, int at_most) except -1

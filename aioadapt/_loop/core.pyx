@@ -1,22 +1,24 @@
 """One iteration of a loop, in one fixed order.
 
-1. collect    what the kernel has for us; the only place that sleeps
-2. run        the callbacks that were ready, and the calls from other threads
-3. dispatch   what was collected: protocols get their bytes, readers are called
-4. time       the timers that are due
-5. run        what 3 and 4 have added, if 2 has added nothing
-6. end        send what was written in this iteration, arm what is to be armed,
-              let go of connections that are to move and are quiet
+1. reap       completions or readiness reports from the kernel; the only step that
+              sleeps
+2. run        callbacks that were ready, and calls from other threads
+3. dispatch   what was reaped: protocols get their bytes, readers are called
+4. timers     run the ones that are due
+5. run        callbacks added by 3 and 4, if 2 added none
+6. end        send what was written in this iteration, arm what has to be armed,
+              release connections that are to move and are quiet
 
-2, 3 and 4 are asyncio's order, which programs rely on without knowing: what
-was scheduled before bytes came runs before the protocol hears of them.  5 is
-asyncio's next iteration, begun without asking the kernel in between: a task
-that waits for bytes answers in the iteration in which they come.  What 2 has added
-waits for the next iteration, as its place is in front of what 3 has added.
+The order of 2, 3 and 4 is asyncio's, and programs rely on it without knowing:
+a callback scheduled before bytes arrived runs before the protocol sees them.
+Step 5 is asyncio's next iteration, started without polling the kernel first: a
+task that waits for bytes answers in the iteration in which they arrive.  If 2
+added callbacks, they wait for the next iteration, and so does anything added by
+3 and 4, which is queued behind them.
 
 LoopCore is the base of a Python class whose second base is asyncio's selector
-loop, so everything that is not named here is asyncio's own code.  The state
-that asyncio's code reads and writes has asyncio's names.
+loop, so everything not defined here is asyncio's own code.  State that asyncio's
+code reads and writes has asyncio's names.
 """
 
 from cpython.exc cimport PyErr_CheckSignals
@@ -34,30 +36,31 @@ from aioadapt._loop.timers cimport Timers
 from aioadapt.errors import ForkedLoopError
 
 cdef enum:
-    EVENTS_PER_ITERATION = 1024     # a guess; what is left is collected in the next iteration
-    # While connections move, the thread of the other loop waits for this one
-    # to finish its iteration: 16 small requests are about a millisecond.
+    EVENTS_PER_ITERATION = 1024     # a guess; the rest is reaped in the next iteration
+    # While connections move, the other loop's thread waits for this one to
+    # finish its iteration: 16 small requests take about a millisecond.
     EVENTS_PER_SHORT_ITERATION = 16
-    LATENCY_MODE_NS = 20_000_000    # a guess, some iterations of both: more is soon to come
+    # A guess: a few iterations of both loops.  More messages usually follow soon.
+    LATENCY_MODE_NS = 20_000_000
     YIELD_US = 20            # long enough for a thread to wake and take the GIL
-    STAND_BACK_US = 1000     # a guess: longer than nearly every callback
+    YIELD_TO_AT_MOST_US = 1000      # a guess: longer than nearly every callback
 
 # asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
 cdef double LONGEST_WAIT_S = 24 * 3600
 
 
 cdef class FlushHook:
-    """Something to be done once when the iteration ends, however often it is asked for."""
+    """Something to do once when the iteration ends, however often it is queued."""
 
     cdef int flush(self) except -1:
         raise NotImplementedError
 
 
 cdef class Detachable(FlushHook):
-    """A stream that is to move: asked at the end of every iteration until it is over."""
+    """A stream that is to be released: tried at the end of each iteration until done."""
 
     cdef bint could_release(self) noexcept:
-        """Is it quiet, and not resting yet?"""
+        """Is it quiet, and not settling yet?"""
         raise NotImplementedError
 
     cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
@@ -65,7 +68,7 @@ cdef class Detachable(FlushHook):
 
 
 cdef class LoopCore:
-    """See the file's beginning."""
+    """See the top of this file."""
 
     def __cinit__(self, *args, **kwargs):
         self.timers = Timers()
@@ -96,28 +99,29 @@ cdef class LoopCore:
         return 0
 
     cdef int reap(self, long long timeout_ns, int at_most) except -1:
+        """Wait (-1: forever; 0: not at all) and take what the kernel has.  Runs nothing."""
         raise NotImplementedError
 
     cdef bint dispatch_next(self) except -1:
-        """Run one thing that was collected; False when nothing is left."""
+        """Run one reaped completion or report; False when none is left."""
         raise NotImplementedError
 
     cdef int submit_new(self) except -1:
-        """What was collected has still to run: only let the kernel begin what is new."""
+        """Only submit new operations: what was reaped before has yet to run."""
         return 0
 
     cdef int finish_cancels(self) except -1:
-        """Let the cancels of this iteration take effect before it ends."""
+        """Make this iteration's cancels take effect before it ends."""
         return 0
 
     cdef bint has_reaped(self) noexcept:
         return False
 
     def _run_once(self):
-        """One iteration; or all until ``stop``, if it is ``run_forever`` that calls.
+        """One iteration; when called from ``run_forever``, all of them until ``stop``.
 
-        Programs that have their own outer loop (a GUI's, say, with asyncio's
-        _run_forever_setup of 3.13) call it iteration by iteration.
+        Programs with an outer loop of their own, such as a GUI's that uses
+        asyncio's _run_forever_setup (3.13), call it once per iteration.
         """
         cdef bint until_stopped = self._until_stopped
         self._until_stopped = False
@@ -159,7 +163,7 @@ cdef class LoopCore:
             if forks != self.fork_generation:
                 self.check_not_forked()
             if timeout_ns != 0:
-                # One that came since the last callback would be slept over.
+                # A signal since the last callback is handled now, not after the sleep.
                 PyErr_CheckSignals()
             if self.in_latency_mode():
                 at_most = EVENTS_PER_SHORT_ITERATION
@@ -181,7 +185,8 @@ cdef class LoopCore:
             events += 1
             if self.inbox.has_messages():
                 self.deliver_messages()
-            # It may have begun as a long one; the rest runs in the next iteration.
+            # Latency mode may have started meanwhile; the rest runs in the next
+            # iteration.
             if events >= EVENTS_PER_SHORT_ITERATION and self.in_latency_mode():
                 break
         if self.timers.count:
@@ -200,18 +205,18 @@ cdef class LoopCore:
         return 0
 
     cdef int deliver_messages(self) except -1:
-        """Between two callbacks: somebody waits for this."""
+        """Called between two callbacks: another thread is waiting for it."""
         cdef list messages = self.inbox.take_messages()
-        cdef Py_ssize_t opened = 0
+        cdef Py_ssize_t taken = 0
         if messages is not None:
             try:
                 for message in messages:
-                    opened += 1
+                    taken += 1
                     new_handle(self, message.deliver, (), None).run()
             except BaseException:
-                # A KeyboardInterrupt leaves the loop; the others wait for it
-                # to run again, or to close.
-                self.put_back(messages[opened:])
+                # A KeyboardInterrupt ends the run; the remaining messages wait
+                # until the loop runs again or closes.
+                self.put_back(messages[taken:])
                 raise
         return 0
 
@@ -222,7 +227,7 @@ cdef class LoopCore:
         return 0
 
     cdef double now_s(self) except? -1:
-        """What ``loop.time()`` says: tests replace it, so that hours pass at once."""
+        """``loop.time()``, which tests replace to make hours pass instantly."""
         return self.time()
 
     cdef int run_due_timers(self, double now_s) except -1:
@@ -253,14 +258,14 @@ cdef class LoopCore:
         while to_run > 0 and self.ready_count > 0:
             to_run -= 1
             item = <object> self.ready[self.first_ready]
-            Py_DECREF(item)           # the local name holds it now
+            Py_DECREF(item)           # the local variable holds a reference now
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
             self.run_handle(item)
         return 0
 
     cdef int run_handle(self, object item) except -1:
-        """In its place: one of ours, or one of asyncio's own."""
+        """Run a handle: one of our own, or one of asyncio's."""
         cdef Handle handle
         self.counted.callbacks += 1
         if isinstance(item, Handle):
@@ -283,28 +288,28 @@ cdef class LoopCore:
         if self.release_queue:
             self.release_quiet()
         elif self.yielding_to is None and self.awake_since_ns < self.latency_mode_until_ns:
-            # The other may have come to its messages late, and wait for us now.
+            # The other loop may have read its messages late and be waiting for us.
             self.yield_gil()
         if self.yielding_to is not None:
             self.yield_to_other()
         return 0
 
     cdef void yield_gil(self) noexcept:
-        """Let a thread have the GIL that waits for it."""
+        """Let a waiting thread take the GIL."""
         with nogil:
             usleep(YIELD_US)
 
     cdef bint in_latency_mode(self) noexcept:
-        """Does another thread wait for our turn to end?"""
+        """Is another thread waiting for this iteration to end?"""
         return len(self.release_queue) != 0 or self.awake_since_ns < self.latency_mode_until_ns
 
     cdef int release_quiet(self) except -1:
-        """Stop reading, rest for an iteration, release: in one go where that can be.
+        """Stop reading, settle for an iteration, release: all in this call if possible.
 
-        The rest is an iteration without waiting and without new events: the host servers'
-        own tasks come to rest.  Under the GIL another thread may be waiting
-        for this one to be interrupted.  It runs before anything stops, so
-        that it need not run in between.
+        Settling is an iteration that neither waits nor takes new events: it lets
+        the host server's own tasks finish.  Another thread may be waiting for the
+        GIL, so this one yields it before any stream stops reading.  Then the other
+        thread does not have to run while streams are not read.
         """
         if self.any_could_release():
             self.yield_gil()
@@ -339,22 +344,22 @@ cdef class LoopCore:
         cdef Inbox inbox = self.yielding_to
         self.yielding_to = None
         with nogil:
-            inbox.yield_until_taken(STAND_BACK_US)
+            inbox.yield_until_taken(YIELD_TO_AT_MOST_US)
         return 0
 
     cdef int run_flush_queue(self) except -1:
-        cdef FlushHook what
+        cdef FlushHook hook
         cdef Py_ssize_t i = 0
         cdef list queue = self.flush_queue
         self.flush_queue = []
         try:
             while i < len(queue):
-                what = <FlushHook> queue[i]
+                hook = <FlushHook> queue[i]
                 i += 1
-                what.is_queued = False
-                what.flush()
+                hook.is_queued = False
+                hook.flush()
         except BaseException:
-            # A KeyboardInterrupt leaves the loop; the others are still queued.
+            # A KeyboardInterrupt ends the run; the others stay queued.
             self.flush_queue = queue[i:] + self.flush_queue
             raise
         return 0
@@ -378,7 +383,7 @@ cdef class LoopCore:
                 if state != RELEASE_OVER:
                     self.release_queue.append(stream)
                 if state == NOT_ADMITTED:
-                    # With hundreds of them, asking each would take milliseconds.
+                    # With hundreds of streams, asking for each one takes milliseconds.
                     full_group = stream.admission_group
         except BaseException:
             self.release_queue.extend(release_queue[i - 1:])
@@ -392,11 +397,12 @@ cdef class LoopCore:
         return 0
 
     def yield_to(self, LoopCore other):
-        """When this iteration ends, stand back until *other* has opened its messages.
+        """When this iteration ends, yield the GIL until *other* has taken its messages.
 
-        To be called on this loop's thread, after posting something that a
-        connection waits for.  It is a millisecond at most.  For some iterations
-        this loop's are short, so that the other need not wait for it long.
+        Call it on this loop's thread, after posting a message that a connection
+        is waiting for.  It yields for a millisecond at most.  It also puts this
+        loop into latency mode: its next iterations are short, so that the other
+        loop does not wait long for it.
         """
         if other is not self:
             self.yielding_to = other.inbox
@@ -413,13 +419,13 @@ cdef class LoopCore:
     cdef int check_not_forked(self) except -1:
         if forks != self.fork_generation:
             raise ForkedLoopError(
-                "this loop was made before a fork and is used in the child: its kernel "
-                "objects belong to the parent. Make a new loop here, or start the child "
-                "with the 'spawn' method")
+                "this loop was made before a fork and cannot be used in the child: its "
+                "kernel objects belong to the parent. Make a new loop in the child, or "
+                "start the child with the 'spawn' method")
         return 0
 
     def _drop_everything(self):
-        """Forget ready callbacks and timers; the loop is closing."""
+        """Drop ready callbacks and timers; the loop is closing."""
         self.timers.clear()
         while self.ready_count:
             item = <object> self.ready[self.first_ready]
@@ -429,6 +435,6 @@ cdef class LoopCore:
         self.flush_queue.clear()
         self.release_queue.clear()
 
-    def _close_inbox_for_good(self):
-        """The engine waits no more, so nobody need be woken."""
+    def _close_wakeup(self):
+        """The engine no longer waits, so nothing has to wake it."""
         self.inbox.close_wakeup()

@@ -1,7 +1,7 @@
 cdef enum:
-    # Answers counted by how long they took: four to an octave of microseconds,
-    # so that a percentile is known to a fifth; the last has what took longer
-    # than 2**26 us, a minute.  stats.py has their bounds.
+    # Responses, counted by latency: four buckets per octave of microseconds, so
+    # that a percentile is accurate to a fifth.  The last bucket holds those that
+    # took longer than 2**26 us, about a minute.  The bounds are in stats.py.
     LATENCIES = 101
 
 

@@ -1,4 +1,4 @@
-"""What an iteration counts: plain integers, added to on the hot path and read by anybody."""
+"""Counters of a loop: plain integers, added to on the hot path and read from any thread."""
 
 from libc.errno cimport (
     ECONNABORTED,
@@ -18,7 +18,7 @@ cdef extern from *:
 
 cdef void count_answers(
         Counters *counted, long long responses, long long asked_at_ns) noexcept:
-    """*responses* have been written, the first to a request that came *asked_at_ns*."""
+    """*responses* were written, the first to a request that arrived *asked_at_ns*."""
     cdef unsigned long long took_ns = max(0, now_ns() - asked_at_ns)
     counted.requests += responses
     counted.answering_ns += responses * took_ns
@@ -26,7 +26,7 @@ cdef void count_answers(
 
 
 cdef void count_failure(Counters *counted, int error) noexcept:
-    """The kernel failed an operation; that its peer has gone is not counted."""
+    """The kernel failed an operation; errors that mean the peer has gone do not count."""
     if error not in (ECONNRESET, EPIPE, ETIMEDOUT, ECONNABORTED, EHOSTUNREACH,
                      ENETUNREACH, ENOTCONN, ECANCELED):
         counted.errors += 1
@@ -57,7 +57,7 @@ cdef dict counts_by_name(Counters *c):
 
 
 cdef int latency_index(unsigned long long took_us) noexcept:
-    """The octave, and the two bits below its highest one."""
+    """The bucket: the octave, and the two bits below the highest one."""
     cdef int octave
     if took_us < 4:
         return <int> took_us

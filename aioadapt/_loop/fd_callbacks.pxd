@@ -7,7 +7,7 @@ from aioadapt._loop.scheduling cimport SchedulingCore
 cdef class FdCallbacks(Watch):
     cdef:
         LoopCore loop
-        readonly object fileobj      # what it was first watched as: an int, or has fileno()
+        readonly object fileobj      # as first given: an int, or an object with fileno()
         readonly object reader       # handle or None
         readonly object writer
 

@@ -1,14 +1,15 @@
-"""add_reader and add_writer, and their removal: one entry for each descriptor.
+"""add_reader, add_writer and their removal: one entry per descriptor.
 
-asyncio's own pipes and signals, child processes and ``sock_*`` methods wait
-through these.  Every loop has an epoll for them, which io_uring polls: a poll
-of the descriptor itself would hold its file open after its owner has closed
-it, so that the peer sees no end and the port is not free.  And what can be
-watched, and what is refused with which error, is epoll's say, as in asyncio.
+asyncio's pipes, signals, child processes and ``sock_*`` methods wait through
+these.  Every loop has an epoll instance for them, and io_uring polls that.  A
+ring poll of the descriptor itself would keep its file open after its owner has
+closed it: the peer would see no end of file, and the port would stay in use.
+It also means that epoll decides what can be watched, and with which error the rest
+is refused, as in asyncio.
 
-A ``sock_*`` method leaves an *attempt* instead of a callback: a call that would
-have blocked.  It is made again as soon as the descriptor is ready, and when it
-succeeds the task that waits for it runs in the same iteration.
+A ``sock_*`` method registers an *attempt* instead of a callback: a call that
+would have blocked.  It is repeated as soon as the descriptor is ready, and when
+it succeeds the waiting task runs in the same iteration.
 """
 
 from libc.stdint cimport uint32_t
@@ -22,7 +23,7 @@ import sys
 import warnings
 from asyncio import events
 
-# The epoll object does, which is what asyncio asks.
+# The select.epoll object warns, and asyncio calls it.
 cdef bint WARNS_OF_BOOLS = sys.version_info >= (3, 13)
 
 
@@ -30,10 +31,10 @@ cdef class FdCallbacks(Watch):
     """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
 
     cdef int ready(self, uint32_t reported) except -1:
-        # As asyncio's selector has it: hang-up and error wake both.
+        # As in asyncio's selector: a hang-up or an error wakes both.
         if reported & ~EPOLLOUT:
             self.run(self.reader)
-        # The reader may have taken the writer away.
+        # The reader may have removed the writer.
         if reported & ~EPOLLIN:
             self.run(self.writer)
         return 0
@@ -47,7 +48,7 @@ cdef class FdCallbacks(Watch):
 
 
 cdef class Attempt(Handle):
-    """A call that would have blocked, and the future of what it returns in the end."""
+    """A call that would have blocked, and the future for its result."""
 
     cdef int try_again(self) except -1:
         if self.is_cancelled or self.future.done():
@@ -66,7 +67,7 @@ cdef class Attempt(Handle):
         return 0
 
     def end(self):
-        """Watch the descriptor no more; harmless when somebody else watches it by now."""
+        """Stop watching; harmless if something else watches the descriptor by now."""
         if not self.is_cancelled:
             if self.is_for_room:
                 self.loop._remove_writer(self.fd)
@@ -75,14 +76,14 @@ cdef class Attempt(Handle):
 
 
 cdef class FdCore(SchedulingCore):
-    """See the file's beginning."""
+    """See the top of this file."""
 
     def __cinit__(self, *args, **kwargs):
         self.poller = Poller()
         self.fd_callbacks = {}
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1:
-        """A reader or writer came, went or was replaced."""
+        """A reader or writer was added, removed or replaced."""
         cdef uint32_t interest = 0
         self.check_not_forked()
         if callbacks.reader is not None:
@@ -103,7 +104,7 @@ cdef class FdCore(SchedulingCore):
             try:
                 callbacks.fd = fd
             except OverflowError:
-                # As the epoll object says it, which is what asyncio asks.
+                # The message of the select.epoll object, which asyncio calls.
                 raise OverflowError(
                     "Python int too large to convert to C int") from None
             callbacks.loop = self
@@ -111,7 +112,7 @@ cdef class FdCore(SchedulingCore):
         return callbacks
 
     def _attempt(self, sock, bint is_for_room, callback, *args):
-        """Make a call that would block now, as soon as it does not; ``end`` it in any case."""
+        """Repeat a call that would block until it does not; ``end`` it in any case."""
         cdef Attempt attempt
         cdef int fd = sock.fileno()
         self.check_open()
@@ -129,10 +130,10 @@ cdef class FdCore(SchedulingCore):
         return attempt
 
     cdef FdCallbacks registered(self, object fileobj):
-        """None if there is nothing.
+        """The entry of *fileobj*; None if there is none.
 
-        An object that was closed while it is watched has no number any more;
-        it is known by being the same object.
+        An object that was closed while being watched no longer has a descriptor;
+        it is found by identity.
         """
         cdef FdCallbacks callbacks
         try:
@@ -228,14 +229,14 @@ cdef class FdCore(SchedulingCore):
         stream = self.streams_by_fd.get(fileno)
         transport = None if stream is None else stream.transport
         if transport is None:
-            # asyncio's datagram transports keep themselves here.
+            # Datagram transports are registered in asyncio's own dict.
             transport = self._transports.get(fileno)
         if transport is not None and not transport.is_closing():
             raise RuntimeError(
                 f"File descriptor {fd!r} is used by transport {transport!r}")
 
     def _drop_everything(self):
-        """Forget readers, writers, ready callbacks and timers; the loop is closing."""
+        """Drop readers, writers, ready callbacks and timers; the loop is closing."""
         cdef FdCallbacks callbacks
         for callbacks in list(self.fd_callbacks.values()):
             callbacks.reader = callbacks.writer = None
@@ -244,7 +245,7 @@ cdef class FdCore(SchedulingCore):
 
 
 cdef object descriptor_of(object fileobj):
-    """asyncio's own rule, and its errors, for what may be watched."""
+    """asyncio's rule for what can be watched, with its errors."""
     if isinstance(fileobj, int):
         fd = fileobj
     else:

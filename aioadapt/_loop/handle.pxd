@@ -3,7 +3,7 @@ cdef class Handle:
         object callback          # None once run or cancelled
         tuple args
         object context
-        object loop              # for the exception handler
+        object loop              # whose exception handler is called
         bint is_cancelled
         object __weakref__
 
@@ -16,8 +16,8 @@ cdef class Handle:
 cdef class TimerHandle(Handle):
     cdef:
         double due_s             # loop.time() at which it is due
-        object given             # the same as call_at was given it, if not as a float
-        Py_ssize_t place         # its index in the heap; -1: not in it
+        object given             # the object passed to call_at, if it was not a float
+        Py_ssize_t place         # its index in the heap; -1: not there
 
 
 cdef Handle new_handle(object loop, object callback, tuple args, object context)

@@ -1,11 +1,11 @@
-"""A callback that is to run, and what is known of it.
+"""Handles: callbacks that are scheduled to run.
 
-Same shape as asyncio's handles, without the price: no Python frame, and a
-free list.  In debug mode the loop uses asyncio's own, so that everything
-debug mode reports is asyncio's by construction.
+They have the interface of asyncio's handles but cost less: no Python frame, and
+a free list.  In debug mode the loop uses asyncio's own handles, so that what
+debug mode reports is exactly what asyncio reports.
 
-To ``isinstance`` they are asyncio.Handle and asyncio.TimerHandle, which a C
-class cannot inherit.
+``isinstance`` takes them for asyncio.Handle and asyncio.TimerHandle, which a C
+class cannot inherit from.
 """
 
 cimport cython
@@ -38,7 +38,7 @@ cdef class Handle:
         return events.Handle
 
     cdef int run(self) except -1:
-        """Call it, in its context.  Only SystemExit and KeyboardInterrupt escape."""
+        """Call it in its context.  Only SystemExit and KeyboardInterrupt propagate."""
         cdef object callback = self.callback
         cdef tuple args = self.args
         cdef object context = self.context
@@ -54,7 +54,7 @@ cdef class Handle:
             else:
                 PyObject_Vectorcall(callback, PySequence_Fast_ITEMS(args), n, NULL)
         except BaseException as exc:
-            # Left first: the exception handler may run in this very context.
+            # Exit first: the exception handler may run in this same context.
             if entered:
                 PyContext_Exit(context)
             elif not PyContext_CheckExact(context):
@@ -67,7 +67,7 @@ cdef class Handle:
         return 0
 
     cdef int run_in_no_context(self) except -1:
-        """Whatever was given for a context need only have a ``run``, as for asyncio."""
+        """The context is not a Context: as in asyncio, it only needs a ``run`` method."""
         cdef object callback = self.callback
         cdef tuple args = self.args
         try:
@@ -83,7 +83,7 @@ cdef class Handle:
         self.args = None
 
     def cancel(self):
-        """Do not run it.  Harmless when it has run or is cancelled."""
+        """Do not run it.  Does nothing if it has run or is cancelled."""
         self.is_cancelled = True
         self.clear()
 
@@ -97,7 +97,7 @@ cdef class Handle:
         if not self.is_cancelled:
             self.run()
 
-    # asyncio's names, which debuggers and test tools look at.
+    # asyncio's names, which debuggers and test tools read.
     @property
     def _callback(self):
         return self.callback
@@ -142,14 +142,14 @@ cdef class TimerHandle(Handle):
         return events.TimerHandle
 
     def cancel(self):
-        """Do not run it; its place among the timers is free at once."""
+        """Do not run it; it leaves the timer heap immediately."""
         if not self.is_cancelled:
             self.is_cancelled = True
             self.clear()
             if self.place >= 0:
                 self.loop._timer_handle_cancelled(self)
 
-    # asyncio's timers are ordered by the moment they are due.
+    # As asyncio's timers, ordered by when they are due.
     def __hash__(self):
         return hash(self.due_s)
 

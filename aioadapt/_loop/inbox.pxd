@@ -18,9 +18,9 @@ cdef class Inbox:
         readonly Wakeup wakeup       # owned
         pthread_mutex_t mutex        # guards everything below
         Queue calls                  # handles, for the next iteration
-        Queue messages                # for the next moment between two callbacks
-        Queue spare                  # what take() is emptying
-        bint parked                  # the loop waits, or is about to: wake it
+        Queue messages               # delivered between the next two callbacks
+        Queue spare                  # an emptied queue, kept for the next take()
+        bint parked                  # the loop sleeps, or is about to: wake it
         bint closed
 
     cdef bint put_call(self, object handle) except -1

@@ -1,19 +1,18 @@
-"""Calls and messages from other threads: accepted means it will be answered.
+"""Calls and messages from other threads: an accepted message is always answered.
 
-``put_call`` and ``put_message`` either take an item, and then the loop's thread
-will take it out of here, or ``close`` returns it so that whoever closes can
-refuse it; or they answer no at once.  There is no third driver.  asyncio's
-call_soon_threadsafe gives no such promise: a closing loop forgets what it has
-queued.
+``put_message`` either accepts a message or returns False immediately.  Once
+accepted, it is taken by the loop's thread, or it is returned by ``close``, so that
+whatever closes the loop can refuse it.  There is no third outcome.  asyncio's
+call_soon_threadsafe makes no such promise, and neither does ``put_call``: a closing
+loop drops the calls that are still queued.
 
-A call waits for the next iteration, or for the next ``call_soon`` of the loop's
-thread, which it comes before.  A message is looked for between any two
-callbacks: on the other side a connection may be waiting that nobody serves.
+A call runs in the next iteration.  If the loop's own thread uses ``call_soon``
+before that, the call is queued ahead of it.  A message is delivered between any two
+callbacks, because a connection that no loop serves may be waiting for it.
 
-Sleeping is agreed on under the same lock as putting.  ``try_park`` allows the
-loop to sleep only when nothing is waiting, and from then on the first ``put``
-writes to the eventfd.  The others need not, so a thousand calls cost one
-system call.
+Parking uses the same lock as putting.  ``try_park`` lets the loop sleep only if
+nothing is waiting.  After that, the first ``put`` writes to the eventfd and the
+others do not, so a thousand calls cost one system call.
 """
 
 from cpython.mem cimport PyMem_RawFree, PyMem_RawMalloc, PyMem_RawRealloc
@@ -37,7 +36,7 @@ cdef extern from *:
     Py_ssize_t load "aioadapt_load"(Py_ssize_t place) noexcept nogil
 
 cdef enum:
-    LOOK_AGAIN_US = 20       # a guess: less than it takes to wake a thread
+    POLL_INTERVAL_US = 20    # a guess: less than it takes to wake a thread
 
 
 cdef class Inbox:
@@ -53,18 +52,18 @@ cdef class Inbox:
         pthread_mutex_destroy(&self.mutex)
 
     cdef bint put_call(self, object handle) except -1:
-        """False: closed, the handle is still the caller's.  From any thread."""
+        """False if closed: the handle is still the caller's.  From any thread."""
         return self.put(&self.calls, handle)
 
     cdef bint put_message(self, object message) except -1:
-        """False: closed, the message is still the caller's.  From any thread."""
+        """False if closed: the message is still the caller's.  From any thread."""
         return self.put(&self.messages, message)
 
     cdef bint put(self, Queue *queue, object item) except -1:
-        """No Python code runs between lock and unlock.
+        """No Python code runs while the lock is held.
 
-        The eventfd is written to under the lock, so that it cannot be closed,
-        and its number given to another file, in between.
+        The eventfd is written to under the lock.  Otherwise it could be closed,
+        and its number reused for another file, just before the write.
         """
         cdef PyObject **larger
         pthread_mutex_lock(&self.mutex)
@@ -89,9 +88,9 @@ cdef class Inbox:
         return True
 
     cdef bint put_back_messages(self, list messages) except -1:
-        """Messages that were taken and not opened; they go before what came since.
+        """Return messages that were taken but not delivered, ahead of newer ones.
 
-        False: closed, and the messages are the caller's.
+        False if closed: the messages are still the caller's.
         """
         cdef Py_ssize_t i, n = len(messages)
         cdef Queue *queue = &self.messages
@@ -130,13 +129,13 @@ cdef class Inbox:
         return load(self.messages.count) != 0
 
     cdef void wake_up(self) noexcept:
-        """From any thread, whether something was put or not."""
+        """Wake the loop, whether or not something was put.  From any thread."""
         pthread_mutex_lock(&self.mutex)
         self.wakeup.signal()
         pthread_mutex_unlock(&self.mutex)
 
     cdef bint try_park(self) noexcept:
-        """May the loop sleep?  If so, the next put will wake it."""
+        """May the loop sleep?  If so, the next put wakes it."""
         cdef bint may_sleep
         pthread_mutex_lock(&self.mutex)
         may_sleep = self.calls.count == 0 and self.messages.count == 0
@@ -145,7 +144,7 @@ cdef class Inbox:
         return may_sleep
 
     cdef void unpark(self) noexcept:
-        """The loop is up: until it lies down again nobody need write."""
+        """The loop is awake: until it parks again, put need not write to the eventfd."""
         self.parked = False
 
     cdef list take_calls(self):
@@ -172,7 +171,7 @@ cdef class Inbox:
         for i in range(taken.count):
             items.append(<object> taken.items[i])
             Py_DECREF(<object> taken.items[i])
-        # Kept for the next time, unless another take has left one meanwhile.
+        # Keep the empty queue for next time, unless there is a spare one already.
         taken.count = 0
         pthread_mutex_lock(&self.mutex)
         if self.spare.items == NULL:
@@ -182,30 +181,30 @@ cdef class Inbox:
         return items
 
     cdef list close(self):
-        """Take no more, and return the messages that nobody will take."""
+        """Accept nothing more; return the messages that will not be delivered."""
         pthread_mutex_lock(&self.mutex)
         self.closed = True
         pthread_mutex_unlock(&self.mutex)
         return self.take(&self.messages)
 
     cdef void close_wakeup(self) noexcept:
-        """Nobody waits here any more."""
+        """The loop will not sleep again: close the eventfd."""
         pthread_mutex_lock(&self.mutex)
         self.wakeup.close()
         pthread_mutex_unlock(&self.mutex)
 
     cdef void yield_until_taken(self, int at_most_us) noexcept nogil:
-        """Stand back, without the GIL, until the messages have been taken.
+        """Sleep, without the GIL, until the messages have been taken.
 
-        Releasing the GIL around a short system call lets nobody in: the
-        thread that waits for it needs longer to wake than the call takes, and
-        so waits for the switch interval, 5 ms.
+        Releasing the GIL around one short system call is not enough: the waiting
+        thread needs longer to wake up than the call takes, misses the GIL, and
+        then waits for the switch interval of 5 ms.
         """
         cdef int waited_us = 0
         while load(self.messages.count) != 0 and waited_us < at_most_us:
-            usleep(LOOK_AGAIN_US)
-            # What a sleep that short takes in fact, with the timer slack.
-            waited_us += 4 * LOOK_AGAIN_US
+            usleep(POLL_INTERVAL_US)
+            # What such a short sleep really takes, with the timer slack.
+            waited_us += 4 * POLL_INTERVAL_US
 
 
 cdef void drop(Queue *queue) noexcept:

@@ -1,6 +1,6 @@
-"""asyncio's scheduling calls: soon, later, and from another thread.
+"""asyncio's scheduling calls: call_soon, call_later, call_at, call_soon_threadsafe.
 
-In debug mode the handles are asyncio's own, and so is all that they report.
+In debug mode the handles are asyncio's own, and so is everything they report.
 """
 
 from cpython.contextvars cimport PyContext_CopyCurrent
@@ -21,12 +21,12 @@ from time import get_clock_info
 from aioadapt.errors import LoopStoppedError
 from aioadapt.stdlib_private import report_slow
 
-cdef object as_deque = deque         # a global is gone when the interpreter ends
+cdef object as_deque = deque         # module globals are gone at interpreter exit
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 
 
 cdef class SchedulingCore(LoopCore):
-    """See the file's beginning."""
+    """See the top of this file."""
 
     def call_soon(self, callback, *args, context=None):
         """Run *callback* in the next iteration; see asyncio's documentation."""
@@ -42,7 +42,7 @@ cdef class SchedulingCore(LoopCore):
             return foreign
         handle = new_handle(self, callback, args, context)
         if self.inbox.has_calls():
-            # They were first, be they from another thread or from this one.
+            # They were scheduled first, whether from another thread or this one.
             self.take_calls()
         self.push_ready(handle)
         return handle
@@ -82,7 +82,7 @@ cdef class SchedulingCore(LoopCore):
     cdef object new_timer(self, object when, object callback, tuple args, object context):
         cdef TimerHandle timer
         cdef double given_s = when
-        # asyncio finds what is due at NaN due at once: no time is less than it.
+        # In asyncio a timer due at NaN is due immediately: no time compares less.
         cdef double due_s = -INFINITY if isnan(given_s) else given_s
         if self._debug:
             foreign = events.TimerHandle(when, callback, args, self, context)
@@ -101,7 +101,7 @@ cdef class SchedulingCore(LoopCore):
         return timer
 
     cdef int run_due_timers(self, double now_s) except -1:
-        """All that are due now; one that these set anew, however early, waits an iteration."""
+        """Run the timers due now; timers that these set wait for the next iteration."""
         cdef double end_s = now_s + CLOCK_RESOLUTION_S
         cdef list due = []
         cdef Py_ssize_t ran = 0
@@ -116,7 +116,7 @@ cdef class SchedulingCore(LoopCore):
                 ran += 1
                 self.run_handle(timer)
         except BaseException:
-            # A KeyboardInterrupt leaves the loop; the others run when it goes on.
+            # A KeyboardInterrupt ends the run; the others run when the loop does again.
             for timer in due[ran:]:
                 self.push_ready(timer)
             raise
@@ -153,7 +153,7 @@ cdef class SchedulingCore(LoopCore):
 
     @property
     def _ready(self):
-        """A picture of what is ready: asyncio's name, for those who look at it."""
+        """A snapshot of the ready callbacks, under asyncio's name for them."""
         cdef Py_ssize_t i
         return as_deque([
             <object> self.ready[(self.first_ready + i) & (self.ready_room - 1)]
@@ -161,11 +161,11 @@ cdef class SchedulingCore(LoopCore):
 
     @_ready.setter
     def _ready(self, value):
-        """asyncio's own, which nothing is ever put into."""
+        """Ignored: asyncio's constructor sets its own deque, which stays empty."""
 
     @property
     def _scheduled(self):
-        """A picture of the timers, soonest first: likewise."""
+        """A snapshot of the timers, soonest first."""
         return self.timers.in_order()
 
     @_scheduled.setter
@@ -189,27 +189,27 @@ cdef class SchedulingCore(LoopCore):
         If the loop closes before that, ``message.refuse()`` is called instead.
 
         Raises:
-            LoopStoppedError: the loop takes no more; neither will be called.
+            LoopStoppedError: the inbox is closed; neither method will be called.
         """
         if not self.inbox.put_message(message):
-            raise LoopStoppedError(f"{self!r} takes no more messages: it has stopped")
+            raise LoopStoppedError(f"{self!r} accepts no more messages: it has stopped")
 
     def close_inbox(self):
-        """Take no more calls from other threads and refuse what is waiting."""
+        """Accept nothing more from other threads and refuse the messages waiting."""
         for message in self.inbox.close():
             message.refuse()
 
     def _count(self):
-        """The counters that every engine has."""
+        """The counters common to all engines."""
         counts = counts_by_name(&self.counted)
         counts["connections"] = len(self.streams_by_fd)
         return counts
 
 
-# What waits to run knows its loop, and lies in memory that the collector of
-# cycles does not look into by itself.  Without this a loop that is dropped
-# unclosed is never collected, and nobody is warned of it.  Each of these
-# cycles goes through a handle, so that the handles' own clearing breaks it.
+# Handles waiting to run refer to their loop, and they are kept in memory that the
+# garbage collector does not traverse by itself.  Without this, a loop that is
+# dropped without being closed is never collected, and its ResourceWarning never
+# shown.  Each of these cycles goes through a handle, and clearing the handle breaks it.
 
 cdef traverseproc traverse_members = (<PyTypeObject *> SchedulingCore).tp_traverse
 
@@ -235,7 +235,7 @@ cdef int visit_waiting(void *self, visitproc visit, void *arg) noexcept:
             if result:
                 return result
     if core.inbox is not None:
-        # The lock is not taken: whoever has it has the GIL too.
+        # No lock: a thread that holds it also holds the GIL, so none does now.
         result = visit_queue(&core.inbox.calls, visit, arg)
         if result:
             return result

@@ -1,12 +1,12 @@
-"""The heap of due times.
+"""The timer heap, ordered by due time.
 
-Every one of our timers knows its place in the heap, so that a cancel takes
-it out at once: a server that sets and cancels a keep-alive timer for every
-request leaves nothing behind.  Timers due at the same moment run in the order
-in which they were set; a negative delay is a moment in the past and sorts so.
+Each of our timers knows its index in the heap, so cancelling one removes it
+immediately: a server that sets and cancels a keep-alive timer for every request
+leaves nothing behind.  Timers due at the same time run in the order in which they
+were set.  A negative delay is a time in the past and sorts accordingly.
 
-asyncio's own timers (debug mode) do not know their place.  A cancelled one
-stays until it is due and is skipped then.
+asyncio's own timers (debug mode) do not know their index.  A cancelled one stays
+until it is due, and is skipped then.
 """
 
 from cpython.mem cimport PyMem_Free, PyMem_Realloc
@@ -45,7 +45,7 @@ cdef class Timers:
         return 0
 
     cdef object take_first(self):
-        """The caller has looked: there is one, and it is due."""
+        """Remove and return the earliest timer.  The caller knows that there is one."""
         cdef object handle = <object> self.heap[0].handle
         self.remove(0)
         return handle

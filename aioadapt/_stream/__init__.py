@@ -1,1 +1,1 @@
-"""asyncio transports: one class, two ways of moving bytes."""
+"""asyncio transports: one class, and a driver for each engine."""

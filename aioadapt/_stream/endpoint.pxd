@@ -16,32 +16,32 @@ cdef class Driver:
 
 cdef class Endpoint(Detachable):
     cdef:
-        LoopCore loop                    # the loop
+        LoopCore loop
         readonly object transport    # what the protocol sees; kept until it ends
         object protocol
         object context               # in which the protocol's methods run
         object server                # asyncio's Server, or None
-        dict extra                   # more answers for get_extra_info, or None
+        dict extra                   # more entries for get_extra_info, or None
         object sock                  # the socket object that owns fd, once there is one
-        object kept_open             # what hold_socket gave for it
-        readonly int fd              # owned until GIVEN_AWAY; -1 then
+        object kept_open             # what hold_socket returned for it
+        readonly int fd              # owned until GIVEN_AWAY; then -1
         readonly int family, type, proto
         Driver driver
         Life life
-        bint is_reading              # the way has been told to read
+        bint is_reading              # the driver has been told to read
         bint is_paused               # pause_reading
-        bint is_buffered             # the protocol brings its own buffer
+        bint is_buffered             # the protocol supplies its own buffer
         bint eof_seen                # the peer will send no more
         bint eof_asked, eof_sent     # write_eof
         bint protocol_paused         # pause_writing was called
         Outgoing out
         Py_ssize_t high_bytes, low_bytes
-        tuple odd_limits             # (low, high) as they were given, if no such numbers
+        tuple odd_limits             # (low, high) as given, if not ints of that size
         int lost_writes              # writes since the connection was lost
         object ending_exc
-        bint is_detached    # since the end: the descriptor may be closed
-        bint lost_is_due             # connection_lost waits for the kernel only
-        object empty_waiter          # a future that wants to know when all is sent
+        bint is_detached             # set while ENDING: the descriptor may be closed
+        bint lost_is_due             # connection_lost only waits for the kernel
+        object empty_waiter          # a future, done when everything is sent
 
         # Bytes that were read, or taken back from the kernel, and that the
         # protocol has not seen; and what came after them: 0 nothing, 1 end
@@ -51,19 +51,19 @@ cdef class Endpoint(Detachable):
 
         object peername_known, sockname_known
 
-        # Moving.  Only streams of plain servers on a loop that watches have
-        # an exchange.
+        # For moving.  Only streams of plain servers, on a loop with watch_http1,
+        # have an exchange.
         Exchange exchange
-        long long asked_at_ns        # when the oldest request that waits has come
-        readonly object release_handler       # told what becomes of the wish to leave
-        bint is_releasing            # the way is letting go, for a move
-        bint release_is_cancelled              # the wish was withdrawn while releasing
-        bint is_orphaned            # the loop is closed
-        unsigned long long settle_iteration
+        long long asked_at_ns        # when the oldest unanswered request arrived
+        readonly object release_handler       # told how the requested release goes
+        bint is_releasing            # the driver is detaching, for a release
+        bint release_is_cancelled    # cancelled while is_releasing
+        bint is_orphaned             # the loop is closed
+        unsigned long long settle_iteration   # in which settling began
         readonly unsigned long long id
         long long requests_before    # answered on other loops
         long long last_byte_ns
-        public object tag            # whatever a mover wants to carry along
+        public object tag            # moves with the connection; see Released
 
     cdef int close(self) except -1
     cdef int send_untried(self) except -1

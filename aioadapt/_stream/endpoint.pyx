@@ -1,17 +1,16 @@
-"""A descriptor, the protocol it belongs to, and their life together.
+"""A descriptor, its protocol, and their life cycle.
 
     OPENING --> OPEN --> CLOSING --> ENDING --> ENDED
                   |                    ^
                   |'---- (abort) ------'
                   '--> GIVEN_AWAY
 
-Opening is: tell the protocol, then read.  Closing is: stop reading, send what
-was written, have the kernel let go, call connection_lost, close the
-descriptor.  The descriptor is closed only when no operation of the kernel's
-names it.
+Opening: call connection_made, then start reading.  Closing: stop reading, send
+what was written, detach the driver, call connection_lost, close the descriptor.
+The descriptor is closed only when no operation in the kernel refers to it.
 
-This is the lowest of the four layers of a Stream (stream.pyx), and it holds
-the state of all of them.
+This is the lowest of the four layers of a Stream (see stream.pyx), and it holds
+the state of all four.
 """
 
 from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
@@ -55,42 +54,42 @@ cdef object life_in_words(Life life):
 
 
 cdef class Driver:
-    """How the bytes of one stream move: the four moves, and nothing else."""
+    """Moves the bytes of one stream: the four operations, and nothing else."""
 
     cdef int serve(self, Endpoint stream) except -1:
-        """Report to this stream from now on; to nobody, if it is None."""
+        """Report to this stream from now on; if it is None, report nothing."""
         raise NotImplementedError
 
     cdef int start_reading(self) except -1:
-        """Report what arrives, from now on."""
+        """From now on, report what arrives."""
         raise NotImplementedError
 
     cdef int stop_reading(self) except -1:
-        """Take no more; what has been taken already is still reported."""
+        """Receive no more; what has been received already is still reported."""
         raise NotImplementedError
 
     cdef int send(self, bint immediately) except -1:
-        """See to it that ``stream.out`` leaves; *at_once*: as much as fits now."""
+        """Send ``stream.out``; *immediately*: as much as the socket takes, in this call."""
         raise NotImplementedError
 
     cdef int detach(self) except -1:
-        """Have the kernel hold nothing of the stream's; then ``on_detached``."""
+        """Call ``on_detached`` as soon as the kernel holds nothing of the stream."""
         raise NotImplementedError
 
     cdef bint is_sending(self) noexcept:
-        """May the kernel still be reading bytes that were written?"""
+        """May the kernel still be sending bytes that were written?"""
         return False
 
     cdef bint is_in_kernel(self) noexcept:
-        """May the kernel still touch the descriptor, or memory, for this stream?"""
+        """May the kernel still use the descriptor, or memory, of this stream?"""
         return False
 
 
 cdef class Endpoint(Detachable):
-    """See the file's beginning."""
+    """See the top of this file."""
 
     def open(self, waiter=None):
-        """Connect the protocol, then start reading, then tell the waiter."""
+        """Call connection_made, then start reading, then set the waiter's result."""
         cdef bint entered = False
         if self.life == OPENING:
             self.life = OPEN
@@ -102,7 +101,7 @@ cdef class Endpoint(Detachable):
             if entered:
                 PyContext_Exit(self.context)
             if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                # The connection is there, whenever the loop runs again.
+                # The connection stays usable if the loop runs again.
                 self.update_reading()
                 if waiter is not None:
                     set_result_unless_cancelled(waiter, None)
@@ -116,8 +115,8 @@ cdef class Endpoint(Detachable):
         try:
             self.update_reading()
         except Exception as exc:
-            # epoll refuses it, or has no room for one more.  For asyncio too
-            # the connection is made, and deaf.
+            # epoll refused the descriptor or is out of resources.  As in asyncio,
+            # the connection is made but never reads.
             report_failure(
                 new_handle(self.loop, self.open, (waiter,), self.context),
                 self.open, (waiter,), exc)
@@ -125,7 +124,7 @@ cdef class Endpoint(Detachable):
             set_result_unless_cancelled(waiter, None)
 
     cdef int update_reading(self) except -1:
-        """The one place that decides whether the way reads."""
+        """The one place that decides whether the driver reads."""
         cdef bint wanted = (
             self.life == OPEN and not self.is_paused and not self.is_settling
             and not self.eof_seen and not self.held and self.held_end == 0)
@@ -165,7 +164,7 @@ cdef class Endpoint(Detachable):
         raise NotImplementedError
 
     cdef object call_protocol(self, str name, object argument):
-        """Call one of its methods in the stream's context; what it raises is raised."""
+        """Call a method of the protocol in the stream's context; exceptions propagate."""
         PyContext_Enter(self.context)
         try:
             if argument is None:
@@ -176,7 +175,7 @@ cdef class Endpoint(Detachable):
 
     cdef int set_protocol(self, object protocol) except -1:
         if self.exchange is not None and self.protocol is not None:
-            # STARTTLS, a WebSocket: what passes from here on is not HTTP/1.
+            # STARTTLS or a WebSocket: what follows is not HTTP/1.
             self.exchange.give_up("the protocol was replaced")
         self.protocol = protocol
         self.is_buffered = isinstance(protocol, BufferedProtocol)
@@ -189,15 +188,15 @@ cdef class Endpoint(Detachable):
             return 0
         self.life = CLOSING
         self.update_reading()
-        # asyncio has tried by now, and what is written after a close that has
-        # left nothing to send is lost.
+        # asyncio would have tried to send by now.  If nothing is left to send,
+        # whatever is written after the close is lost.
         self.send_untried()
         if self.out.size == 0 and self.life == CLOSING:
             self.end(None)
         return 0
 
     cdef int send_untried(self) except -1:
-        """Let the socket take what was written in this iteration and waits for its end."""
+        """Send what was written in this iteration and waits for the iteration's end."""
         if self.out.size and self.is_queued and not self.protocol_paused \
                 and self.life <= CLOSING:
             self.driver.send(True)
@@ -223,13 +222,13 @@ cdef class Endpoint(Detachable):
         return self.abort(exc)
 
     cdef int end(self, object exc) except -1:
-        """Nothing passes any more; connection_lost follows, in the iteration after this one.
+        """No bytes pass any more; connection_lost follows in the next iteration.
 
-        It has its place among the ready callbacks now, as asyncio's has: what
-        is scheduled after a close runs after connection_lost, with the
-        descriptor closed.  By then the kernel has let go, as a rule: this
-        iteration's end submits the cancels and the next one begins with their
-        completions.  If not, connection_lost waits for it.
+        It is queued among the ready callbacks now, as in asyncio: callbacks
+        scheduled after a close run after connection_lost, with the descriptor
+        closed.  By then the driver is usually detached: the end of this iteration
+        submits the cancels, and the next one begins with their completions.
+        Otherwise connection_lost waits for that.
         """
         self.life = ENDING
         self.is_reading = False
@@ -241,7 +240,7 @@ cdef class Endpoint(Detachable):
             self.empty_waiter.set_exception(
                 ConnectionError("Connection is closed by peer"))
         self.call_connection_lost_soon()
-        if not self.is_releasing:      # else the way is about it already
+        if not self.is_releasing:      # otherwise the driver is detaching already
             self.driver.detach()
         return 0
 
@@ -250,10 +249,10 @@ cdef class Endpoint(Detachable):
             new_handle(self.loop, self._call_connection_lost, (), self.context))
 
     cdef int on_detached(self) except -1:
-        """From the way: the kernel holds nothing of ours any more.
+        """Called by the driver: the kernel holds nothing of this stream any more.
 
-        Where connection_lost's turn has come meanwhile it is called now, even if
-        the loop is about to stop: asyncio's descriptor would be closed by now.
+        If connection_lost has become due meanwhile, it is called now, even if the
+        loop is about to stop: asyncio would have closed the descriptor by now.
         """
         if self.life == ENDING and not self.is_orphaned:
             self.is_releasing = False
@@ -263,7 +262,7 @@ cdef class Endpoint(Detachable):
         return 0
 
     def _call_connection_lost(self):
-        # What was collected and has still to be dispatched is ours already.
+        # Reaped is enough: what has yet to be dispatched is out of the kernel.
         if not self.is_detached and self.driver.is_in_kernel():
             self.lost_is_due = True
             return
@@ -279,7 +278,7 @@ cdef class Endpoint(Detachable):
                 release_handler.closed()
 
     cdef int unregister(self) except -1:
-        """The loop, the server and the protocol have nothing more to do with us."""
+        """Break the links to the loop, the server, the driver and the protocol."""
         if self.loop.streams_by_fd.get(self.fd) is self:
             del self.loop.streams_by_fd[self.fd]
         server, self.server = self.server, None
@@ -292,13 +291,13 @@ cdef class Endpoint(Detachable):
         self.protocol = None
         self.transport = None
         self.ending_exc = None
-        self.tag = None              # a mover's, which knows us
+        self.tag = None              # it may refer to us
         return 0
 
     cdef int close_descriptor(self) except -1:
         sock, self.sock = self.sock, None
         kept_open, self.kept_open = self.kept_open, None
-        # Still answered for afterwards, when the number may be another's.
+        # get_extra_info still returns it later, when the descriptor may be reused.
         if self.sockname_known is None and self.fd >= 0:
             self.sockname_known = own_address(self.fd)
         if sock is not None:
@@ -310,7 +309,7 @@ cdef class Endpoint(Detachable):
         return 0
 
     def orphan(self):
-        """The loop is closing: tell the protocol nothing more, have the kernel let go."""
+        """The loop is closing: detach the driver and call the protocol no more."""
         self.is_orphaned = True
         self.release_handler = None
         self.is_reading = False
@@ -321,13 +320,13 @@ cdef class Endpoint(Detachable):
         self.driver.serve(None)
 
     def finish_orphaning(self):
-        """The loop is closed: who still has the transport owns the descriptor now."""
+        """The loop is closed: the last reference to the transport closes the descriptor."""
         if self.loop.streams_by_fd.get(self.fd) is self:
             del self.loop.streams_by_fd[self.fd]
         self.transport = None
 
     def transport_freed(self):
-        """The transport of an abandoned stream is gone; true if it was still open."""
+        """The transport was collected without a close; True if it was still open."""
         if self.life == ENDED or self.life == GIVEN_AWAY:
             return False
         self.life = ENDED
@@ -340,7 +339,7 @@ cdef class Endpoint(Detachable):
     # -- the socket -----------------------------------------------------------
 
     cdef object get_socket(self):
-        """The socket object, made when somebody first asks for it."""
+        """The socket object, made when first asked for."""
         if self.sock is None:
             if self.fd >= 0 and self.life < ENDED:
                 self.sock = socket.socket(
@@ -348,7 +347,7 @@ cdef class Endpoint(Detachable):
                 self.sock.setblocking(False)
                 self.kept_open = hold_socket(self.sock)
             else:
-                # Too late: one that is closed, as asyncio's would be by now.
+                # Too late: return a closed socket, as asyncio's would be by now.
                 sock = socket.socket(self.family, self.type)
                 sock.close()
                 return sock
@@ -366,7 +365,7 @@ cdef class Endpoint(Detachable):
                 self.extra = {}
             self.extra["socket"] = answer = TransportSocket(self.get_socket())
             return answer
-        return {}.get(name, default)     # asyncio looks in a dict, which refuses a list
+        return {}.get(name, default)     # as asyncio: TypeError for an unhashable name
 
     @property
     def peername(self):

@@ -7,7 +7,7 @@ from aioadapt._stream.stream cimport Stream
 cdef class EpollCore(FdCore):
     cdef:
         Watch wakeup_watch
-        char *read_buffer            # owned; every connection of the loop reads through it
+        char *read_buffer            # owned; shared by all connections of the loop
 
 
 cdef class StreamWatch(Watch):
@@ -17,9 +17,9 @@ cdef class StreamWatch(Watch):
 cdef class EpollStreamDriver(Driver):
     cdef:
         EpollCore loop
-        Stream stream                # None when there is nobody to report to
+        Stream stream                # None: there is nothing to report to
         StreamWatch watch
-        bint is_blocked              # the socket takes no more for now
+        bint is_blocked              # the socket is full; waiting for EPOLLOUT
 
     cdef int readable(self) except -1
     cdef int update_interest(self) except -1

@@ -1,8 +1,8 @@
-"""The four moves over a Poller, and the iteration of a loop on epoll.
+"""The epoll driver of a stream, and the engine part of a loop on epoll.
 
-Start reading is EPOLLIN, stop reading is not EPOLLIN, sending is send(2) and
-EPOLLOUT once the socket is full, letting go is EPOLL_CTL_DEL and done: between
-two calls of epoll_wait the kernel holds nothing of ours.
+Start reading sets EPOLLIN, stop reading clears it, sending is send(2), with
+EPOLLOUT once the socket is full.  Detaching is EPOLL_CTL_DEL and takes effect
+immediately: between two calls of epoll_wait the kernel holds nothing of a stream.
 """
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -34,9 +34,9 @@ from aioadapt._stream.stream cimport Stream
 from libc.string cimport memset
 
 cdef enum:
-    # What one recv may bring.  Below malloc's mmap threshold (128 KiB), so
-    # that a full read does not make the heap give pages back and fetch them
-    # again for every message.
+    # At most this much per recv.  Below malloc's mmap threshold (128 KiB), so
+    # that full reads do not make the heap return and re-fetch pages for every
+    # message.
     READ_BYTES = 65536
 
 
@@ -45,7 +45,8 @@ cdef class EpollCore(FdCore):
     def __cinit__(self, *args, **kwargs):
         self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
         self.wakeup_watch.fd = self.inbox.wakeup.fd
-        # Edges: every write to the eventfd is one, and nobody need read it.
+        # Edge-triggered: each write to the eventfd is an edge, and nothing has to
+        # read it.
         self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
         self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
         if self.read_buffer == NULL:
@@ -70,15 +71,15 @@ cdef class EpollCore(FdCore):
         return {"waits": self.poller.waits}
 
     def _submit(self):
-        pass                 # epoll_ctl has told the kernel already
+        pass                 # epoll_ctl has taken effect already
 
     def _close_engine_in_child(self):
-        # Of the parent's epoll only our number may be closed: forgetting a
-        # watch here would make the parent deaf.
+        # Only our descriptor of the parent's epoll may be closed: unregistering a
+        # watch here would remove it for the parent as well.
         self.poller.close()
 
     def _check_can_close(self):
-        pass                 # an epoll belongs to no thread
+        pass                 # an epoll instance is not bound to a thread
 
     def _close_engine(self):
         self.poller.unregister(self.wakeup_watch)
@@ -88,7 +89,7 @@ cdef class EpollCore(FdCore):
 cdef class WakeupWatch(Watch):
 
     cdef int ready(self, uint32_t events) except -1:
-        return 0             # the inbox is looked into in every iteration
+        return 0             # every iteration checks the inbox anyway
 
 
 cdef class StreamWatch(Watch):
@@ -99,7 +100,7 @@ cdef class StreamWatch(Watch):
             return 0
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
             driver.readable()
-        # Writing may have ended the stream, and so may reading.
+        # Reading may have ended the stream, and so may writing.
         if driver.is_blocked and driver.stream is not None and events & ~EPOLLIN:
             driver.is_blocked = False
             try:
@@ -141,7 +142,7 @@ cdef class EpollStreamDriver(Driver):
         return self.loop.poller.watch(self.watch, interest)
 
     cdef int readable(self) except -1:
-        """One recv an iteration: what it leaves is reported again, after the others."""
+        """One recv per iteration: epoll reports again what it leaves, after the others."""
         cdef Py_ssize_t n
         cdef Py_buffer view
         cdef object buffer

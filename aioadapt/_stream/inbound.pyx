@@ -1,8 +1,8 @@
-"""Bytes that arrive: giving them to the protocol, or keeping them until it reads on.
+"""Inbound bytes: deliver them to the protocol, or hold them while it does not read.
 
-Pausing means: deliver nothing and take no more.  What the kernel had taken
-already when it was told to stop is *held* and delivered, in order, when
-reading goes on; or it is carried along when the connection moves.
+Paused means: deliver nothing and receive no more.  Bytes that had been received
+before reading stopped are *held*.  They are delivered, in order, when reading
+resumes, or they move along with the connection.
 """
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
@@ -31,7 +31,7 @@ cdef object logger = logging.getLogger("asyncio")
 
 
 cdef class Inbound(Outbound):
-    """See the file's beginning."""
+    """See the top of this file."""
 
     cdef int received(self, const char *data, Py_ssize_t n) except -1:
         self.loop.counted.bytes_in += n
@@ -43,7 +43,7 @@ cdef class Inbound(Outbound):
         try:
             return self.deliver(data, n)
         except BaseException:
-            # A KeyboardInterrupt leaves the loop; what no buffer has is held.
+            # A KeyboardInterrupt ends the run; what reached no buffer is held.
             self.deliver_held_soon()
             self.update_reading()
             raise
@@ -61,7 +61,7 @@ cdef class Inbound(Outbound):
         return 0
 
     cdef int hold(self, const char *data, Py_ssize_t n) except -1:
-        # A closing stream reads no more: its bytes are nobody's.
+        # A closing stream reads no more: drop its bytes.
         if self.life == OPEN:
             if self.held is None:
                 self.held = []
@@ -69,7 +69,7 @@ cdef class Inbound(Outbound):
         return 0
 
     cdef int hold_rest(self, const char *data, Py_ssize_t n) except -1:
-        """The protocol paused in the middle of it: it comes before all that is held."""
+        """The protocol paused halfway: the rest goes before everything already held."""
         if self.life == OPEN:
             if self.held is None:
                 self.held = []
@@ -109,7 +109,7 @@ cdef class Inbound(Outbound):
         return 0
 
     cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1:
-        """Copy into the protocol's buffers, as many as it takes."""
+        """Copy into the protocol's buffers, asking for as many as are needed."""
         cdef Py_buffer view
         cdef Py_ssize_t part
         while n > 0:
@@ -146,11 +146,11 @@ cdef class Inbound(Outbound):
         return 0
 
     cdef bint takes_buffer(self) noexcept:
-        """May a way receive straight into the protocol's own buffer?"""
+        """May the driver receive directly into the protocol's buffer?"""
         return self.is_buffered and self.exchange is None
 
     cdef object next_buffer(self):
-        """None: the protocol failed to give one, and the connection is ending."""
+        """The protocol's buffer; None if it failed to give one: the connection ends."""
         try:
             buffer = self.call_protocol("get_buffer", -1)
             if not len(buffer):
@@ -190,7 +190,7 @@ cdef class Inbound(Outbound):
         try:
             keep_open = self.call_protocol("eof_received", None)
         except (SystemExit, KeyboardInterrupt):
-            # The protocol is told again when the loop runs again.
+            # eof_received is called again if the loop runs again.
             self.eof_seen = False
             self.held_end = end
             raise
@@ -204,8 +204,8 @@ cdef class Inbound(Outbound):
         try:
             self.deliver_held()
         except BaseException:
-            # A KeyboardInterrupt leaves the loop; the rest is still held, or
-            # it was the last and reading goes on.
+            # A KeyboardInterrupt ends the run.  The rest is still held; if nothing
+            # is left, reading resumes.
             self.deliver_held_soon()
             self.update_reading()
             raise
@@ -216,7 +216,7 @@ cdef class Inbound(Outbound):
         cdef int end
         while self.held and self.may_deliver():
             chunk = self.held.pop(0)
-            # Delivering is what reading is; the way need not hear of it.
+            # As if reading; the driver does not need to know.
             self.is_reading = True
             try:
                 self.deliver(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))

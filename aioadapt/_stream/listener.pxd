@@ -10,7 +10,7 @@ cdef class Listener:
     cdef:
         LoopCore loop
         readonly object sock         # the server's socket; asyncio's Server closes it
-        readonly object kept_open    # what hold_socket gave for it
+        readonly object kept_open    # what hold_socket returned for it
         readonly int fd
         readonly object protocol_factory
         readonly object server
@@ -20,7 +20,7 @@ cdef class Listener:
         readonly int family, type, proto
         int backlog
         object timeouts              # TLS handshake and shutdown, in seconds
-        object context               # in which connections are made
+        object context               # copied for each connection
 
     cdef int start(self) except -1
     cdef int stop(self) except -1

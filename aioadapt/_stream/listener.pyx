@@ -1,12 +1,12 @@
-"""Accepting, on both engines.
+"""Accepting connections, on both engines.
 
-A listener accepts as many connections as are waiting, up to its backlog, in
-one iteration.  A connection that was accepted is served, even when the listener is
-stopped in the same moment: with io_uring it may be in a completion already.
+In one iteration a listener accepts all connections that are waiting, up to its
+backlog.  A connection that was accepted is served even if the listener is stopped
+at the same time: with io_uring it may already be in a completion.
 
-TCP_NODELAY is set on the listening socket, and Linux gives it to every
-connection accepted from there: no call for each, and no 40 ms waits for a
-delayed acknowledgement when a response leaves in two parts.
+TCP_NODELAY is set on the listening socket, and on Linux accepted connections
+inherit it.  That saves a call per connection, and responses sent in two parts do
+not wait 40 ms for a delayed acknowledgement.
 """
 
 cimport cython
@@ -84,13 +84,13 @@ cdef class Listener:
         return f"<{type(self).__name__} fd={self.fd}: {words}>"
 
     def resume(self):
-        """Accept from now on; harmless when it does already."""
+        """Start accepting; does nothing if it does already."""
         if not self.is_accepting and self.loop.listeners.get(self.fd) is self:
             self.is_accepting = True
             self.start()
 
     def pause(self):
-        """Accept no more: what waits in the socket's queue stays there."""
+        """Stop accepting: connections in the socket's queue stay there."""
         if self.is_accepting:
             self.is_accepting = False
             self.stop()
@@ -141,7 +141,7 @@ cdef class Listener:
         return 0
 
     def accepted_for_tls(self, fd, peername):
-        """asyncio's own coroutine makes the SSLProtocol and waits for the handshake."""
+        """asyncio's coroutine creates the SSLProtocol and waits for the handshake."""
         sock = socket.socket(self.family, self.type, self.proto, fileno=fd)
         sock.setblocking(False)
         self.loop.create_task(self.loop._accept_connection2(
@@ -149,7 +149,7 @@ cdef class Listener:
             self.server, *self.timeouts))
 
     cdef int accept_failed(self, int error) except -1:
-        """Out of something: say so and try again in a while, as asyncio does."""
+        """As asyncio: report it, and if resources have run out, retry after a delay."""
         exc = OSError(error, os.strerror(error))
         count_failure(&self.loop.counted, error)
         if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
@@ -171,7 +171,7 @@ cdef class Listener:
 
 
 def adopt(loop, Released released, protocol_factory, server):
-    """A connection that another loop has let go of: see NativeLoop.adopt."""
+    """Serve a connection that another loop has released: see NativeLoop.adopt."""
     cdef LoopCore core = loop
     cdef Stream stream
     cdef Listener listener
@@ -198,7 +198,7 @@ def adopt(loop, Released released, protocol_factory, server):
         if stream.held:
             stream._deliver_held()
     except BaseException as exc:
-        # SystemExit or KeyboardInterrupt: the loop is to end, but the
+        # SystemExit or KeyboardInterrupt: it should end the run, but the
         # connection is ours already.
         core.push_ready(new_handle(loop, _raise, (exc,), None))
     return stream
@@ -208,8 +208,8 @@ def _raise(exc):
     raise exc
 
 
-cdef bint is_passing(int error) noexcept:
-    """Errors of one connection that was to be, and no reason to stop: accept(2)."""
+cdef bint is_transient(int error) noexcept:
+    """Errors of a single incoming connection, no reason to stop: see accept(2)."""
     return error in (ECONNABORTED, EPROTO, EPERM, EINTR)
 
 
@@ -233,10 +233,10 @@ cdef class EpollListener(Listener):
         cdef sockaddr_storage address
         cdef socklen_t size
         cdef int fd, _, on = 1
-        # Non-blocking is a property of the socket that its duplicates share,
-        # and Python's dup() gives it the mode of the object that is duplicated:
-        # the next server's duplicate may just have made ours a blocking one, and
-        # an accept that finds nothing would hold the whole interpreter up.
+        # O_NONBLOCK belongs to the open file, which duplicates share, and Python's
+        # socket.dup() sets it to the mode of the object it duplicates.  So another
+        # server's duplicate may just have made our socket blocking, and an accept
+        # that finds nothing would then block the whole interpreter.
         ioctl(self.fd, FIONBIO, &on)
         for _ in range(self.backlog):
             if not self.is_accepting:
@@ -247,7 +247,7 @@ cdef class EpollListener(Listener):
                 self.accepted(fd, address_of(&address, size))
             elif errno == EAGAIN:
                 return 0
-            elif not is_passing(errno):
+            elif not is_transient(errno):
                 return self.accept_failed(errno)
         return 0
 
@@ -267,12 +267,12 @@ cdef class UringListener(Listener):
             self.op.listener = self
         if self.op.state == OP_IDLE:
             return (<UringCore> self.loop).begin(self.op)
-        return 0                     # begun again at its last completion
+        return 0                     # restarted at its last completion
 
     cdef int stop(self) except -1:
         (<UringCore> self.loop).cancel(self.op)
-        # Now, not when the iteration ends: until then the kernel keeps the socket
-        # listening, and nobody else can have the port.
+        # Now, not at the end of the iteration: until then the kernel keeps the
+        # socket listening, and nothing else can bind the port.
         return (<UringCore> self.loop).submit()
 
 
@@ -286,15 +286,15 @@ cdef class AcceptOp(Op):
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
         cdef UringListener listener = self.listener
-        if last and listener.is_accepting and (result >= 0 or is_passing(-result)
+        if last and listener.is_accepting and (result >= 0 or is_transient(-result)
                                                or result in (-ECANCELED, -EAGAIN)):
             listener.start()
         if result >= 0:
-            # Accepted in a pause's last moment: served, not dropped.
+            # Accepted just before a pause: served, not dropped.
             if listener.loop.listeners.get(listener.fd) is not listener:
                 close_fd(result)
                 return 0
             return listener.accepted(result, peer_address(result))
-        if last and result != -ECANCELED and not is_passing(-result) and result != -EAGAIN:
+        if last and result != -ECANCELED and not is_transient(-result) and result != -EAGAIN:
             return listener.accept_failed(-result)
         return 0

@@ -1,8 +1,8 @@
-"""Bytes that leave: gathering them, and backpressure.
+"""Outbound bytes: gathering writes, and backpressure.
 
-What a protocol writes in one iteration leaves when the iteration ends, in one call;
-past the high-water mark it leaves at once, so that a big writer is not
-buffered twice, and what the socket does not take then pauses the protocol.
+What a protocol writes in one iteration is sent when the iteration ends, in one call.
+Above the high-water mark it is sent immediately, so that large writes are not
+buffered twice.  If the socket does not take enough of it, the protocol is paused.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
@@ -32,7 +32,7 @@ cdef enum:
 
 
 cdef class Outbound(Endpoint):
-    """See the file's beginning."""
+    """See the top of this file."""
 
     cdef int write(self, object data) except -1:
         cdef bint is_scattered = False
@@ -40,10 +40,10 @@ cdef class Outbound(Endpoint):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"{NOT_BYTES}{type(data).__name__!r}")
             is_scattered = isinstance(data, memoryview) and not data.c_contiguous
-            # A copy: the caller may change its buffer before the iteration ends.
+            # Copied: the caller may change its buffer before the iteration ends.
             data = bytes(data)
-        # One that is closing and still has bytes to send takes more, as
-        # asyncio's does: TLS sends its last records so.
+        # As in asyncio, a closing transport with bytes left to send accepts more:
+        # this is how TLS sends its last records.
         if self.eof_asked:
             raise RuntimeError("Cannot call write() after write_eof()")
         if self.empty_waiter is not None:
@@ -51,7 +51,7 @@ cdef class Outbound(Endpoint):
         if self.life == GIVEN_AWAY:
             raise RuntimeError(
                 f"cannot write to {self.transport!r}: its connection was moved to another "
-                "loop, which has made a new protocol for it")
+                "loop, which has created a new protocol for it")
         if PyBytes_GET_SIZE(data) == 0:
             return 0
         if self.life >= ENDING:
@@ -60,7 +60,7 @@ cdef class Outbound(Endpoint):
             self.lost_writes += 1
             return 0
         if is_scattered:
-            # What send(2) is not given; asyncio finds the connection dead of it.
+            # send(2) cannot take it; in asyncio that is a fatal error too.
             return self.fatal(
                 BufferError("memoryview: underlying buffer is not C-contiguous"),
                 "Fatal write error on socket transport")
@@ -91,7 +91,7 @@ cdef class Outbound(Endpoint):
             count_answers(&self.loop.counted, responses, self.asked_at_ns)
 
     cdef int sent(self, Py_ssize_t n) except -1:
-        """The kernel has taken n bytes of what was to be sent."""
+        """The kernel has taken n bytes."""
         self.loop.counted.bytes_out += n
         self.last_byte_ns = self.loop.awake_since_ns
         if self.life >= ENDING:
@@ -169,13 +169,13 @@ cdef class Outbound(Endpoint):
     cdef int shut_down_writing(self) except -1:
         if not self.eof_sent:
             self.eof_sent = True
-            # An error here is the connection's end, which reading will find.
+            # An error here means that the connection is gone; reading reports that.
             shutdown(self.fd, SHUT_WR)
         return 0
 
 
 cdef Py_ssize_t whole(object limit) except -1:
-    """The whole number that every size is above if and only if it is above *limit*."""
+    """The int for which ``size > int`` is the same as ``size > limit``, for any size."""
     if limit >= PY_SSIZE_T_MAX:
         return PY_SSIZE_T_MAX
     return floor(limit)

@@ -3,8 +3,8 @@ from cpython.object cimport PyObject
 from aioadapt._kernel.linux cimport iovec
 
 cdef enum:
-    # Chunks that leave in one call: uvicorn writes two a response, and the
-    # kernel copies this array on every call.
+    # Chunks sent in one call: uvicorn writes two per response, and the kernel
+    # copies this array on every call.
     CHUNKS_A_CALL = 64
 
 
@@ -12,7 +12,7 @@ cdef class Outgoing:
     cdef:
         PyObject **chunks            # ring of owned bytes objects
         Py_ssize_t first, count, room
-        Py_ssize_t first_sent        # bytes of the first chunk that have left
+        Py_ssize_t first_sent        # bytes of the first chunk that have been sent
         readonly Py_ssize_t size     # bytes waiting
 
     cdef int add(self, object chunk) except -1

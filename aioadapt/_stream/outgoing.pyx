@@ -1,8 +1,8 @@
 """Bytes waiting to be sent, in the order in which they were written.
 
-Chunks are kept as the objects they came as and leave several in one call.
-Whoever hands their memory to the kernel holds references of its own: what is
-cleared here may still be on its driver.
+Chunks are kept as the objects that were written, and several are sent in one call.
+An operation that lends their memory to the kernel holds references of its own:
+chunks that are cleared here may still be in flight.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -50,7 +50,7 @@ cdef class Outgoing:
         return <object> self.chunks[(self.first + place) & (self.room - 1)]
 
     cdef int fill(self, iovec *vectors) noexcept:
-        """Point up to CHUNKS_A_CALL vectors at what is to leave next; how many."""
+        """Point up to CHUNKS_A_CALL vectors at what is to be sent next; return how many."""
         cdef Py_ssize_t i, skip
         cdef PyObject *chunk
         cdef int n = 0

@@ -1,4 +1,4 @@
-"""Where a slot of a Python class lies in its objects, so that C can read it there."""
+"""The offset of a Python class's slot in its instances, so that C can read it."""
 
 from cpython.object cimport PyObject
 
@@ -15,5 +15,5 @@ cdef extern from *:
 
 
 cdef inline PyObject *in_slot(object owner, Py_ssize_t offset) noexcept:
-    """Borrowed; NULL while nothing has been put there."""
+    """A borrowed reference; NULL while the slot is empty."""
     return (<PyObject **> (<char *> <void *> owner + offset))[0]

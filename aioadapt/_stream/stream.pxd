@@ -16,7 +16,7 @@ cdef class Stream(Inbound):
     cdef bint is_quiet(self) noexcept
     cdef object finish_release(self)
     cdef ReleaseStep try_release(self) except RELEASE_RAISED
-    cdef int back_to_serving(self) except -1
+    cdef int resume_serving(self) except -1
 
 
 cdef Stream new_stream(

@@ -1,21 +1,21 @@
 """One connection: what the protocol is told, and in which order.
 
-A stream owns the descriptor, the bytes that wait in either direction, and
-the rules of order.  How bytes move is the business of its *way* (readiness.pyx,
-completion.pyx), which knows four moves: start reading, stop reading, send, let
-go.  A way reports what happened (``received``, ``received_end``, ``sent``,
-``send_failed``, ``on_detached``) and decides nothing.  So a stream can be
-given another way while it lives, and everything that a protocol can observe
-is written once.
+A stream owns the descriptor, the bytes waiting in either direction, and the rules
+of order.  Its *driver* (epoll_driver.pyx, uring_driver.pyx) moves the bytes, with
+four operations: start reading, stop reading, send, detach.  A driver reports what
+happened (``received``, ``received_end``, ``sent``, ``send_failed``,
+``on_detached``) and decides nothing.  So a stream can be given another driver while
+it lives, and everything that a protocol can observe is written once.
 
-It is made of four layers, each on the one before: endpoint.pyx (a descriptor,
-its protocol, their life), outbound.pyx (bytes that leave), inbound.pyx (bytes
-that arrive), and this file: what is known of a connection, and how it leaves
-its loop.
+A stream has four layers, each built on the one before: endpoint.pyx (a descriptor,
+its protocol, their life cycle), outbound.pyx (bytes to send), inbound.pyx (bytes
+received), and this file: what is known about a connection, and how it is released
+from its loop.
 
-ReleaseStep is: when the connection is quiet, stop reading and rest for one whole
-turn, so that the host server's own task comes to rest too; if it is still quiet,
-have the kernel let go and hand the descriptor to whoever asked.
+Releasing: once the connection is quiet, stop reading and let it settle for one whole
+iteration, so that the host server's own task finishes too.  If it is still quiet
+then, detach the driver and hand the descriptor to the release handler.  Each try
+answers with a ``ReleaseStep``.
 """
 
 from cpython.contextvars cimport PyContext_CopyCurrent
@@ -41,17 +41,17 @@ cdef unsigned long long last_id = 0
 
 
 cdef class Released:
-    """A connection that no loop serves: what was let go of."""
+    """A connection that its loop has released and no loop serves."""
 
     def __repr__(self):
         return f"<Released fd={self.fd} peer={self.peername!r} unread={len(self.unread)}>"
 
 
 cdef class Stream(Inbound):
-    """A connection of the loop's, whoever opened it."""
+    """A connection of the loop, accepted or opened by it."""
 
     def __init__(self):
-        raise TypeError("a Stream is made by a loop")
+        raise TypeError("cannot create a Stream directly: loops create them")
 
     def __repr__(self):
         return (f"<Stream {self.id} fd={self.fd} {life_in_words(self.life)}"
@@ -62,7 +62,7 @@ cdef class Stream(Inbound):
 
     @property
     def requests(self):
-        """Requests answered, here and on the loops before."""
+        """Requests answered, on this loop and those before it."""
         return self.requests_before + (
             self.exchange.responses if self.exchange is not None else 0)
 
@@ -76,13 +76,13 @@ cdef class Stream(Inbound):
 
     @property
     def is_served(self):
-        """By a server of the loop's, not a connection to somewhere else."""
+        """Whether it belongs to a server of this loop, and is not an outgoing one."""
         return self.server is not None
 
     def mark_opaque(self):
-        """Bytes are about to pass that the watcher does not see."""
+        """Bytes are about to pass that the HTTP/1 watcher does not see."""
         if self.exchange is not None:
-            self.exchange.give_up("sendfile(2) sends past the transport")
+            self.exchange.give_up("sendfile(2) bypasses the transport")
 
     @property
     def opaque(self):
@@ -117,25 +117,26 @@ cdef class Stream(Inbound):
             and self.out.size == 0 and not self.driver.is_sending()
             and not self.is_paused and not self.eof_seen and not self.eof_asked)
 
-    # -- leaving --------------------------------------------------------------
+    # -- releasing ------------------------------------------------------------
 
     def release(self, handler, *, immediately=False):
-        """Leave this loop as soon as the connection is quiet.
+        """Release the connection from this loop as soon as it is quiet.
 
-        *handler* is asked, on the loop's thread, ``may_release()`` when the
-        connection is quiet; on False it is asked again when the next iteration
-        ends, and until then no other handler with the same ``party`` is, if
-        it has one.  Then it is told:
-        ``stopped_reading()``, ``became_active()`` when the host server spoke while it
-        rested, and in the end ``released(Released)`` or ``closed()``.
+        All methods of *handler* are called on the loop's thread.  When the
+        connection is quiet, ``may_release()`` decides.  If it returns False, it is
+        called again when the next iteration ends; until then, other handlers with
+        the same ``admission_group``, if it has one, are skipped.  After True come
+        ``stopped_reading()``, then ``became_active()`` if the host server did
+        something while the connection settled, and at the end
+        ``released(Released)`` or ``closed()``.
         """
         if self.life >= ENDING:
-            # The one that waits already is told together with the protocol.
+            # A handler that is already waiting is told when the protocol is.
             if self.release_handler is not handler:
                 handler.closed()
             return
         if self.release_handler is not None and self.release_handler is not handler:
-            raise RuntimeError(f"{self!r} is leaving already")
+            raise RuntimeError(f"{self!r} is already being released")
         self.release_handler = handler
         self.admission_group = getattr(handler, "admission_group", None)
         if self.is_release_queued:
@@ -144,16 +145,16 @@ cdef class Stream(Inbound):
             self.loop.queue_release(self)
 
     def cancel_release(self):
-        """Withdraw the wish; the handler is not called any more."""
+        """Cancel the release; the handler is not called any more."""
         self.release_handler = None
         if self.is_releasing:
-            self.release_is_cancelled = True       # seen when the kernel has let go
+            self.release_is_cancelled = True       # takes effect once detached
         elif self.is_settling:
-            self.back_to_serving()
+            self.resume_serving()
 
     cdef bint could_release(self) noexcept:
         if self.release_handler is None or self.life >= ENDING:
-            return True              # to be taken off the list
+            return True              # so that it leaves the release queue
         return not self.is_settling and self.is_quiet()
 
     cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
@@ -177,7 +178,7 @@ cdef class Stream(Inbound):
             return SETTLING
         if self.held_end < 0 or (self.held_end and not self.held) or not self.is_quiet():
             release_handler = self.release_handler
-            self.back_to_serving()
+            self.resume_serving()
             release_handler.became_active()
             return NOT_QUIET
         if self.loop.iteration <= self.settle_iteration:
@@ -186,7 +187,7 @@ cdef class Stream(Inbound):
         self.driver.detach()
         return RELEASE_OVER
 
-    cdef int back_to_serving(self) except -1:
+    cdef int resume_serving(self) except -1:
         self.is_settling = False
         if self.release_handler is not None:
             self.loop.queue_release(self)
@@ -202,7 +203,7 @@ cdef class Stream(Inbound):
                 self.held_end and not self.held):
             self.release_is_cancelled = False
             release_handler = self.release_handler
-            self.back_to_serving()
+            self.resume_serving()
             if release_handler is not None and not was_cancelled:
                 release_handler.became_active()
         else:
@@ -221,7 +222,7 @@ cdef class Stream(Inbound):
         released.last_byte_at = self.last_byte_at
         released.tag = self.tag
         if self.sock is not None:
-            # The number stays what it is; the object no longer closes it.
+            # The descriptor stays open; the socket object no longer owns it.
             release_socket(self.kept_open)
             self.sock.detach()
             self.sock = self.kept_open = None
@@ -242,7 +243,7 @@ cdef Stream new_stream(
 ):
     global last_id
     cdef Stream stream
-    # One that has no such method is refused here, as asyncio does, while the
+    # As in asyncio, a protocol without this method is refused here, while the
     # descriptor is still the caller's.
     protocol.connection_made
     stream = Stream.__new__(Stream)
@@ -266,7 +267,7 @@ cdef Stream new_stream(
             else:
                 server._attach()
         except BaseException:
-            # It was closed meanwhile, and the descriptor stays the caller's.
+            # The server was closed meanwhile; the descriptor stays the caller's.
             stream.life = GIVEN_AWAY
             stream.fd = -1
             stream.driver.serve(None)

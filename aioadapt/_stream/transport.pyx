@@ -1,10 +1,9 @@
 """What a protocol sees of its connection: an asyncio.Transport.
 
-A C class cannot inherit asyncio.Transport (both bring their own instance
-layout), and a transport that is not one is no drop-in.  So the transport is a
-Python class with one slot, and the slot holds the Stream that does the work.
-Its methods read the slot at its place in the object: a call costs what a call
-of a C method costs.
+A C class cannot inherit from asyncio.Transport (each has its own instance layout),
+and a drop-in transport has to be an instance of it.  So the transport is a Python
+class with one slot, which holds the Stream that does the work.  Its methods read
+the slot at its offset in the object, so a call costs as much as one of a C method.
 """
 
 from cpython.bytes cimport PyBytes_CheckExact
@@ -55,7 +54,7 @@ class StreamTransport(FlowControlMixin):
         return f"<{' '.join(words)}>"
 
     def __del__(self, _warn=warnings.warn):
-        # Only a closed loop forgets a stream that is still open.
+        # Only a loop that is closed drops a stream that is still open.
         cdef Stream stream
         try:
             stream = stream_of(self)
@@ -78,7 +77,7 @@ class StreamTransport(FlowControlMixin):
             if not list_of_data:
                 return
         if not are_bytes(list_of_data):
-            # What cannot be written is refused before any of it is.
+            # Refuse what cannot be written before writing any of it.
             if WRITELINES_JOINS:
                 list_of_data = (b"".join(list_of_data),)
             else:
@@ -101,8 +100,8 @@ class StreamTransport(FlowControlMixin):
 
     def _force_close(self, exc):
         cdef Stream stream = stream_of(self)
-        # What is lost is what the socket has no room for, as in asyncio, which
-        # tries at every write: an answer, or a TLS alert, leaves before the end.
+        # As in asyncio, which tries to send at every write, only what the socket
+        # has no room for is lost: a response, or a TLS alert, is sent first.
         stream.send_untried()
         stream.abort(exc)
 
@@ -147,7 +146,7 @@ class StreamTransport(FlowControlMixin):
     def _protocol_paused(self):
         return stream_of(self).protocol_paused
 
-    # Names of asyncio's own transports that others' programs and tests read.
+    # Private names of asyncio's transports that other programs and tests read.
     @property
     def _paused(self):
         return bool(stream_of(self).is_paused)
@@ -156,12 +155,12 @@ class StreamTransport(FlowControlMixin):
     def _closing(self):
         return self.is_closing()
 
-    # Where loop.sendfile without sendfile(2) waits for room.
+    # loop.sendfile's fallback without sendfile(2) uses it to wait for room.
     @property
     def _loop(self):
         return stream_of(self).loop
 
-    # loop.sendfile's way of waiting until nothing is left to send.
+    # loop.sendfile uses these to wait until nothing is left to send.
     def _make_empty_waiter(self):
         cdef Stream stream = stream_of(self)
         if stream.empty_waiter is not None:
@@ -176,11 +175,11 @@ class StreamTransport(FlowControlMixin):
 
 
 def connect_stream(loop, sock, protocol, waiter, extra, server, context=None):
-    """A transport for a socket that is connected; it owns the socket from now on."""
+    """A transport for a connected socket, which it owns from now on."""
     cdef Stream stream
     loop._check_closed()
     if sock.type == socket.SOCK_STREAM and sock.family in (AF_INET, AF_INET6):
-        # asyncio looks at sock.proto, which is 0 for many a TCP socket.
+        # Not sock.proto, as asyncio does: it is 0 for many TCP sockets.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream = new_stream(
         loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, context)
@@ -197,7 +196,7 @@ def connect_stream(loop, sock, protocol, waiter, extra, server, context=None):
 
 
 cdef bint are_bytes(object items) except -1:
-    """A list or tuple that is not empty, of nothing but bytes."""
+    """Is it a non-empty list or tuple of bytes objects only?"""
     if not isinstance(items, (list, tuple)) or not items:
         return False
     for item in items:
@@ -213,8 +212,8 @@ cdef object transport_type = StreamTransport
 cdef inline Stream stream_of(object transport):
     cdef PyObject *stream
     if type(transport) is not transport_type and not isinstance(transport, transport_type):
-        raise TypeError(f"a StreamTransport was expected, got {transport!r}")
+        raise TypeError(f"expected a StreamTransport, got {transport!r}")
     stream = in_slot(transport, STREAM_OFFSET)
     if stream == NULL:
-        raise TypeError("this StreamTransport has no connection: a loop makes transports")
+        raise TypeError("this StreamTransport has no connection: loops create transports")
     return <Stream> stream

@@ -10,8 +10,8 @@ cdef class UringCore(FdCore):
         Ring ring                    # owned; None until the loop first runs
         WakeupOp wakeup_op
         PollerOp poller_op           # the epoll that watches descriptors
-        list deferred_ops                 # operations asked for before there was a ring
-        bint is_stranded             # the ring's thread has ended: nothing can be submitted
+        list deferred_ops            # operations begun before there was a ring
+        bint is_stranded             # closing on another thread: it cannot submit
         int writers                  # streams that had something to send in the last iteration
         int writers_now
         unsigned long long cancels_before, overflows_before

@@ -1,7 +1,7 @@
-"""The iteration of a loop on io_uring.
+"""The engine part of a loop on io_uring.
 
-A ring belongs to the thread that runs it, so it is made when the loop first
-runs.  What is asked of the kernel before that is begun then.
+A ring belongs to the thread that runs it, so it is created when the loop first
+runs.  Operations begun before that are deferred until then.
 """
 
 cimport cython
@@ -22,7 +22,7 @@ from time import monotonic, sleep
 
 from aioadapt.errors import WrongThreadError
 
-# A guess, long enough: it has only to free its stack.
+# A guess, long enough: the thread only has its stack to free.
 cdef double THREAD_ENDS_WITHIN_S = 1.0
 
 
@@ -50,17 +50,17 @@ cdef class UringCore(FdCore):
         return 0
 
     cdef int engine_starts(self) except -1:
-        """A ring belongs to the thread that runs it: make it, or make it again."""
+        """Create the ring, or create it anew when the loop runs on another thread."""
         if self.ring is None:
             return self.make_ring()
         if self.ring.thread_id == threading.get_native_id():
             return 0
         if not self.holds_nothing():
             raise WrongThreadError(
-                f"{self!r} ran on the thread {self.ring.thread_id}, where its io_uring still "
+                f"{self!r} ran on thread {self.ring.thread_id}, where its io_uring still "
                 f"holds {self.in_kernel()} operations for open connections, listeners or "
-                "datagram endpoints. Run it there, or close them before it is run on "
-                "another thread")
+                "datagram endpoints. Run it on that thread, or close them before running "
+                "it on another one")
         self.cancels_before += self.ring.cancels
         self.overflows_before += self.ring.overflows
         self.ring.close_without_entering()
@@ -69,7 +69,7 @@ cdef class UringCore(FdCore):
         return self.make_ring()
 
     cdef int in_kernel(self) noexcept:
-        """Not counting the loop's own polls, which write into no memory of ours."""
+        """Without the loop's own polls, which write into none of our memory."""
         return (self.ring.in_kernel - (self.wakeup_op.state != OP_IDLE)
                 - (self.poller_op.state != OP_IDLE))
 
@@ -78,9 +78,9 @@ cdef class UringCore(FdCore):
                 and self.ring.cancels_in_flight == 0 and not self.ring.has_completions())
 
     cdef int engine_pauses(self) except -1:
-        # A cancel that was asked for in the last iteration must not wait for the
-        # loop to run again, and neither must the peer of a connection that was
-        # closed then: asyncio would have closed its descriptor by now.
+        # A cancel from the last iteration must not wait until the loop runs again.
+        # Neither must the peer of a connection closed in it: asyncio would have
+        # closed the descriptor by now.
         if not self._is_forked_copy():
             self.submit()
             if self.ring.cancelling:
@@ -90,7 +90,7 @@ cdef class UringCore(FdCore):
     cdef int reap(self, long long timeout_ns, int at_most) except -1:
         self.writers, self.writers_now = self.writers_now, 0
         if self.wakeup_op.state == OP_IDLE:
-            self.ring.begin(self.wakeup_op)      # it ends where the queue overflows
+            self.ring.begin(self.wakeup_op)      # a queue overflow ends it
         if self.poller_op.state == OP_IDLE and self.poller.watches:
             self.ring.begin(self.poller_op)
         return self.ring.wait(timeout_ns, at_most)
@@ -118,7 +118,7 @@ cdef class UringCore(FdCore):
     cdef int cancel(self, Op op) except -1:
         self.check_not_forked()
         if self.is_stranded:
-            return 0             # closing the ring cancels all there is
+            return 0             # closing the ring cancels everything
         if self.ring is None:
             if op in self.deferred_ops:
                 self.deferred_ops.remove(op)
@@ -147,23 +147,23 @@ cdef class UringCore(FdCore):
         }
 
     def _check_can_close(self):
-        """Another thread's ring can be closed if it holds nothing, or the thread has ended."""
+        """Another thread's ring can be closed if it holds nothing or the thread has ended."""
         cdef Ring ring = self.ring
         if ring is None or ring.thread_id == threading.get_native_id():
             return
         self.is_stranded = self.holds_nothing() or has_ended(ring.thread_id)
         if not self.is_stranded:
             raise WrongThreadError(
-                f"{self!r} ran on the thread {ring.thread_id}, where its io_uring still "
-                f"holds {self.in_kernel()} operations. Close it there, or when that thread "
-                "has ended")
+                f"{self!r} ran on thread {ring.thread_id}, where its io_uring still "
+                f"holds {self.in_kernel()} operations. Close it on that thread, or after "
+                "that thread has ended")
 
     def _close_engine(self):
-        """Cancel what the kernel holds, wait until it holds nothing, let the ring go."""
+        """Cancel what the kernel holds, wait until it holds nothing, close the ring."""
         cdef Ring ring = self.ring
         if ring is not None and self.is_stranded:
-            # What had completed lies on the ring, which anybody may read; it
-            # may hold descriptors that were accepted.
+            # Completions on the ring can be read from any thread; they may hold
+            # accepted descriptors.
             while ring.has_completions() or ring.reap(0):
                 while ring.dispatch_next():
                     pass
@@ -188,9 +188,9 @@ cdef class UringCore(FdCore):
 
 
 cdef bint has_ended(int thread_id) except -1:
-    """Has the kernel done with a thread?
+    """Has this thread ended, for the kernel too?
 
-    Before Python 3.13 a thread can be joined a moment before it has ended.
+    Before Python 3.13, join() may return just before the thread has ended.
     """
     if thread_id in [thread.native_id for thread in threading.enumerate()]:
         return False
@@ -203,10 +203,10 @@ cdef bint has_ended(int thread_id) except -1:
 
 
 cdef class WakeupOp(Op):
-    """Edges of the eventfd, until the loop closes.
+    """A multishot poll of the eventfd, until the loop closes.
 
-    It knows no loop: the kernel keeps it alive, and would keep a loop that
-    was never closed.
+    It has no reference to the loop: the kernel keeps it alive, and would keep alive
+    a loop that was never closed.
     """
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
@@ -215,9 +215,10 @@ cdef class WakeupOp(Op):
 
 @cython.no_gc_clear
 cdef class PollerOp(Op):
-    """One shot, begun again before the loop waits: so it is level-triggered, as epoll is.
+    """A one-shot poll of the epoll descriptor, begun again before the loop waits.
 
-    It knows no loop either: a closed one is freed with its last name.
+    So it is level-triggered, as epoll is.  It has no reference to the loop either: a
+    closed loop is freed as soon as its last reference goes.
     """
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:

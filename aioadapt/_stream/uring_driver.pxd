@@ -19,7 +19,7 @@ cdef class RecvOp(Op):
 cdef class SendOp(Op):
     cdef:
         UringStreamDriver driver
-        list chunks                  # keeps alive what the vectors point at
+        list chunks                  # keeps alive what the vectors point to
         iovec vectors[CHUNKS_A_CALL]
         int count
         msghdr message
@@ -28,8 +28,8 @@ cdef class SendOp(Op):
 cdef class UringStreamDriver(Driver):
     cdef:
         UringCore loop
-        Stream stream                # None when there is nobody to report to
-        RecvOp recv                  # None until it first reads
+        Stream stream                # None: there is nothing to report to
+        RecvOp recv                  # None until reading first starts
         SendOp send_op
         bint wants_to_read
         bint is_detaching

@@ -1,14 +1,14 @@
-"""The four moves over a Ring.
+"""The io_uring driver of a stream.
 
-Start reading is a multishot recv that goes on until it is cancelled; stop
-reading is that cancel, and what the kernel had already taken is reported all
-the same; sending is a send(2) where few connections write in an iteration and a
-send operation where many do, or where the socket is full; letting go is to
-cancel both operations and to wait for the last completion of each.
+Start reading begins a multishot recv, which runs until it is cancelled.  Stop
+reading cancels it; bytes that the kernel had already received are still reported.
+Sending is send(2) if few connections write in an iteration, and a send operation if
+many do or if the socket is full.  Detaching cancels both operations and waits for
+the last completion of each.
 
-An operation that finishes while another move is under way finds its way
-again through ``wants_to_read`` and ``is_detaching``: what is wanted is
-written down, and every last completion looks at it.
+An operation may finish after the driver has been told something else.  So what is
+wanted is kept in ``wants_to_read`` and ``is_detaching``, and every last completion
+checks these to decide what comes next.
 """
 
 cimport cython
@@ -43,8 +43,8 @@ from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.stream cimport Stream
 
 cdef enum:
-    # From so many writers a turn on, their sends go to the kernel together.
-    # Below, a direct send costs the same and leaves no completion to collect.
+    # With this many writers in an iteration, their sends are submitted together.
+    # Below that, a direct send costs the same and leaves no completion to reap.
     RING_SENDS_FROM_WRITERS = 8
 
 
@@ -82,10 +82,10 @@ cdef class SendOp(Op):
 
 
 cdef class Rearm(FlushHook):
-    """A recv that ran out of buffers: they are back when an iteration ends.
+    """Restarts a recv that ran out of buffers: they are back when an iteration ends.
 
-    Not when that iteration was a short one: what has been collected and not run
-    has them still, and the recv would only run out of them again.
+    Not after a short iteration: completions that were reaped but have not run still
+    hold theirs, and the recv would only run out of buffers again.
     """
 
     cdef int flush(self) except -1:
@@ -127,7 +127,7 @@ cdef class UringStreamDriver(Driver):
             # A multishot recv misses the end of file of a Unix socket
             # (liburing issue 1549).
             self.recv.is_multishot = self.stream.family != AF_UNIX
-        # One that is being cancelled is begun again at its last completion.
+        # If it is being cancelled, its last completion begins it again.
         if self.recv.state == OP_IDLE and not (
                 self.loop.ring is None and self.recv in self.loop.deferred_ops):
             self.loop.begin(self.recv)
@@ -137,8 +137,8 @@ cdef class UringStreamDriver(Driver):
         cdef unsigned number
         cdef Rearm rearm
         if last and result > 0 and not self.is_detaching:
-            # Before the bytes are delivered: a protocol may raise out of the
-            # loop, and the connection must not be deaf afterwards.
+            # Before the bytes are delivered: a protocol may raise out of the loop,
+            # and the connection must still read afterwards.
             self.arm()
         if flags & IORING_CQE_F_BUFFER:
             number = flags >> IORING_CQE_BUFFER_SHIFT
@@ -177,17 +177,17 @@ cdef class UringStreamDriver(Driver):
     cdef int send(self, bint immediately) except -1:
         self.loop.writers_now += 1
         if self.is_sending():
-            return 0             # its completion sends what came since
+            return 0             # its completion sends what was added since
         if immediately or self.loop.writers < RING_SENDS_FROM_WRITERS:
             return self.send_directly()
         if self.stream.release_handler is not None:
-            # Quiet when this iteration ends: by the time that a completion has been
-            # collected, the next request may have been too.
+            # So that it is quiet when this iteration ends.  By the time a completion
+            # has been reaped, the next request may have arrived as well.
             return self.send_directly()
         return self.begin_send()
 
     cdef int send_directly(self) except -1:
-        """Now, as much as the socket takes; the kernel waits for room for the rest."""
+        """Send what the socket takes now, and leave the rest to a send operation."""
         cdef Outgoing out = self.stream.out
         cdef iovec vectors[CHUNKS_A_CALL]
         cdef msghdr message
@@ -240,7 +240,7 @@ cdef class UringStreamDriver(Driver):
             return self.begin_send()
         return 0
 
-    # -- letting go -----------------------------------------------------------
+    # -- detaching ------------------------------------------------------------
 
     cdef bint is_in_kernel(self) noexcept:
         return (
@@ -266,7 +266,7 @@ cdef class UringStreamDriver(Driver):
         if self.is_sending():
             return 0
         self.is_detaching = False
-        # Operations know their way; without them the cycle is gone.
+        # Operations refer to their driver; dropping them breaks the cycle.
         self.recv = None
         self.send_op = None
         if self.stream is not None:

@@ -1,14 +1,14 @@
-"""A ring and a poller worked by step_ring, one step at a time.
+"""A ring and a poller driven by hand, one step at a time.
 
 For tests, and for looking at what a kernel does.  There is no logic here:
-each method is one method of Ring or Poller, and each operation writes down
-the completions that it is given.  What a loop does in one breath can be taken
-apart, so that a race happens where the test says:
+each method is one method of Ring or Poller, and each operation records the
+completions that it gets.  What a loop does in one go is split into steps, so
+that a race happens exactly where the test wants it:
 
-    ring.begin(op)      it is queued
-    ring.enter()        it is submitted; its completion may lie on the ring now
-    ring.reap()         the completion is off the ring, and nothing has run
-    ring.dispatch()     the operation is told
+    ring.begin(op)      the operation is queued
+    ring.enter()        it is submitted; its completion may be on the ring now
+    ring.reap()         the completion is off the ring; nothing has run yet
+    ring.dispatch()     the operation gets its completion
 """
 
 from cpython.bytes cimport PyBytes_FromStringAndSize
@@ -38,15 +38,15 @@ WRITABLE = EPOLLOUT
 
 
 class Completion(NamedTuple):
-    """What the kernel said once about an operation."""
+    """One completion of an operation."""
 
     result: int          # a count, or a negative errno
     last: bool           # no MORE flag: the operation is idle again
-    data: bytes = b""    # what a receive brought
+    data: bytes = b""    # the bytes of a receive
 
 
 cdef class StepOp(Op):
-    """An operation that writes down its completions, and may call somebody."""
+    """An operation that records its completions, and may call a function for each."""
 
     cdef:
         readonly list completions
@@ -63,7 +63,7 @@ cdef class StepOp(Op):
 
     @property
     def received(self):
-        """All that its completions have brought, in their order."""
+        """All bytes received so far, in order."""
         return b"".join([completion.data for completion in self.completions])
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
@@ -78,10 +78,10 @@ cdef class StepOp(Op):
 
 
 cdef class RecvInto(StepOp):
-    """One recv into memory of the operation's own."""
+    """One recv into the operation's own memory."""
 
     cdef:
-        char *memory                 # owned; the kernel's while not idle
+        char *memory                 # owned; the kernel writes it while not idle
         readonly int size_bytes
 
     def __cinit__(self, int fd, int size_bytes):
@@ -101,7 +101,7 @@ cdef class RecvInto(StepOp):
 
 
 cdef class RecvMultishot(StepOp):
-    """A recv that goes on, into the ring's buffers; they are given back at once."""
+    """A multishot recv into the ring's buffers, which are given back at once."""
 
     cdef StepRing step_ring
 
@@ -125,7 +125,7 @@ cdef class RecvMultishot(StepOp):
 
 
 cdef class PollOnce(StepOp):
-    """Is there something to read?  Once."""
+    """A one-shot poll for readability."""
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
         io_uring_prep_poll_add(sqe, self.fd, EPOLLIN)
@@ -144,7 +144,7 @@ cdef class SendBytes(StepOp):
 
 
 cdef class StepRing:
-    """A Ring, enabled on the thread that makes it."""
+    """A Ring, enabled on the thread that creates it."""
 
     cdef Ring ring                   # owned
 
@@ -162,7 +162,7 @@ cdef class StepRing:
         self.ring.cancel(op)
 
     def enter(self, timeout_s=0):
-        """Submit and wait for a completion (None: for ever), and leave it on the ring."""
+        """Submit and wait for a completion (None: forever), but leave it on the ring."""
         cdef int result
         cdef long long timeout_ns = in_ns(timeout_s)
         if self.ring.backlog:
@@ -172,19 +172,19 @@ cdef class StepRing:
         self.ring.check_entered(result)
 
     def reap(self, int at_most=0):
-        """Take completions off the ring; how many.  What was collected must have run."""
+        """Take completions off the ring; returns how many.  Earlier ones must have run."""
         if self.ring.has_completions():
-            raise RuntimeError("dispatch what was collected before")
+            raise RuntimeError("dispatch the earlier completions first")
         return self.ring.reap(at_most)
 
     def wait(self, timeout_s=0, int at_most=0):
-        """Enter and collect, as a loop does; how many completions."""
+        """Enter and reap, as a loop does; returns the number of completions."""
         if self.ring.has_completions():
-            raise RuntimeError("dispatch what was collected before")
+            raise RuntimeError("dispatch the earlier completions first")
         return self.ring.wait(in_ns(timeout_s), at_most)
 
     def dispatch(self):
-        """Run all that was collected; how many."""
+        """Run all reaped completions; returns how many."""
         n = 0
         while self.ring.dispatch_next():
             n += 1
@@ -221,12 +221,12 @@ cdef class StepRing:
 
     @property
     def buffers(self):
-        """How many receive buffers it has."""
+        """The number of its receive buffers."""
         return self.ring.buffers.count
 
 
 cdef class StepWatch(Watch):
-    """A watch that writes down what it was told, and may call somebody."""
+    """A watch that records its reports, and may call a function for each."""
 
     cdef:
         readonly list reports        # of events
@@ -246,7 +246,7 @@ cdef class StepWatch(Watch):
 
 
 cdef class StepPoller:
-    """A Poller."""
+    """A Poller whose steps are called one by one."""
 
     cdef Poller poller               # owned
 
@@ -260,13 +260,13 @@ cdef class StepPoller:
         self.poller.unregister(watch)
 
     def wait(self, timeout_s=0, int at_most=0):
-        """Collect what is ready; how many.  Nothing runs yet."""
+        """Reap what is ready; returns how many.  Nothing runs yet."""
         if self.poller.has_reports():
-            raise RuntimeError("dispatch what was collected before")
+            raise RuntimeError("dispatch the earlier reports first")
         return self.poller.wait(in_ns(timeout_s), at_most)
 
     def dispatch(self):
-        """Run all that was collected."""
+        """Run all reaped reports."""
         while self.poller.dispatch_next():
             pass
 
@@ -278,7 +278,7 @@ cdef class StepPoller:
 
     @property
     def watched(self):
-        """How many watches are registered, by whoever."""
+        """The number of registered watches, those with the secondary poller included."""
         cdef Poller secondary = self.poller.secondary
         if secondary is None:
             return len(self.poller.watches)

@@ -1,1 +1,1 @@
-"""The commands of ``aioadapt``: one file, or one folder, each."""
+"""The commands of ``aioadapt``, each in one file or folder."""

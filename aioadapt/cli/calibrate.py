@@ -1,4 +1,4 @@
-"""``aioadapt calibrate``: both engines measured here, and what follows."""
+"""``aioadapt calibrate``: measures both engines here and derives the thresholds."""
 
 import json
 from pathlib import Path
@@ -12,28 +12,37 @@ if TYPE_CHECKING:
 
 def calibrate(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Half a minute instead of three; less sure.")
+        bool,
+        typer.Option(
+            "--quick", help="Take half a minute instead of three; less precise."
+        ),
     ] = False,
     dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Store nothing, only show.")
+        bool, typer.Option("--dry-run", help="Print the results without storing them.")
     ] = False,
     output: Annotated[
         Path | None,
-        typer.Option(help="Store here.  [where a server looks for it]"),
+        typer.Option(
+            metavar="FILE",
+            help="File to store the thresholds in.  [default: where servers look "
+            "for it]",
+        ),
     ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object instead of the table.")
     ] = False,
 ) -> None:
-    """Measure from how many connections on io_uring is worth it on this machine.
+    """Measure when io_uring pays off here.
 
-    uvicorn serves small and large answers over both engines, side by side and
-    in turn, at numbers of connections from 1 to 1,024.  The thresholds that
-    follow are stored where a server of aioadapt finds them.  It takes two
-    cores for itself.  Where something else had them for too much of the time,
-    nothing is stored unless --output says where, and the exit status is 1.
+    uvicorn serves small and large responses over both engines in turn, with 1 to
+    1,024 connections.  The resulting thresholds are stored where `aioadapt serve`
+    finds them.
+
+    The measurement needs two cores for itself.  If other programs used them for too
+    much of the time, nothing is stored unless --output is given, and the exit status
+    is 1.
     """
-    # Here, so that --help works and is quick with no server installed.
+    # Imported here, so that --help is fast and works without a server installed.
     from rich.console import Console
 
     import aioadapt
@@ -47,7 +56,7 @@ def calibrate(
     support = aioadapt.uring_support()
     if not support.available:
         raise aioadapt.UringUnavailableError(
-            f"there is nothing to compare: {support.reason}; a server stays on epoll here"
+            f"nothing to compare: {support.reason}; servers stay on epoll here"
         )
     if not dry_run:
         calibration.check_place(output)
@@ -55,7 +64,7 @@ def calibrate(
     console = Console(stderr=True)
     cells = []
     with Progress(console, total=2 * plan.rounds * len(plan.cells)) as progress:
-        progress.say(f"calibrating: about {plan.about_s:.0f} s")
+        progress.say(f"calibrating, about {plan.about_s:.0f} s")
         for cell in sweep(plan, progress.say):
             cells.append(cell)
             progress.step()
@@ -75,7 +84,7 @@ def calibrate(
             print(reason)
     said = disturbance(cells)
     if said and output is None and not dry_run:
-        console.print(f"nothing is stored: {said}", highlight=False, soft_wrap=True)
+        console.print(f"nothing stored: {said}", highlight=False, soft_wrap=True)
         raise typer.Exit(1)
     if said:
         console.print(said, highlight=False, soft_wrap=True)
@@ -88,9 +97,9 @@ def _print_table(table: "list[Comparison]") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    shown = Table(title="server CPU for each request, medians of the rounds")
+    shown = Table(title="server CPU per request, medians of the rounds")
     for column in (
-        "answer",
+        "response",
         "connections",
         "epoll us",
         "uring us",

@@ -9,7 +9,7 @@ from .top.command import top
 from .why import why
 
 app = typer.Typer(
-    help="asyncio event loops, and live connections that move between them.",
+    help="asyncio event loops for Linux, and live connections that move between them.",
     add_completion=False,
     rich_markup_mode=None,
 )
@@ -22,4 +22,4 @@ app.command()(calibrate)
 
 @app.callback()
 def _more_than_one_command() -> None:
-    """With a callback, typer wants the command's name even while there is only one."""
+    """With a callback, typer requires the command name even for a single command."""

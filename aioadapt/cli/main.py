@@ -1,4 +1,4 @@
-"""The entry point of the command line: a wrong option is one line, not a traceback."""
+"""The entry point of the command line: user errors are one line, not a traceback."""
 
 import sys
 from collections.abc import Sequence
@@ -10,22 +10,23 @@ from aioadapt import AioadaptError
 if TYPE_CHECKING:
     import typer
 
-# Top-level modules of the extras, by which a missing one is told from a bug of ours.
+# Top-level modules of the extras: checked first, so that a missing one is reported
+# as such and any other ImportError is a bug of our own.
 EXTRAS = ("typer", "rich", "uvicorn", "httptools")
-# Commands that serve nothing, so that they need no server.
+# Commands that serve nothing and so need no server.
 WITHOUT_SERVER = {"doctor": EXTRAS[:1], "top": EXTRAS[:1], "why": EXTRAS[:1]}
 CANNOT_BEGIN = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status.  No arguments ask for help."""
+    """Run one command and return the exit status; without arguments print the help."""
     arguments = list(sys.argv[1:] if arguments is None else arguments) or ["--help"]
     needed = WITHOUT_SERVER.get(arguments[0], EXTRAS)
     missing = [name for name in needed if find_spec(name) is None]
     if missing:
         extras = "cli" if needed is not EXTRAS else "serve,cli"
         return _refuse(
-            f'{" and ".join(missing)} missing here: pip install "aioadapt[{extras}]"'
+            f'not installed: {", ".join(missing)}; run pip install "aioadapt[{extras}]"'
         )
     from .commands import app
 
@@ -33,11 +34,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(app: "typer.Typer", arguments: list[str], prog_name: str) -> int:
-    """Run a typer application; returns the exit status."""
+    """Run a typer application and return the exit status."""
     import typer
 
-    # What a wrong option raises.  Some versions of typer bring click inside
-    # them and some do not; this class is public in both.
+    # The class of errors that a wrong option raises.  Some versions of typer
+    # bundle click and some do not; the class is reachable this way in both.
     usage_error = typer.BadParameter.__mro__[1]
     command = typer.main.get_command(app)
     try:

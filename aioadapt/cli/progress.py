@@ -1,4 +1,4 @@
-"""How far a long measurement is: a bar on a terminal, lines elsewhere."""
+"""Progress of a long measurement: a bar on a terminal, lines elsewhere."""
 
 from typing import Self
 
@@ -14,13 +14,13 @@ from rich.progress import Progress as Bar
 
 
 class Progress:
-    """``say`` tells what is being done, ``step`` that one of *total* is done."""
+    """``say`` shows the current activity, ``step`` counts one of *total* as done."""
 
     def __init__(self, console: Console, total: int) -> None:
         self._console = console
         self._total = total
         self._done = 0
-        # No thread that redraws by itself: it would take a core unasked.
+        # No refresh thread: it would use CPU during a measurement.
         self._bar = Bar(
             TextColumn("{task.description}"),
             BarColumn(),

@@ -4,15 +4,15 @@ from datetime import datetime
 from typing import Any
 
 _VERDICTS = {
-    "stay": "stayed on {active}",
-    "switch": "{active} > {to}",
-    "revert": "{active} > {to}, to be safe",
-    "asked": "{active} > {to}, asked for",
+    "stay": "stay on {active}",
+    "switch": "switch from {active} to {to}",
+    "revert": "revert from {active} to {to}",
+    "asked": "requested switch from {active} to {to}",
 }
 
 
 def decision_line(decision: dict[str, Any]) -> str:
-    """``12:00:01  stayed on epoll: 3 connections, up at 64``"""
+    """``12:00:01  stay on epoll: 3 connections, below the threshold of 64``"""
     return f"{clock(decision['at'])}  {verdict(decision)}: {decision['reason']}"
 
 
@@ -22,21 +22,22 @@ def verdict(decision: dict[str, Any]) -> str:
 
 
 def otherwise(decision: dict[str, Any]) -> str:
-    """What would have had to be different."""
+    """What would have led to a different decision."""
     if decision["verdict"] == "stay":
-        return f"a switch would have taken: {decision['otherwise']}"
-    return f"it would have stayed with: {decision['otherwise']}"
+        return f"needed for a switch: {decision['otherwise']}"
+    return f"it would not have switched if: {decision['otherwise']}"
 
 
 def switch_line(switch: dict[str, Any]) -> str:
-    """What a switch moved and how long that took."""
-    way = f"{clock(switch['at'])}  {switch['source']} > {switch['to']}"
-    return f"{way}: {outcome(switch)}"
+    """``12:00:01  epoll to uring: 8 of 8 connections moved, ...``"""
+    direction = f"{switch['source']} to {switch['to']}"
+    return f"{clock(switch['at'])}  {direction}: {outcome(switch)}"
 
 
 def outcome(switch: dict[str, Any]) -> str:
+    """What a switch moved and how long that took, or why it failed."""
     if switch["failed"]:
-        return f"failed, all is served where it was: {switch['failed']}"
+        return f"failed, nothing changed: {switch['failed']}"
     words = f"{switch['moved']:,} of {switch['connections']:,} connections moved"
     if switch["moved"] and switch["first_moved_s"] is not None:
         pauses = switch["pauses_s"]
@@ -46,12 +47,12 @@ def outcome(switch: dict[str, Any]) -> str:
             f"p99 {duration(pauses['p99'])}"
         )
     if switch["left"]:
-        words += f"; left: {counts(switch['left'])}"
+        words += f"; not moved: {counts(switch['left'])}"
     return words
 
 
 def counts(counted: dict[str, int]) -> str:
-    """``12 TLS, 3 out of time``; the largest first."""
+    """``12 TLS, 3 closed``, largest count first."""
     ordered = sorted(counted.items(), key=lambda entry: (-entry[1], entry[0]))
     return ", ".join(f"{count:,} {name}" for name, count in ordered)
 
@@ -62,7 +63,7 @@ def clock(at: float) -> str:
 
 
 def duration(seconds: float | None) -> str:
-    """``41 us``, ``1.2 ms``, ``3.4 s``; three digits at most."""
+    """``41 us``, ``1.2 ms``, ``3.4 s``: at most three digits."""
     if seconds is None:
         return "-"
     for factor, unit in ((1e6, "us"), (1e3, "ms")):

@@ -1,4 +1,4 @@
-"""``aioadapt serve``: its options; what they mean is :func:`aioadapt.serve`'s."""
+"""``aioadapt serve``: the options of :func:`aioadapt.serve` on the command line."""
 
 import sys
 from enum import StrEnum
@@ -15,7 +15,7 @@ class StartOn(StrEnum):
 
 
 class Hint(StrEnum):
-    """The names of ``aioadapt.WorkloadHint``, as options have them."""
+    """The members of ``aioadapt.WorkloadHint`` under their option names."""
 
     HIGH_CONCURRENCY = "high-concurrency"
     FEW_CONNECTIONS = "few-connections"
@@ -37,110 +37,129 @@ def serve(
         str,
         typer.Argument(
             metavar="MODULE:APP",
-            help="An ASGI application, or a function that makes one or an aiohttp "
-            "application.",
+            help="ASGI application, or a factory of an ASGI or aiohttp application.",
             show_default=False,
         ),
     ],
     factory: Annotated[
         bool,
-        typer.Option("--factory", help="APP is called for the application."),
+        typer.Option(
+            "--factory",
+            help="Treat APP as a factory: a callable without arguments that returns "
+            "the application.",
+        ),
     ] = False,
     app_dir: Annotated[
         Path,
         typer.Option(
-            exists=True, file_okay=False, help="Where modules are looked for first."
+            exists=True, file_okay=False, help="Directory to import MODULE from."
         ),
     ] = Path(),
-    host: Annotated[str, typer.Option(help="Name or address.")] = "127.0.0.1",
+    host: Annotated[
+        str, typer.Option(help="Host name or address to listen on.")
+    ] = "127.0.0.1",
     port: Annotated[
-        int, typer.Option(min=0, max=65_535, help="0 takes a free one.")
+        int,
+        typer.Option(min=0, max=65_535, help="Port to listen on; 0 picks a free one."),
     ] = 8000,
     uds: Annotated[
         str | None,
-        typer.Option(metavar="PATH", help="A Unix socket, in place of a port."),
+        typer.Option(
+            metavar="PATH", help="Unix socket to listen on instead of host and port."
+        ),
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, max=1024, help="Processes.")] = 1,
+    workers: Annotated[
+        int, typer.Option(min=1, max=1024, help="Number of worker processes.")
+    ] = 1,
     start: Annotated[
         StartOn,
-        typer.Option(help="The engine to start on; epoll and uring also stay on it."),
+        typer.Option(help="Engine to start on; epoll and uring also pin it."),
     ] = StartOn.AUTO,
     hint: Annotated[
-        Hint | None, typer.Option(help="What the load is going to be like.")
+        Hint | None,
+        typer.Option(help="Expected workload, to choose the engine to start on."),
     ] = None,
     no_migrate: Annotated[
         bool,
         typer.Option(
             "--no-migrate",
-            help="New connections follow the engine, live ones stay where they are.",
+            help="Route only new connections to the other engine; move no live ones.",
         ),
     ] = False,
     no_adapt: Annotated[
-        bool, typer.Option("--no-adapt", help="Stay on the engine of the start.")
+        bool, typer.Option("--no-adapt", help="Do not switch engines with the load.")
     ] = False,
     thresholds: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", help="Of the decisions, as `aioadapt calibrate` wrote them."
+            metavar="FILE",
+            help="Thresholds for switching, as written by `aioadapt calibrate`.",
         ),
     ] = None,
     ssl_certfile: Annotated[
-        str | None, typer.Option(metavar="FILE", help="Serve TLS; PEM.")
+        str | None, typer.Option(metavar="FILE", help="TLS certificate file (PEM).")
     ] = None,
     ssl_keyfile: Annotated[
         str | None,
-        typer.Option(metavar="FILE", help="Its key, if it is not in the same file."),
+        typer.Option(
+            metavar="FILE",
+            help="TLS key file (PEM).  [default: the certificate file]",
+        ),
     ] = None,
     ssl_keyfile_password: Annotated[
         str | None,
-        typer.Option(envvar="AIOADAPT_SSL_KEYFILE_PASSWORD", help="Of the key."),
+        typer.Option(
+            envvar="AIOADAPT_SSL_KEYFILE_PASSWORD", help="Password of the TLS key."
+        ),
     ] = None,
     graceful_s: Annotated[
         float,
-        typer.Option(
-            min=0,
-            max=86_400,
-            help="Seconds that requests get to finish in when it is told to end.",
-        ),
+        typer.Option(min=0, max=86_400, help="Shutdown grace period, in seconds."),
     ] = 10.0,
     keep_alive_s: Annotated[
         float,
         typer.Option(
-            min=0, max=86_400, help="Seconds until an idle connection is closed."
+            min=0,
+            max=86_400,
+            help="Seconds after which an idle keep-alive connection is closed.",
         ),
     ] = 5.0,
-    log_level: Annotated[LogLevel, typer.Option()] = LogLevel.INFO,
+    log_level: Annotated[LogLevel, typer.Option(help="Log level.")] = LogLevel.INFO,
     no_access_log: Annotated[
-        bool, typer.Option("--no-access-log", help="Do not log each request.")
+        bool, typer.Option("--no-access-log", help="Disable the access log.")
     ] = False,
     admin: Annotated[
         str | None,
         typer.Option(
             metavar="PATH|off",
-            help="The Unix socket for `aioadapt top` and `why`.  [a usual place]",
+            help="Unix socket for `aioadapt top` and `aioadapt why`.  [default: "
+            "$XDG_RUNTIME_DIR/aioadapt/PID.sock]",
         ),
     ] = None,
     admin_tcp: Annotated[
         str | None,
         typer.Option(
             metavar="[HOST:]PORT",
-            help="The same over TCP, read-only, for whoever can connect; on the "
-            "loopback unless a host is named.",
+            help="Also serve the admin address over TCP: read-only, open to anyone "
+            "who can connect, on the loopback address unless HOST is given.",
         ),
     ] = None,
 ) -> None:
-    """Serve an application on the engine that its load calls for.
+    """Serve an ASGI or aiohttp application.
 
-    The application runs on two event loops, one on epoll and one on io_uring:
-    its start-up (ASGI lifespan, aiohttp's on_startup) runs once on each, and
-    what belongs to a loop, such as a pool of database connections, has to be
-    made there.  With --factory each loop has an application of its own;
-    otherwise both run the same object.
+    The server starts on one engine, epoll or io_uring, and switches to the other when
+    the load calls for it.
 
-    SIGTERM or SIGINT: it accepts no more, finishes requests, closes idle
-    connections and exits with 0.  A second one ends it at once.
+    The application runs on two event loops, one per engine.  Its startup (ASGI
+    lifespan, aiohttp's on_startup) runs once on each loop, and whatever belongs to
+    a loop, such as a database connection pool, must be created there.  With
+    --factory each loop gets its own application; otherwise both share one.
+
+    On SIGTERM or SIGINT the server stops accepting, finishes running requests,
+    closes idle connections and exits with status 0.  A second signal terminates it
+    immediately.
     """
-    # Here, so that --help works and is quick with no server installed.
+    # Imported here, so that --help is fast and works without a server installed.
     import aioadapt
     from aioadapt.control import calibration
 
@@ -172,10 +191,10 @@ def serve(
 
 
 def tcp_address(text: str) -> tuple[str, int]:
-    """``9100`` or ``10.0.0.1:9100`` or ``[::1]:9100``."""
+    """Parse ``9100``, ``10.0.0.1:9100`` or ``[::1]:9100``."""
     host, _, port = text.rpartition(":")
     if not port.isdigit() or int(port) > 65_535:
         raise typer.BadParameter(
-            f"{text!r} is no [HOST:]PORT", param_hint="'--admin-tcp'"
+            f"{text!r} is not of the form [HOST:]PORT", param_hint="'--admin-tcp'"
         )
     return host.strip("[]") or "127.0.0.1", int(port)

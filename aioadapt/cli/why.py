@@ -1,4 +1,4 @@
-"""``aioadapt why``: the last decisions of a running server, in words."""
+"""``aioadapt why``: the latest decisions of a running server, in words."""
 
 import json
 from collections.abc import Iterator
@@ -13,20 +13,22 @@ def why(
     server: Annotated[
         str | None,
         typer.Argument(
-            help="Its pid, or the path of its admin socket.  [the only one]"
+            help="PID of the server, or path of its admin socket.  [default: the only "
+            "running server]"
         ),
     ] = None,
     count: Annotated[
-        int, typer.Option("-n", min=1, max=256, help="How many decisions.")
+        int, typer.Option("-n", min=1, max=256, help="Number of decisions to show.")
     ] = 10,
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of the text.")
+        bool, typer.Option("--json", help="Print one JSON object instead of text.")
     ] = False,
 ) -> None:
-    """Say what a running server has decided lately, and why.
+    """Show a server's latest decisions and why.
 
-    Of decisions to stay that have the same cause, one after the other, only the
-    newest is kept.
+    Each comes with its reason, and with what would have led to a different decision.
+    Of consecutive decisions to stay that have the same cause, only the newest is
+    shown.
     """
     from aioadapt.serving.admin_client import choose
 
@@ -39,15 +41,15 @@ def why(
 
 
 def lines(state: dict[str, Any]) -> Iterator[str]:
-    """The decisions of *state*, oldest first, each with what its switch did."""
-    mode = "follows the load" if state["adapting"] else "does not follow the load"
-    yield f"{state['app']}, pid {state['pid']}: on {state['active']}; {mode}"
+    """The decisions of *state*, oldest first, each with the outcome of its switch."""
+    mode = "adapting to the load" if state["adapting"] else "not adapting to the load"
+    yield f"{state['app']}, pid {state['pid']}: on {state['active']}, {mode}"
     start = state["start"]
     yield (
         f"{recent.clock(state['started_at'])}  started on {start['engine']}: "
         f"{start['reason']}"
     )
-    # A switch is begun at the time of its decision.
+    # A switch carries the time of its decision.
     switches = {(s["at_s"], s["to"]): s for s in state["switches"]}
     for decision in state["decisions"]:
         yield recent.decision_line(decision)
@@ -56,4 +58,4 @@ def lines(state: dict[str, Any]) -> Iterator[str]:
         if switch is not None:
             yield f"          {recent.outcome(switch)}"
     if not state["decisions"]:
-        yield "nothing has been decided yet"
+        yield "no decisions yet"

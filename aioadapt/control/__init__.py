@@ -1,1 +1,1 @@
-"""Watches the load, decides which engine serves it, and brings the connections there."""
+"""The controller: measures the load, chooses the engine and moves connections to it."""

@@ -1,4 +1,4 @@
-"""Where the thresholds that were measured on this machine are stored."""
+"""Storage of the thresholds that ``aioadapt calibrate`` measured on this machine."""
 
 import contextlib
 import errno
@@ -16,13 +16,16 @@ THRESHOLDS_VARIABLE = "AIOADAPT_THRESHOLDS"
 
 
 def thresholds_path(environ: Mapping[str, str] = os.environ) -> Path:
-    """``$AIOADAPT_THRESHOLDS``, else ``aioadapt/thresholds.json`` in the user's
-    configuration folder (``$XDG_CONFIG_HOME``, else ``~/.config``)."""
+    """The path of the thresholds file.
+
+    It is ``$AIOADAPT_THRESHOLDS`` if set, else ``aioadapt/thresholds.json`` in the
+    user's configuration folder (``$XDG_CONFIG_HOME``, else ``~/.config``).
+    """
     named = environ.get(THRESHOLDS_VARIABLE)
     if named:
         return Path(named)
     folder = environ.get("XDG_CONFIG_HOME")
-    # The specification has relative paths ignored.
+    # The XDG specification requires that relative paths are ignored.
     base = Path(folder) if folder and os.path.isabs(folder) else Path.home() / ".config"
     return base / "aioadapt" / "thresholds.json"
 
@@ -30,11 +33,11 @@ def thresholds_path(environ: Mapping[str, str] = os.environ) -> Path:
 def load(
     path: Path | None = None, *, environ: Mapping[str, str] = os.environ
 ) -> Thresholds | None:
-    """The stored thresholds; None where nothing was stored.
+    """The stored thresholds; None if nothing was stored.
 
     Raises:
-        ThresholdsError: the file cannot be read, or holds no thresholds; or
-            ``$AIOADAPT_THRESHOLDS`` names a file that is not there.  The message
+        ThresholdsError: the file cannot be read or contains no valid thresholds, or
+            ``$AIOADAPT_THRESHOLDS`` names a file that does not exist.  The message
             names the file.
     """
     named = path is not None or bool(environ.get(THRESHOLDS_VARIABLE))
@@ -50,9 +53,9 @@ def load(
     try:
         stored = json.loads(text)
     except ValueError as error:
-        raise _broken(path, f"it is not JSON: {error}") from error
+        raise _broken(path, f"not valid JSON: {error}") from error
     if not isinstance(stored, dict) or "thresholds" not in stored:
-        raise _broken(path, "it has no member 'thresholds'")
+        raise _broken(path, "the key 'thresholds' is missing")
     try:
         return Thresholds.from_json(stored["thresholds"])
     except ThresholdsError as error:
@@ -66,16 +69,17 @@ def save(
     measured: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] = os.environ,
 ) -> Path:
-    """Store *thresholds*, whole or not at all.
+    """Store *thresholds* atomically.
 
     Args:
-        thresholds: to be found by :func:`load`.
-        path: default: :func:`thresholds_path`.  Its folder is made.
-        measured: where and how, to be kept with them; anything that is JSON.
+        thresholds: what :func:`load` will return.
+        path: the file; None for :func:`thresholds_path`.  Its folder is created.
+        measured: stored beside them, such as where and how they were measured; any
+            JSON values.
         environ: where the default path is looked up.
 
     Returns:
-        The path.
+        The path of the file.
 
     Raises:
         ThresholdsError: the file cannot be written.
@@ -84,7 +88,7 @@ def save(
     text = json.dumps(
         {"thresholds": thresholds.to_json(), "measured": dict(measured or {})}, indent=2
     )
-    # Whoever reads meanwhile sees the old one or the new one.
+    # A concurrent reader sees the old file or the new one.
     with _beside(path) as beside:
         beside.write_text(text + "\n", encoding="utf-8")
         beside.replace(path)
@@ -94,10 +98,10 @@ def save(
 def check_place(
     path: Path | None = None, *, environ: Mapping[str, str] = os.environ
 ) -> None:
-    """Whether :func:`save` could write there; before minutes are spent on measuring.
+    """Check that :func:`save` can write there, before minutes go into measuring.
 
     Raises:
-        ThresholdsError: it could not.
+        ThresholdsError: it cannot.
     """
     path = path or thresholds_path(environ)
     with _beside(path) as beside:
@@ -108,10 +112,12 @@ def check_place(
 
 @contextlib.contextmanager
 def _beside(path: Path) -> Iterator[Path]:
-    """A name in the folder of *path*, which is made, for a file that is gone in the end.
+    """A temporary file name in the folder of *path*, which is created.
+
+    The file is removed at the end if it still exists.
 
     Raises:
-        ThresholdsError: for any OSError in between.
+        ThresholdsError: for any OSError in the meantime.
     """
     beside = path.with_name(f"{path.name}.{os.getpid()}")
     try:
@@ -122,20 +128,20 @@ def _beside(path: Path) -> Iterator[Path]:
             beside.unlink(missing_ok=True)
     except OSError as error:
         raise ThresholdsError(
-            f"cannot store thresholds in {path}: {error.strerror} (name another file "
-            f"with --output, or in ${THRESHOLDS_VARIABLE})"
+            f"cannot store thresholds in {path}: {error.strerror} (choose another file "
+            f"with --output or ${THRESHOLDS_VARIABLE})"
         ) from error
 
 
 def _unreadable(path: Path, error: Exception) -> ThresholdsError:
     return ThresholdsError(
-        f"cannot read the thresholds in {path}: {error} (name another file in "
-        f"${THRESHOLDS_VARIABLE}, or measure them with `aioadapt calibrate`)"
+        f"cannot read the thresholds in {path}: {error} (set ${THRESHOLDS_VARIABLE} to "
+        f"another file, or measure them with `aioadapt calibrate`)"
     )
 
 
 def _broken(path: Path, what: str) -> ThresholdsError:
     return ThresholdsError(
-        f"the thresholds in {path} cannot be used: {what} (correct or remove the file, "
-        f"or measure them again with `aioadapt calibrate`)"
+        f"the thresholds in {path} are invalid: {what} (fix or remove the file, or "
+        f"measure them again with `aioadapt calibrate`)"
     )

@@ -1,15 +1,15 @@
-"""Watches two loop threads, decides, routes new connections, brings live ones along.
+"""The controller: watches two loop threads and switches the engine as the load changes.
 
-    every tick   counters of both loops -> Sample -> decide() -> Decision, recorded
-    a switch     1. the standby loop is made, if there is none yet
-                 2. new connections go there
-                 3. live connections follow, each at its next quiet moment
-                 4. those that were busy, or accepted in the last moment, later
+    each tick    counters of both loops -> Sample -> decide() -> Decision, recorded
+    a switch     1. start the standby loop if there is none yet
+                 2. route new connections to it
+                 3. move live connections, each at its next quiet moment
+                 4. move those that were still busy, or accepted just before, later
 
-The controller runs on a loop that is neither of the two, so that it can act
-while both are busy.  It waits for nothing inside a tick: a switch is a task of
-its own, so a storm is seen while a switch is going on, and step 3 of a switch
-is called off by the next one.
+The controller runs on a loop that is neither of the two, so it can act while
+both are busy.  A tick never waits: a switch runs as a task of its own.  So a
+storm is detected while a switch is in progress, and the next switch cancels
+step 3 of the one before.
 """
 
 import asyncio
@@ -32,20 +32,20 @@ from .thresholds import Thresholds
 
 _log = logging.getLogger("aioadapt.control")
 
-# About a minute of ticks where each one has another reason; what is kept of
-# hours is those that changed the engine.
+# About a minute of ticks if each has a different reason.  Repeated decisions to
+# stay are merged, so in practice the switches of several hours are kept.
 KEPT = 256
 
-# A revert that could not be carried out is tried again after so many seconds:
-# soon, since the storm goes on, but not at every tick.
+# Seconds until a revert that failed is tried again: soon, since the storm goes
+# on, but not at every tick.
 REVERT_RETRY_S = 1.0
 
 
 class Controller:
-    """Lets the engine follow the load, and the connections the engine.
+    """Switches the engine as the load changes, and moves the connections with it.
 
-    To be made and used on one loop, which is neither of the two.  It stops no
-    thread: whoever has made them does, after :meth:`run` has ended.
+    Create it and use it on one loop, which must be neither of the two that
+    serve.  It stops no threads: their creator does, after :meth:`run` has ended.
     """
 
     def __init__(
@@ -62,17 +62,17 @@ class Controller:
     ) -> None:
         """
         Args:
-            first: a running thread with its server, which accepts.
-            standby: makes the running thread of the other engine, with its
-                server on the same listening socket; called when it is first
-                needed.  What it raises makes that switch a failed one.
-            migrator: brings the connections along.
-            thresholds: default: those of :class:`Thresholds`.
-            move: False routes new connections only.
-            adapting: False leaves nothing but the revert in a storm.
-            on_decision: told of each decision, except of one to stay that is
-                made by the same rule as the one before.
-            clock: in seconds; for tests.
+            first: a running thread whose server accepts connections.
+            standby: starts a thread of the other engine, with a server on the
+                same listening socket, and returns it; called when that engine is
+                first needed.  If it raises, the switch fails.
+            migrator: moves the connections.
+            thresholds: None for the defaults of :class:`Thresholds`.
+            move: False routes new connections only and moves no live ones.
+            adapting: False allows only the safety revert and requested switches.
+            on_decision: called with each decision, except with one to stay that
+                was made by the same rule as the one before.
+            clock: monotonic time in seconds; for tests.
         """
         self.thresholds = thresholds or Thresholds()
         self.adapting = adapting
@@ -84,18 +84,19 @@ class Controller:
         self._active = cast(Engine, first.engine)
         self._threads: dict[Engine, LoopThread] = {self._active: first}
 
-        # Until new connections are routed; not while live ones follow.
+        # Held until new connections are routed, but not while live ones follow.
         self._changing = asyncio.Lock()
         self._following: Following | None = None
         self._tasks: set[asyncio.Task[Any]] = set()
 
-        # By engine, and when; None until the first tick.
+        # Counters by engine, and when they were read; None until the first tick.
         self._counted: tuple[dict[str, LoopStats], float] | None = None
         self._samples: deque[Sample] = deque(
             maxlen=max(self.thresholds.sustain_ticks, self.thresholds.storm_ticks)
         )
         self._decisions: deque[Decision] = deque(maxlen=KEPT)
-        # What decide() is to know of the past; forced ones may be many.
+        # The history for decide().  Requested switches may be many, so they are
+        # not stored here: only the newest is kept, in _last_asked.
         self._changes: deque[Decision] = deque(maxlen=KEPT)
         self._last_asked: Decision | None = None
         self._revert_not_before = float("-inf")
@@ -103,25 +104,28 @@ class Controller:
 
     @property
     def active(self) -> Engine:
-        """The engine that takes new connections."""
+        """The engine that accepts new connections."""
         return self._active
 
     @property
     def threads(self) -> dict[Engine, LoopThread]:
-        """The threads there are; the standby once it was needed."""
+        """The loop threads by engine; the standby is absent until first needed."""
         return dict(self._threads)
 
     @property
     def decisions(self) -> Sequence[Decision]:
-        """The last ones, newest last; of those to stay in a row by one rule the newest."""
+        """The last decisions, newest last.
+
+        Of consecutive decisions to stay by the same rule only the newest is kept.
+        """
         return tuple(self._decisions)
 
     @property
     def switches(self) -> Sequence[Switch]:
-        """The last ones that were carried out, or failed, newest last.
+        """The last switches, carried out or failed, newest last.
 
-        A switch is here once its connections were first asked to follow, and
-        is replaced when more of them have.
+        A switch appears once each of its connections was asked to move, and is
+        replaced as more of them do.
         """
         return tuple(self._switches)
 
@@ -134,34 +138,43 @@ class Controller:
                 try:
                     self._tick()
                 except Exception:
-                    _log.exception("a tick failed; the next one comes as usual")
+                    _log.exception("Tick failed; continuing with the next one")
         finally:
             await self.close()
 
     async def close(self) -> None:
-        """End what is under way; connections stay where they are.  run() does it."""
+        """Cancel what is in progress; connections stay where they are.
+
+        :meth:`run` calls it when it ends.
+        """
         self._cancel()
         tasks = list(self._tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def switch(self, to: Engine, *, reason: str = "asked for") -> Switch:
-        """Change the engine now, whatever the load is.
+    async def switch(
+        self, to: Engine, *, reason: str = "switch() was called"
+    ) -> Switch:
+        """Switch the engine now, whatever the load.
 
-        Ends when every connection was asked once to follow and those that had
-        a quiet moment have; the others go on being asked.  The cool-down
-        begins anew, so that the load does not change it back at once.
+        Returns when every connection was asked once to move and those that had a
+        quiet moment have moved; the others are still asked in the background.
+        The cooldown starts again, so that the load does not switch it straight
+        back.
+
+        Args:
+            to: the engine to switch to; if it is active already, nothing changes.
+            reason: recorded with the decision and logged.
 
         Returns:
-            What came of it.  ``failed`` tells why it could not be done; then
-            all is served where it was.
+            The outcome.  If it failed, ``failed`` says why and nothing changed.
         """
         now = self._clock()
         sample = self._samples[-1] if self._samples else Sample(now, 0.0, 0)
         decision = Decision(
             now, self._active, Verdict.ASKED, to, Rule.ASKED, reason,
-            "nobody asking", sample, self.thresholds,
+            "switch() had not been called", sample, self.thresholds,
         )  # fmt: skip
         self._record(decision)
         return await self._carry_out(decision)
@@ -183,7 +196,7 @@ class Controller:
         )
         self._samples.append(sample)
         if self._changing.locked():
-            # What would be decided now is being done, or undone, already.
+            # A switch is being carried out already.
             return
         decision = decide(
             self._samples,
@@ -208,7 +221,7 @@ class Controller:
         }
 
     def _history(self) -> Iterator[Decision]:
-        """In the order of time: the newest that was asked for is among the others."""
+        """All changes in order of time, with the newest requested one merged in."""
         asked = self._last_asked
         for decision in self._changes:
             if asked is not None and asked.at_s <= decision.at_s:
@@ -239,10 +252,10 @@ class Controller:
             try:
                 self._on_decision(decision)
             except Exception:
-                _log.exception("on_decision failed; the decision is carried out")
+                _log.exception("on_decision raised; carrying out the decision anyway")
 
     def _tidy_up(self, counted: dict[str, LoopStats]) -> None:
-        """Listeners that were added meanwhile, connections that were left behind."""
+        """Route listeners that were added since, and move connections left behind."""
         active = self._threads[self._active]
         others = [t for e, t in self._threads.items() if e != self._active]
         if routing.astray(active, others):
@@ -271,10 +284,12 @@ class Controller:
             )  # fmt: skip
             if decision.to == source:
                 return switch
-            _log.info("%s > %s: %s", source, decision.to, decision.reason)
+            _log.info(
+                "Switching from %s to %s: %s", source, decision.to, decision.reason
+            )
             try:
                 target = await self._thread_of(decision.to)
-                # Nobody is to go on leaving for where all are to come from.
+                # An earlier switch may still be moving connections the other way.
                 self._cancel()
                 await routing.route(target, away_from=[self._threads[source]])
             except Exception as error:
@@ -282,7 +297,7 @@ class Controller:
                 if decision.verdict is Verdict.REVERT:
                     self._revert_not_before = self._clock() + REVERT_RETRY_S
                 _log.warning(
-                    "%s > %s failed, all is served where it was: %s",
+                    "Switch from %s to %s failed, nothing changed: %s",
                     source,
                     decision.to,
                     switch.failed,
@@ -291,7 +306,7 @@ class Controller:
                 return switch
             self._active = decision.to
             old = self._threads[source]
-            # Another switch may have waited for this one, and be next.
+            # Before the lock is released: another switch may be waiting for it.
             following = self._follow(old, target, switch) if self._move else None
         if following is None:
             self._keep(switch)
@@ -299,7 +314,7 @@ class Controller:
         await following.asked_once.wait()
         switch = following.switch or switch
         _log.info(
-            "%s > %s: %d of %d connections followed",
+            "Switched from %s to %s: %d of %d connections moved",
             switch.source,
             switch.to,
             switch.moved,
@@ -338,7 +353,7 @@ class Controller:
             self._following.cancel()
 
     def _keep(self, switch: Switch) -> None:
-        """Newly, or in the place of an earlier state of the same."""
+        """Append *switch*, or replace its own earlier state."""
         for index, kept in enumerate(self._switches):
             if kept.decision is switch.decision:
                 self._switches[index] = switch
@@ -353,4 +368,4 @@ class Controller:
     def _ended(self, task: "asyncio.Task[Any]") -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
-            _log.error("a switch went wrong; the next tick goes on", exc_info=error)
+            _log.error("A switch failed; continuing with the next tick", exc_info=error)

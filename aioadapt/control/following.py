@@ -1,9 +1,10 @@
-"""The live connections of one loop follow to another, round by round.
+"""After a switch: the live connections move to the other loop, in rounds.
 
-A drain asks each connection once and waits for its quiet moment.  In each
-round those are asked that are there then, which are the ones that were busy
-until the end of the round before, and the ones that came meanwhile: accepted
-in the listener's last moment, or on their way here when the engine changed.
+A drain asks each connection once and waits for its quiet moment.  Each round
+drains the connections that are on the source at that time: those that were busy
+until the previous round ended, and those that arrived since.  The latter were
+accepted just before the listener paused, or were still in flight to this loop
+when the engine changed.
 """
 
 import asyncio
@@ -22,18 +23,19 @@ T = TypeVar("T")
 
 _log = logging.getLogger("aioadapt.control")
 
-# Seconds that a round waits for quiet moments.  1,000 connections under load
-# need 0.3 s here, and 2,000 almost all of the first.  What is busy for longer is
-# asked less often, since each asking costs the source's loop some microseconds.
+# How long a round waits for quiet moments.  1,000 connections under load need
+# 0.3 s here, and 2,000 almost the whole first round.  Connections that stay busy
+# are asked less and less often, since asking costs the source's loop some
+# microseconds each time.
 ROUND_S = 1.0
 LAST_ROUND_S = 5.0
-# After a drain in the other direction was called off: what it had let go still
-# arrives, a moment after this round has begun.
+# The first round after a drain in the other direction was cancelled: connections
+# it had already released still arrive, shortly after this round has begun.
 LATENCY_MODE_ROUND_S = 0.2
 
 
 class Following:
-    """From one switch until nobody is left that could follow, or it is called off."""
+    """The moves after one switch, until no movable connection is left or cancelled."""
 
     def __init__(
         self,
@@ -48,9 +50,10 @@ class Following:
     ) -> None:
         """
         Args:
-            switch: whose result to keep up to date; None for connections that
-                nobody knows a switch of.
-            on_report: told of it after each round.
+            switch: the switch whose result is kept up to date; None for
+                connections that belong to no known switch.
+            latency_mode: start with a short round, see ``LATENCY_MODE_ROUND_S``.
+            on_report: called with the updated switch after each round.
         """
         self.switch = switch
         self.asked_once = asyncio.Event()
@@ -62,11 +65,14 @@ class Following:
         self._latency_mode = latency_mode
         self._on_report = on_report
         self._clock = clock
-        # What is waited for: a round, or the rest until the next one.
+        # The task being waited for: a round, or the pause until the next one.
         self._step: asyncio.Task[Any] | None = None
 
     def cancel(self) -> None:
-        """Those that have not been let go stay; may be called at any time."""
+        """Stop moving connections; those not yet released stay.
+
+        May be called at any time.
+        """
         if not self.ended:
             self.cancelled = True
             if self._step is not None:
@@ -85,10 +91,10 @@ class Following:
                     round_s = ROUND_S
                 else:
                     round_s = min(2 * round_s, LAST_ROUND_S)
-                    # Where all were refused it ended at once.
+                    # If every connection was refused, the round ended early.
                     await self._wait_for(asyncio.sleep(ends_at - self._clock()))
         except LoopStoppedError as error:
-            _log.warning("connections stay where they are: %s", error)
+            _log.warning("Connections stay where they are: %s", error)
         finally:
             self.ended = True
             if self.switch is not None and not self.asked_once.is_set():
@@ -104,7 +110,7 @@ class Following:
         arrivals_s: tuple[float, ...] = ()
         pauses_s: tuple[float, ...] = ()
         if report is None:
-            # What is between the loops still arrives, and is not in this.
+            # Cancelled.  Connections in flight still arrive, and are not counted.
             count = self._moved() - before
             left = {CANCELLED: len(self._source.connections)}
         else:
@@ -123,7 +129,7 @@ class Following:
         return count
 
     async def _wait_for(self, what: Coroutine[Any, Any, T]) -> T | None:
-        """Its result; None if this was called off."""
+        """The result of *what*; None if this was cancelled."""
         if self.cancelled:
             what.close()
             return None
@@ -140,5 +146,5 @@ class Following:
 
 
 def can_follow(thread: LoopThread) -> bool:
-    """Whether there is a connection that is not bound to stay where it is."""
+    """Whether *thread* has a connection that can move at all."""
     return thread.running and any(not stream.opaque for stream in thread.loop.streams())

@@ -1,13 +1,13 @@
-"""New connections are accepted by one of several loop threads only.
+"""Routing: which of several loop threads accepts new connections.
 
-Their servers share one listening socket, each through a duplicate of its own,
-so what is not accepted by one of them waits in the queue of the same socket
-for the other.  The new one begins before the old one ends: for a moment both
-accept, and no connection waits.  What the old one has accepted in its last
-moment is served there, like any other that it has.
+Their servers share one listening socket, each through its own duplicate, so a
+connection that one of them does not accept waits in the shared queue for the
+other.  The new thread starts accepting before the old one stops: for a moment
+both accept, and no connection has to wait.  Connections that the old thread
+accepts in that moment are served there like its others.
 
-Only listeners on an address that both serve are touched.  One that an
-application has opened on one loop alone goes on accepting there.
+Only listeners on addresses that both threads serve are touched.  A listener that
+an application opened on one loop alone keeps accepting there.
 """
 
 import asyncio
@@ -21,13 +21,13 @@ from aioadapt.loop_thread import LoopThread
 
 
 class NoServerError(AioadaptError):
-    """The thread that was to accept has no server on the addresses of the others."""
+    """The thread that should accept has no server on the addresses of the others."""
 
 
 async def route(to: LoopThread, *, away_from: Iterable[LoopThread]) -> None:
-    """Have *to* accept, and then the others no more.
+    """Make *to* accept new connections, then stop the others from accepting.
 
-    May be awaited on any running loop; it ends when all of them have done so.
+    May be awaited on any running loop; returns when all threads have done so.
 
     Raises:
         LoopStoppedError: *to* has stopped; nothing was changed.
@@ -41,7 +41,7 @@ async def route(to: LoopThread, *, away_from: Iterable[LoopThread]) -> None:
     }
     if listening and not listening & served:
         addresses = ", ".join(sorted(map(str, listening)))
-        raise NoServerError(f"{to!r} has no server that listens on {addresses}")
+        raise NoServerError(f"{to!r} has no server listening on {addresses}")
 
     def resume() -> None:
         for listener in _listeners(to):
@@ -54,15 +54,15 @@ async def route(to: LoopThread, *, away_from: Iterable[LoopThread]) -> None:
 
     await _on(to, resume)
     for thread in others:
-        # One that stops meanwhile accepts nothing more anyhow.
+        # A thread that has stopped accepts nothing more anyway.
         with contextlib.suppress(LoopStoppedError):
             await _on(thread, partial(pause, thread))
 
 
 def astray(active: LoopThread, others: Iterable[LoopThread]) -> bool:
-    """Whether another one accepts what *active* should.
+    """Whether another thread accepts connections that *active* should accept.
 
-    So it is where a server was started after the others had been told.
+    That happens when a server was started after the routing was done.
     """
     accepting = {
         listener.sockname
@@ -76,7 +76,7 @@ def astray(active: LoopThread, others: Iterable[LoopThread]) -> bool:
 
 
 def _listeners(thread: LoopThread) -> list[Any]:
-    """From any thread; to pause and to resume them is for their own."""
+    """May be called from any thread; pausing and resuming only from their own."""
     if not thread.running:
         return []
     loop = cast(Any, thread.loop)

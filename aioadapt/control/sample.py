@@ -1,4 +1,4 @@
-"""What both loops together did between two looks at their counters."""
+"""A sample: what both loops did together between two readings of their counters."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 Engine = Literal["epoll", "uring"]
 
-# Those that only grow and are added up over the loops.
+# Counters that only grow; they are added up over the loops.
 _SUMMED = (
     "requests",
     "callbacks",
@@ -25,20 +25,21 @@ _SUMMED = (
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One tick: all that a decision is made from.
+    """The measurements of one tick, from which a decision is made.
 
     Attributes:
         at_s: when it was taken, on the controller's clock.
-        seconds: since the sample before.
-        connections: open at the end of the tick; also those that the
-            application has opened itself.
-        bytes_per_event: in both directions, for each descriptor found ready
-            or completion.
-        bytes_per_request: in both directions; 0 where no request was answered.
-        busy_share: how much of the tick the loop that takes new connections
-            did not wait in the kernel, from 0 to 1.  Of that one alone: under
-            the GIL the two loops' busy times overlap, since one waits for the
-            other's Python, and their sum would say little.
+        seconds: the time since the sample before.
+        connections: open at the end of the tick, including those that the
+            application itself has opened.
+        bytes_per_event: bytes in both directions per event, which is a ready
+            descriptor or a completion.
+        bytes_per_request: bytes in both directions per answered request; 0 if
+            none was answered.
+        busy_share: the share of the tick, from 0 to 1, that the loop accepting
+            new connections did not spend waiting in the kernel.  Only that loop:
+            under the GIL the busy times of the two overlap, since one waits for
+            the other's Python, so their sum would say little.
     """
 
     at_s: float
@@ -65,23 +66,23 @@ def sample_between(
     seconds: float,
     active: str,
 ) -> Sample:
-    """The sample of one tick, of every loop in *after*.
+    """Make the sample of one tick, over every loop in *after*.
 
     Args:
         before: the counters at the start of the tick, by engine.  A loop that
-            is only in *after* was made meanwhile, and all that it has counted
-            belongs to this tick.
+            is only in *after* is new, and everything it has counted belongs to
+            this tick.
         after: the counters now.
         at_s: now, on the controller's clock.
-        seconds: between the two.
-        active: the engine that takes new connections.
+        seconds: the time between the two.
+        active: the engine that accepts new connections.
     """
     grown = dict.fromkeys(_SUMMED, 0)
     busy_s = 0.0
     for engine, now in after.items():
         then = before.get(engine)
         if then is not None and then.iterations > now.iterations:
-            # Another loop in the place of one that has ended.
+            # A new loop has replaced one that ended.
             then = None
         for name in _SUMMED:
             grown[name] += getattr(now, name) - (getattr(then, name) if then else 0)

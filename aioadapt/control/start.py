@@ -19,12 +19,12 @@ STARTS = ("auto", "epoll", "uring")
 
 
 class WorkloadHint(enum.Enum):
-    """What a server's author knows of its load; only the start depends on it."""
+    """The expected workload; it only decides which engine the server starts on."""
 
-    HIGH_CONCURRENCY = "many connections at once, with small messages"
-    FEW_CONNECTIONS = "few connections at once"
-    LARGE_PAYLOADS = "large requests or answers"
-    STREAMING = "long answers in many parts"
+    HIGH_CONCURRENCY = "many concurrent connections, small messages"
+    FEW_CONNECTIONS = "few concurrent connections"
+    LARGE_PAYLOADS = "large requests or responses"
+    STREAMING = "long streamed responses"
 
     @property
     def option(self) -> str:
@@ -36,19 +36,18 @@ class WorkloadHint(enum.Enum):
         """The reverse of :attr:`option`.
 
         Raises:
-            UnknownEngineError: there is no such hint; the message lists them.
+            UnknownEngineError: there is no such hint; the message lists the known
+                ones.
         """
         for hint in cls:
             if hint.option == option.lower().replace("_", "-"):
                 return hint
         known = ", ".join(repr(hint.option) for hint in cls)
-        raise UnknownEngineError(
-            f"there is no workload hint {option!r}; known: {known}"
-        )
+        raise UnknownEngineError(f"unknown workload hint {option!r}; known: {known}")
 
 
-# Where the hint does not say that io_uring gains, the engine starts that needs
-# nothing of the kernel; the controller corrects it either way.
+# Unless the hint suggests that io_uring pays off, a server starts on epoll, which
+# works everywhere; the controller corrects the choice either way.
 _STARTS_ON: dict[WorkloadHint, Engine] = {
     WorkloadHint.HIGH_CONCURRENCY: "uring",
     WorkloadHint.FEW_CONNECTIONS: "epoll",
@@ -59,11 +58,12 @@ _STARTS_ON: dict[WorkloadHint, Engine] = {
 
 @dataclass(frozen=True, slots=True)
 class Start:
-    """The choice.
+    """The engine that a server starts on.
 
     Attributes:
-        pinned: the engine stays: somebody has named it, or there is nothing to
-            change to.  Adapting is off.
+        engine: the engine.
+        pinned: True if the server stays on it, with adapting off: the engine was
+            named explicitly, or there is none to switch to.
         reason: why, in words.
     """
 
@@ -73,10 +73,10 @@ class Start:
 
 
 def gains_somewhere(thresholds: Thresholds | None) -> bool:
-    """Whether HTTP/1 gains from io_uring at some load; False only if that was measured.
+    """Whether HTTP/1 benefits from io_uring at some load; False only if measured so.
 
-    ``aioadapt calibrate`` serves it over both engines.  Where io_uring was better
-    at no number of connections, no load will ask for it.
+    ``aioadapt calibrate`` serves HTTP/1 over both engines.  If io_uring was not
+    better at any number of connections, no load will ever call for it.
     """
     return thresholds is None or thresholds.up_connections is not None
 
@@ -90,42 +90,47 @@ def choose_start(
 ) -> Start:
     """Choose the engine that a server starts on.
 
-    The environment comes first, so that whoever runs a program can correct
-    whoever wrote it; then what can be had; then what is known of the load.
+    The environment variable comes first, so that the person who runs a program can
+    override the one who wrote it.  Then follows what is available, and then what is
+    known about the load.
 
     Args:
-        start: "epoll" or "uring" pins it; "auto" and None leave the choice.
-        hint: what the load will be like.
-        gains: False where its protocol gains nothing from io_uring at any load, see
+        start: "epoll" or "uring" pins the engine; "auto" and None leave the choice.
+        hint: the expected workload.
+        gains: False if the protocol does not benefit from io_uring at any load, see
             :func:`gains_somewhere`.
         environ: where ``AIOADAPT_START`` is looked up; it overrides *start*.
 
     Raises:
-        UnknownEngineError: there is no such start; the message lists them.
-        UringUnavailableError: "uring" was named and cannot be had.
+        UnknownEngineError: the name is unknown; the message lists the known ones.
+        UringUnavailableError: "uring" was named and cannot be used here.
     """
-    name, origin = start or "auto", "the argument `start`"
+    name, origin = start or "auto", "the `start` argument"
     if environ.get(START_VARIABLE):
         name, origin = environ[START_VARIABLE], f"${START_VARIABLE}"
     if name not in STARTS:
         known = ", ".join(map(repr, STARTS))
         raise UnknownEngineError(
-            f"a server cannot start on {name!r} (from {origin}); known: {known}"
+            f"unknown start engine {name!r} (from {origin}); known: {known}"
         )
     if name == "epoll":
-        return Start("epoll", True, f"{origin} says so")
+        return Start("epoll", True, f"set by {origin}")
 
     refusal = uring_refusal()
     if name == "uring":
         if refusal is not None:
             raise refusal.error()
-        return Start("uring", True, f"{origin} says so")
+        return Start("uring", True, f"set by {origin}")
     if refusal is not None:
-        # A shortage of the moment may be over when the load asks for io_uring.
+        # A temporary shortage may be over when the load calls for io_uring.
         passing = refusal.cause in (Cause.MEMORY, Cause.DESCRIPTORS)
         return Start("epoll", not passing, f"io_uring cannot be used: {refusal.reason}")
     if not gains:
-        return Start("epoll", True, "its protocol gains nothing from io_uring here")
+        return Start(
+            "epoll", True, "the protocol does not benefit from io_uring on this machine"
+        )
     if hint is not None:
-        return Start(_STARTS_ON[hint], False, f"the hint: {hint.value}")
-    return Start("epoll", False, "no hint, and at few connections epoll is as good")
+        return Start(_STARTS_ON[hint], False, f"workload hint: {hint.value}")
+    return Start(
+        "epoll", False, "no workload hint, and epoll is as good with few connections"
+    )

@@ -1,4 +1,4 @@
-"""What became of one change of the engine."""
+"""The outcome of one switch of the engine."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -9,20 +9,22 @@ from .sample import Engine
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """One change of the engine that was carried out, or failed.
+    """One switch of the engine, carried out or failed.
 
     Attributes:
-        decision: what it was begun for.
+        decision: the decision that started it.
         at_s: when that was decided, on the controller's clock.
-        connections: that lived on the engine *source* when it began.
-        moved: how many followed, until now.
+        source: the engine switched from.
+        to: the engine switched to.
+        reason: the decision's reason.
+        connections: how many *source* had when the switch began.
+        moved: how many have moved so far.
         left: how many have not, by reason, when they were last asked.
-        first_moved_s: from the decision until the first one was served on the
-            other engine; None if none followed.
-        last_moved_s: the same of the last one.
-        pauses_s: how long each of those that followed was read by nobody.
-        failed: why new connections could not be routed, and all stayed as it
-            was; "" if they were.
+        first_moved_s: seconds from the decision until the first connection was
+            served on the other engine; None if none has moved.
+        last_moved_s: the same for the last connection.
+        pauses_s: for each moved connection, how long nothing read from it.
+        failed: why the switch failed and nothing changed; "" if it did not.
     """
 
     decision: Decision | None
@@ -50,7 +52,7 @@ class Switch:
         last_at_s: float,
         pauses_s: tuple[float, ...],
     ) -> "Switch":
-        """And *count* connections more; the times are on the controller's clock."""
+        """A copy with *count* more moves; the times are on the controller's clock."""
         if not count:
             return replace(self, left=dict(left))
         first = self.first_moved_s

@@ -1,6 +1,6 @@
-"""One small file for each consumer that does not let its loop be chosen by itself.
+"""Adapters for servers that have no setting of their own for the event loop.
 
-Most do: ``docs/integrations.md`` has the line for each.  What stands here is for
-the others.  Each file makes its consumer use :func:`aioadapt.new_event_loop`, so
-``$AIOADAPT_ENGINE`` names the engine, and leaves everything else to the consumer.
+Most have one, see ``docs/integrations.md``; these adapters are for the others.  Each
+makes its server use :func:`aioadapt.new_event_loop`, so ``$AIOADAPT_ENGINE`` chooses
+the engine, and changes nothing else.
 """

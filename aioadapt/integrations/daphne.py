@@ -1,10 +1,10 @@
-"""daphne on our loops: Twisted's asyncio reactor, over one of them.
+"""daphne on our loops, through Twisted's asyncio reactor.
 
     python -m aioadapt.integrations.daphne module:app --port 8000
 
-It takes all of daphne's options.  daphne makes a loop and a reactor over it when
-it is first imported, unless there is a reactor over some asyncio loop already;
-so ours is installed before.  Any Twisted program can do the same:
+It accepts all of daphne's options.  When daphne is first imported it creates a loop
+and a reactor over it, unless there already is a reactor over an asyncio loop; so
+this installs ours first.  Any Twisted program can do the same:
 
     aioadapt.integrations.daphne.install()   # before twisted.internet.reactor
 """
@@ -20,30 +20,30 @@ from .requirements import as_command, require
 
 
 def install() -> None:
-    """Make Twisted's reactor run on a new loop of ours.
+    """Make Twisted's reactor run on a new aioadapt loop.
 
     Raises:
-        ServeError: Twisted is not installed or too old, or has a reactor already.
-        UnknownEngineError: ``$AIOADAPT_ENGINE`` names none.
-        UringUnavailableError: it names ``uring``, which is not to be had.
+        ServeError: Twisted is not installed or too old, or already has a reactor.
+        UnknownEngineError: ``$AIOADAPT_ENGINE`` names no known engine.
+        UringUnavailableError: it names ``uring``, which cannot be used here.
     """
     require("twisted")
     if "twisted.internet.reactor" in sys.modules:
         raise ServeError(
-            "Twisted has a reactor already; call install() before anything "
-            "imports twisted.internet.reactor"
+            "Twisted already has a reactor; call install() before anything imports "
+            "twisted.internet.reactor"
         )
     from twisted.internet import asyncioreactor
 
     loop = new_event_loop()
-    # Read by daphne too, for the loop that it would make.
+    # daphne applies this setting to the loop that it would create itself.
     if threads := os.environ.get("ASGI_THREADS"):
         loop.set_default_executor(ThreadPoolExecutor(max_workers=int(threads)))
     asyncioreactor.install(loop)
 
 
 def main() -> None:
-    """Serve, as the command ``daphne`` does with the arguments in ``sys.argv``.
+    """Serve like the command ``daphne``, with the arguments in ``sys.argv``.
 
     Raises:
         ServeError: daphne is not installed or too old.

@@ -1,13 +1,14 @@
-"""granian, whose loops are a closed list, on ours: a command like its own.
+"""granian on our loops: a command like its own, since its list of loops is fixed.
 
     python -m aioadapt.integrations.granian --interface asgi module:app
 
-It takes all of granian's options but ``--loop``.  granian reads and writes its
-connections in Rust, on threads of its own; a loop of ours runs the application,
-and whatever the application connects to.  So there is nothing here to move.
+It accepts all of granian's options except ``--loop``.  granian reads and writes its
+connections in Rust, on its own threads; our loop runs the application and the
+connections that the application itself opens.  So granian's connections cannot
+move.
 
-Each worker takes its loop from a registry, by the name that ``--loop`` gives,
-after it has been forked or spawned.  There every name is made to mean our loop.
+Each worker process takes its loop from a registry, by the name given with
+``--loop``.  There, in the worker, every name is registered to our loop.
 """
 
 import asyncio
@@ -22,7 +23,7 @@ from .requirements import as_command, require
 
 
 def main() -> None:
-    """Serve, as the command ``granian`` does with the arguments in ``sys.argv``.
+    """Serve like the command ``granian``, with the arguments in ``sys.argv``.
 
     Raises:
         ServeError: granian is not installed or too old.
@@ -36,17 +37,17 @@ def main() -> None:
 
 
 class _OnOurLoops:
-    """Goes before granian's server, whose class depends on how Python was built."""
+    """A mixin for granian's server, whose class depends on how Python was built."""
 
-    loop: Any  # what --loop named
+    loop: Any  # the value of --loop
 
     def serve(self, *arguments: Any, **options: Any) -> None:
-        # Before any process is started: here a refusal is one line.
+        # Checked before any process starts, so that an error is a single line.
         try:
             if self.loop.value != "auto":
                 raise ServeError(
-                    f"granian was asked for its loop {self.loop.value!r}; "
-                    "leave it out to have aioadapt's"
+                    f"--loop {self.loop.value} chooses another event loop; remove it "
+                    "to run granian on aioadapt's"
                 )
             new_event_loop().close()
         except AioadaptError as error:
@@ -63,7 +64,7 @@ class _OnOurLoops:
 
 
 def _run_on_ours(worker: Callable[..., None], *arguments: Any) -> None:
-    """Be one of granian's workers, in its process."""
+    """The main function of a granian worker process."""
     from granian._loops import loops
 
     for name in list(loops.keys()):
@@ -78,5 +79,5 @@ def _build() -> asyncio.AbstractEventLoop:
 
 
 if __name__ == "__main__":
-    # Under the name by which the workers' processes can import it.
+    # Under the module name by which worker processes can import it.
     as_command(import_module("aioadapt.integrations.granian").main)

@@ -1,12 +1,12 @@
-"""hypercorn, whose loops are a closed list, on ours: a command like its own.
+"""hypercorn on our loops: a command like its own, since its list of loops is fixed.
 
     python -m aioadapt.integrations.hypercorn module:app --bind 127.0.0.1:8000
 
-It takes all of hypercorn's options and files, and starts the same processes.
-Only what each of them runs is another function: :func:`worker`, which stands in
-for hypercorn's ``asyncio_worker``.
+It accepts all of hypercorn's options and configuration files, and starts the same
+processes.  Only the function that each of them runs is different: :func:`worker`
+replaces hypercorn's ``asyncio_worker``.
 
-From code no shim is needed:
+From code no adapter is needed:
 
     with asyncio.Runner(loop_factory=aioadapt.new_event_loop) as runner:
         runner.run(hypercorn.asyncio.serve(app, config))
@@ -30,23 +30,23 @@ if TYPE_CHECKING:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serve, as the command ``hypercorn`` does with these arguments.
+    """Serve like the command ``hypercorn``, with these arguments.
 
     Args:
-        arguments: without the program's name; None takes ``sys.argv``.
+        arguments: without the program name; None for ``sys.argv``.
 
     Returns:
         The exit status.
 
     Raises:
-        ServeError: hypercorn is not installed or too old, or it was asked for
-            other loops.
-        UnknownEngineError: ``$AIOADAPT_ENGINE`` names none.
-        UringUnavailableError: it names ``uring``, which is not to be had.
+        ServeError: hypercorn is not installed or too old, or another worker class
+            is configured.
+        UnknownEngineError: ``$AIOADAPT_ENGINE`` names no known engine.
+        UringUnavailableError: it names ``uring``, which cannot be used here.
     """
     require("hypercorn")
     command: Any = import_module("hypercorn.__main__")
-    # What its main calls once it knows its configuration.
+    # hypercorn's main calls this once it has read its configuration.
     command.run = _run
     status: int = command.main(None if arguments is None else list(arguments))
     return status
@@ -55,15 +55,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(config: "Config") -> int:
     if config.worker_class != "asyncio":
         raise ServeError(
-            f"hypercorn was asked for its worker class {config.worker_class!r}; "
-            "leave it out to be served on aioadapt's loops"
+            f"the worker class {config.worker_class!r} brings its own event loop; "
+            "remove it to run hypercorn on aioadapt's"
         )
-    # Before any process is started: here a refusal is one line.
+    # Checked before any process starts, so that an error is a single line.
     new_event_loop().close()
     from hypercorn.asyncio import run as in_asyncio
     from hypercorn.run import run
 
-    # Taken from there by run, and sent to its processes by name.
+    # run() looks it up there, and passes it to its processes by name.
     in_asyncio.asyncio_worker = worker
     return run(config)
 
@@ -73,7 +73,7 @@ def worker(
     sockets: "Sockets | None" = None,
     shutdown_event: "Event | None" = None,
 ) -> None:
-    """Be one of hypercorn's workers: what its ``asyncio_worker`` does, on our loop."""
+    """A hypercorn worker: the same as its ``asyncio_worker``, but on our loop."""
     from hypercorn.asyncio.run import worker_serve
     from hypercorn.utils import check_multiprocess_shutdown_event, load_application
 
@@ -93,11 +93,11 @@ def worker(
 
 
 def _report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    # A peer that fails in its handshake is no news; hypercorn thinks so too.
+    # Ignore peers that fail the TLS handshake, as hypercorn does.
     if not isinstance(context.get("exception"), ssl.SSLError):
         loop.default_exception_handler(context)
 
 
 if __name__ == "__main__":
-    # Under the name by which the workers' processes can import it.
+    # Under the module name by which worker processes can import it.
     as_command(import_module("aioadapt.integrations.hypercorn").main)

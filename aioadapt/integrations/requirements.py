@@ -1,4 +1,4 @@
-"""Is the consumer here, and new enough?  If not, one line that says what to do."""
+"""Checks that a server is installed and new enough; if not, says what to install."""
 
 import re
 import sys
@@ -18,14 +18,14 @@ OLDEST = {
     "uvicorn": "0.36",
     "uvicorn-worker": "0.4",
 }
-"""The oldest versions that work; docs/integrations.md and the extras have the same."""
+"""The oldest versions that work; docs/integrations.md and the extras state the same."""
 
 
 def require(package: str) -> None:
-    """See to it that *package* is installed, and not too old.
+    """Check that *package* is installed and not too old.
 
     Raises:
-        ServeError: it is not there, or too old; the message says what to install.
+        ServeError: it is missing or too old; the message says what to install.
     """
     oldest = OLDEST[package]
     try:
@@ -37,22 +37,22 @@ def require(package: str) -> None:
             return
         found = f"and {installed} is installed"
     raise ServeError(
-        f"this needs {package} {oldest} or newer, {found}: "
+        f"this needs {package} {oldest} or newer, {found}; run "
         f"pip install --upgrade '{package}>={oldest}'"
     )
 
 
 def _release(version: str) -> tuple[int, ...]:
-    """The numbers before any letter: what a pre-release comes before counts as it."""
+    """The numbers before any letter, so that a pre-release counts as its release."""
     found = re.match(r"\d+(\.\d+)*", version)
     numbers = [int(number) for number in found[0].split(".")] if found else []
     while numbers and numbers[-1] == 0:
-        numbers.pop()  # 0.18 and 0.18.0 are one version
+        numbers.pop()  # 0.18 and 0.18.0 are the same version
     return tuple(numbers)
 
 
 def as_command(main: Callable[[], int | None]) -> NoReturn:
-    """Run *main* as a command: an error of ours is one line, and exit status 2."""
+    """Run *main* as a command; our own errors are one line, and exit status 2."""
     try:
         status = main()
     except AioadaptError as error:

@@ -1,4 +1,4 @@
-"""A DetachedSocket becomes a served connection, on the thread of the loop that takes it."""
+"""Adopting: a DetachedSocket becomes a served connection, on the new loop's thread."""
 
 from typing import Any
 
@@ -6,11 +6,11 @@ from . import reasons
 from .detached_socket import DetachedSocket
 from .ports import ProtocolFactory, ServingLoop, Stream
 
-Home = tuple[ProtocolFactory, Any]
+FactoryAndServer = tuple[ProtocolFactory, Any]
 
 
 class RefusedError(Exception):
-    """The loop did not take it; the DetachedSocket has its descriptor as before."""
+    """The loop did not adopt it; the DetachedSocket still owns the descriptor."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -18,21 +18,23 @@ class RefusedError(Exception):
 
 
 def adopt(
-    detached: DetachedSocket, loop: ServingLoop, fallback: Home | None = None
+    detached: DetachedSocket,
+    loop: ServingLoop,
+    fallback: FactoryAndServer | None = None,
 ) -> Stream:
     """Have *loop* serve it, with the factory of its server on that address.
 
     Args:
-        fallback: a factory and its server, for a loop that has closed its
-            listener since but not its connections.
+        fallback: a factory and its server, for a loop that has since closed its
+            listener but not its connections.
 
     Raises:
         RefusedError: with the reason as text.
     """
-    home = loop.serving_on(detached.sockname) or fallback
-    if home is None:
+    factory_and_server = loop.serving_on(detached.sockname) or fallback
+    if factory_and_server is None:
         raise RefusedError(reasons.NO_SERVER)
-    protocol_factory, server = home
+    protocol_factory, server = factory_and_server
     released = detached.take()
     try:
         return loop.adopt(released, protocol_factory, server)
@@ -42,8 +44,8 @@ def adopt(
             raise
         loop.call_exception_handler(
             {
-                "message": f"no protocol for moved connection {detached.id} "
-                f"from {detached.peername!r}: the server's protocol factory failed",
+                "message": f"cannot adopt connection {detached.id} from "
+                f"{detached.peername!r}: the server's protocol factory failed",
                 "exception": error,
             }
         )

@@ -1,27 +1,27 @@
-"""Many moves from one loop thread to another, sharing their wake-ups.
+"""A migration batch: many moves from one loop thread to another, sharing wake-ups.
 
-    asker's thread    source's thread              target's thread
-    StartMigration ------> leave() on each stream
-                      stopped, rested, released
-                      TransferBatch ---------------------> adopt each one
-                      <---------------- SlotsFreed       (only if some are held back)
-                      <---------------- ReturnBatch (only what was refused)
-    <----------------------- on_done, once: whichever thread settles the last
+    caller's thread     source's thread                 target's thread
 
-Under the GIL a thread that is woken may wait a whole switch interval until it
-runs, so nothing here posts once per connection.  A transfer batch stays open until the
-target takes it: whatever the source releases meanwhile travels in the same
+    StartMigration ---> release() on each stream
+                        quiet, settled, released
+                        TransferBatch ----------------> adopt each one
+                        <------------------------------ SlotsFreed, if some wait
+                        <------------------------------ ReturnBatch, if some are refused
+    <------------------ on_done: once, on the thread that finishes the last move
+
+Under the GIL, a thread that is woken may wait a whole switch interval before it
+runs, so nothing here posts one message per connection.  A transfer batch stays open
+until the target takes it: what the source releases meanwhile is added to the same
 message.
 
-A released connection is served by nobody until the target has run, and each
-adoption costs a protocol: were all of them released at once, the last would
-wait for all the others.  So only so many are between the loops as pace.py
-allows, and the rest go on being served until there is room.
+No loop serves a released connection until the target has run, and each adoption
+creates a protocol.  If all connections were released together, the last would wait
+for all the others.  So only as many as pace.py allows are in flight at a time, and
+the source continues to serve the rest until a slot is free.
 
-Whatever stops or closes, each move is settled once, and by a thread that is
-told so by an inbox: every accepted message is delivered or refused.  A loop
-that is stopping still turns, so that its tasks can end; what is delivered to
-it then is as good as refused.
+Whatever stops or closes, each move finishes exactly once, because the inboxes answer
+for every accepted message: it is delivered or refused.  A loop that is stopping still
+runs, so that its tasks can end; messages delivered to it then count as refused.
 """
 
 import contextlib
@@ -68,30 +68,30 @@ class MigrationBatch:
         self.target = target
         self.error: BaseException | None = None
         self.moves: list[Move] = []
-        # A patient one waits for each connection's next quiet moment.
+        # A patient batch waits for each connection's next quiet moment.
         self._patient = patient
         self._on_finished = on_finished
         self._on_done = on_done
         self._cancelled_for = ""
 
-        # On the source's thread only: what can still be withdrawn.
+        # On the source's thread only: moves that can still be cancelled.
         self._cancellable: dict[Move, None] = {}
         self._transfer: TransferBatch | None = None
 
-        # Guards what is below, and each TransferBatch's contents.
+        # Guards everything below, and the contents of each TransferBatch.
         self.lock = threading.Lock()
         self._pace = pace
         self._is_done = False
         self._unfinished = 0
-        self._between_loops = 0
-        self._was_full = False  # somebody is held back
+        self._in_flight = 0  # admitted and not finished
+        self._was_full = False  # some moves wait for a slot
 
-    # -- The asker's side, on any thread.
+    # -- The caller's side, on any thread.
 
     def start(
         self, choose: Callable[[], "list[Connection]"], *, quiet_for_s: float = 0.0
     ) -> None:
-        """Have the source begin with what *choose* picks there.
+        """Have the source start moving the connections that *choose* returns there.
 
         Raises:
             LoopStoppedError: the source has stopped.
@@ -99,13 +99,14 @@ class MigrationBatch:
         self.source.loop.post(StartMigration(self, choose, quiet_for_s))
 
     def cancel(self, reason: str = "") -> None:
-        """Withdraw every wish; what has been released goes on to its end.
+        """Cancel every pending release; moves already released continue.
 
         Args:
-            reason: of those withdrawn; without one, each stream's own.
+            reason: recorded for the cancelled moves; by default, why each stream is
+                not quiet.
         """
         self._cancelled_for = reason or reasons.OUT_OF_TIME
-        # A stopping source settles its wishes by itself: source_stops.
+        # A stopping source cancels its pending releases itself: see source_stops.
         with contextlib.suppress(LoopStoppedError):
             self.source.loop.post(CancelMigration(self, reason))
 
@@ -118,7 +119,7 @@ class MigrationBatch:
         refused: list[Move] = []
         waiting: list[Move] = []
         for move in self.moves:
-            reason = self._objection(move, quiet_for_s)
+            reason = self._why_not_now(move, quiet_for_s)
             if reason:
                 move.finish(reason)
                 refused.append(move)
@@ -132,11 +133,11 @@ class MigrationBatch:
         for move in waiting:
             move.stream.release(move, immediately=not self._patient)
         if waiting and not self._patient:
-            # What was quiet has stopped by now; the others are busy.
+            # Streams that were quiet are not read any more; the others are busy.
             self.source.loop.post(CancelBusy(self))
 
-    def _objection(self, move: Move, quiet_for_s: float) -> str:
-        """Why it needs not be tried; "" if it may be."""
+    def _why_not_now(self, move: Move, quiet_for_s: float) -> str:
+        """Why it is not even tried; "" if it is."""
         connection, stream = move.connection, move.stream
         if self._cancelled_for:
             return self._cancelled_for
@@ -150,41 +151,41 @@ class MigrationBatch:
             return stream.why_not_quiet or reasons.OUT_OF_TIME
         if self.source.loop.time() - stream.last_byte_at < quiet_for_s:
             return reasons.RECENTLY_ACTIVE
-        # An early look, so that a server does not lose its protocol for
-        # nothing; the target looks again when it adopts.
+        # An early check, so that the source's server does not lose its protocol for
+        # nothing.  The target checks again when it adopts.
         if self.target.loop.serving_on(stream.sockname) is None:
             return reasons.NO_SERVER
         return ""
 
     def admit(self, move: Move) -> bool:
-        """Whether there is room for it between the loops."""
+        """Whether there is a free slot for it; if so, it is taken."""
         with self.lock:
-            room = self._between_loops < self._pace.max_in_flight
-            if room:
+            has_slot = self._in_flight < self._pace.max_in_flight
+            if has_slot:
                 self._pace.begins(time.monotonic())
-                self._between_loops += 1
-                move.between_loops = True
+                self._in_flight += 1
+                move.is_in_flight = True
             else:
                 self._was_full = True
-            return room
+            return has_slot
 
     def became_active(self, move: Move) -> None:
         if self._patient:
-            self._make_room([move])
+            self._free_slots([move])
         else:
             del self._cancellable[move]
             move.cancel(reasons.BECAME_ACTIVE)
             self.finished([move])
 
     def finished_at_source(self, move: Move) -> None:
-        """It ended before it was released."""
+        """The connection ended before it was released."""
         del self._cancellable[move]
         self.finished([move])
 
     def transfer(self, move: Move) -> None:
-        """It has been released: its DetachedSocket goes to the target."""
+        """The connection was released: send its DetachedSocket to the target."""
         del self._cancellable[move]
-        # Nobody serves it until the target's thread has run.
+        # No loop serves it until the target's thread has run.
         self.source.loop.yield_to(self.target.loop)
         if self._transfer is not None and self._transfer.add(move):
             return
@@ -195,7 +196,7 @@ class MigrationBatch:
             self.return_to_source(self._transfer.close(), reasons.TARGET_STOPPED)
 
     def cancel_moves(self, reason: str, moves: list[Move] | None = None) -> None:
-        """Of the wishes, or *moves* of them, whatever has not been released."""
+        """Cancel *moves*, or all, that have not been released."""
         cancelled = list(self._cancellable if moves is None else moves)
         for move in cancelled:
             del self._cancellable[move]
@@ -208,13 +209,13 @@ class MigrationBatch:
         )
 
     def source_stops(self) -> None:
-        """Its streams are still there, and nobody else will tell them."""
+        """The source is stopping: cancel while its streams still exist."""
         self.cancel_moves(reasons.SOURCE_STOPPED)
 
-    # -- On the thread that a message is delivered on, or refused on.
+    # -- On the thread on which a message is delivered or refused.
 
     def return_to_source(self, moves: list[Move], reason: str) -> None:
-        """The target has not taken them: the source takes them back."""
+        """The target did not adopt them: send them back to the source."""
         returned = ReturnBatch(self, moves, reason)
         try:
             self.source.loop.post(returned)
@@ -222,12 +223,12 @@ class MigrationBatch:
             returned.refuse()
 
     def fail(self, error: BaseException) -> None:
-        """It could not even begin."""
+        """The batch could not start."""
         self.error = error
         self._done()
 
     def finished(self, moves: list[Move]) -> None:
-        """Every one of *moves* has its answer."""
+        """*moves* have finished, each with its result."""
         if not moves:
             return
         self._on_finished(moves)
@@ -238,17 +239,17 @@ class MigrationBatch:
         if done:
             self._done()
         else:
-            self._make_room(moves)
+            self._free_slots(moves)
 
-    def _make_room(self, moves: list[Move]) -> None:
+    def _free_slots(self, moves: list[Move]) -> None:
         with self.lock:
             for move in moves:
-                self._between_loops -= move.between_loops
-                move.between_loops = False
-            fill = self._was_full and self._between_loops < self._pace.max_in_flight
-            if fill:
+                self._in_flight -= move.is_in_flight
+                move.is_in_flight = False
+            refill = self._was_full and self._in_flight < self._pace.max_in_flight
+            if refill:
                 self._was_full = False
-        if fill:
+        if refill:
             with contextlib.suppress(LoopStoppedError):
                 self.source.loop.post(SlotsFreed(self))
 

@@ -1,9 +1,9 @@
-"""A connection as its users see it: one object for its whole life.
+"""A connection as users see it: one object for its whole life.
 
-The stream that serves a connection changes with every move; its
-``Connection`` is carried along in the stream's ``tag``.  Any thread may read
-one.  It is written by one thread at a time: the one whose loop serves it, and
-between the loops by the move, whose messages order one writer after another.
+Every move gives a connection a new stream; its ``Connection`` moves along as the
+stream's ``tag``.  Any thread may read a Connection, and one thread at a time writes
+it: the thread whose loop serves the connection or, between the loops, the move.  The
+move's messages order these writers one after another.
 """
 
 import threading
@@ -24,8 +24,8 @@ class Connection:
     """A live server connection of a :class:`aioadapt.LoopThread`.
 
     Attributes:
-        id: unique in the process, the same on whichever loop it lives.
-        peername: the other end's address, as asyncio gives it.
+        id: unique in the process; stays the same when the connection moves.
+        peername: the peer's address, as from asyncio.
     """
 
     __slots__ = (
@@ -46,20 +46,21 @@ class Connection:
         self._thread = thread
         self._loop: ServingLoop = thread.loop
         self._stream = stream
-        # The last to know its figures: the stream, or what it released.
+        # Has its latest figures: the stream, or what the stream released.
         self._seen: Stream | Released = stream
         self._phase = Phase.SERVING
-        # Set and cleared on the thread that serves it: one move at a time.
+        # Set on the thread that serves it and cleared when the move finishes, so
+        # there is one move at a time.
         self._move: Move | None = None
 
     @property
     def thread(self) -> "LoopThread":
-        """Where it is served; on its way, the thread that it comes from."""
+        """The thread that serves it; during a move, the one it comes from."""
         return self._thread
 
     @property
     def phase(self) -> Phase:
-        """Of its latest move; ``SERVING`` if there was none, ``CLOSED`` at the end."""
+        """Phase of its latest move: ``SERVING`` before any, ``CLOSED`` at the end."""
         phase = self._phase
         if phase in _SERVED and self._stream.closed:
             return Phase.CLOSED
@@ -67,12 +68,12 @@ class Connection:
 
     @property
     def requests(self) -> int:
-        """Requests answered so far, on all loops together."""
+        """Requests answered so far, on all loops."""
         return self._seen.requests
 
     @property
     def quiet(self) -> bool:
-        """Whether it could be moved at this moment."""
+        """Whether it could be moved right now."""
         return self.phase in _SERVED and self._stream.quiet
 
     @property
@@ -87,13 +88,13 @@ class Connection:
         )
 
 
-_making = threading.Lock()
+_creation_lock = threading.Lock()
 
 
 def connection_of(stream: Stream, thread: "LoopThread") -> Connection:
-    """The one Connection of *stream*, made when somebody first asks for it."""
-    # Two threads may ask at once.
-    with _making:
+    """The one Connection of *stream*, created when first asked for."""
+    # Two threads may ask at the same time.
+    with _creation_lock:
         if stream.tag is None:
             stream.tag = Connection(stream, thread)
         assert isinstance(stream.tag, Connection), stream.tag

@@ -1,8 +1,8 @@
-"""A descriptor that no loop serves, and what was read from it.
+"""A descriptor that no loop serves, and the bytes that were read from it.
 
-While a ``DetachedSocket`` has not been taken it is the only owner of its descriptor:
-whoever loses it loses the connection, so its end closes the descriptor and
-says so.  Taking and putting back are each allowed in one order only.
+Until it is taken, a ``DetachedSocket`` is the only owner of its descriptor.  If it is
+lost, so is the connection: its finalizer then closes the descriptor and warns.
+``take`` and ``put_back`` must alternate.
 """
 
 import os
@@ -27,30 +27,32 @@ class DetachedSocket:
         self.unread_bytes: int = len(released.unread)
 
     def take(self) -> Released:
-        """The descriptor is the caller's from here on."""
+        """Hand the descriptor over: from here on the caller owns it."""
         released, self._released = self._released, None
         if released is None:
-            raise MigrationOrderError(f"{self!r} was taken before")
+            raise MigrationOrderError(f"{self!r} was already taken")
         return released
 
     def put_back(self, released: Released) -> None:
-        """The caller could do nothing with what it took."""
+        """Return what was taken: the caller could not use it."""
         if self._released is not None:
             raise MigrationOrderError(f"{self!r} was not taken")
         if released.id != self.id:
-            raise MigrationOrderError(f"connection {released.id} put into {self!r}")
+            raise MigrationOrderError(
+                f"cannot put connection {released.id} back into {self!r}"
+            )
         self._released = released
 
     def close(self) -> None:
-        """Nobody will serve it: the peer sees its connection end."""
+        """No loop will serve it: the peer sees its connection close."""
         os.close(self.take().fd)
 
     def __del__(self) -> None:
-        # __init__ may have failed before there was anything to own.
+        # __init__ may have failed before setting it.
         released = getattr(self, "_released", None)
         if released is not None:
             warnings.warn(
-                f"{self!r} was lost; its descriptor is closed now",
+                f"{self!r} was lost; closing its descriptor",
                 ResourceWarning,
                 source=self,
                 stacklevel=2,

@@ -1,6 +1,6 @@
-"""The messages of a batch: what each of them does where it is opened.
+"""The handoff messages of a migration batch, and what each does when delivered.
 
-They are posted to a loop's inbox, which delivers each one or refuses it.
+They are posted to a loop's inbox, which delivers or refuses each one.
 """
 
 from collections.abc import Callable
@@ -36,11 +36,11 @@ class HandoffMessage:
         raise NotImplementedError
 
     def refuse(self) -> None:
-        """A stopping source settles its wishes itself: source_stops."""
+        """Nothing to do: a stopping source cancels its releases; see source_stops."""
 
 
 class StartMigration(HandoffMessage):
-    """To the source: begin."""
+    """To the source: start the batch."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class StartMigration(HandoffMessage):
         try:
             self.batch.start_moves(self._choose(), self._quiet_for_s)
         except BaseException as error:
-            # Whoever waits must hear of it too.
+            # The caller, who is waiting, must get it too.
             self.batch.fail(error)
             raise
 
@@ -65,7 +65,7 @@ class StartMigration(HandoffMessage):
 
 
 class CancelMigration(HandoffMessage):
-    """To the source: withdraw the wishes."""
+    """To the source: cancel the pending releases."""
 
     def __init__(self, batch: "MigrationBatch", reason: str) -> None:
         super().__init__(batch, batch.source)
@@ -76,7 +76,7 @@ class CancelMigration(HandoffMessage):
 
 
 class CancelBusy(HandoffMessage):
-    """To the source: withdraw the wishes of those that have not stopped."""
+    """To the source: cancel the releases of streams that are still being read."""
 
     def __init__(self, batch: "MigrationBatch") -> None:
         super().__init__(batch, batch.source)
@@ -86,9 +86,9 @@ class CancelBusy(HandoffMessage):
 
 
 class SlotsFreed(HandoffMessage):
-    """To the source: there is room between the loops again.
+    """To the source: there are free slots again.
 
-    It has only to turn: when that iteration ends, those held back are asked.
+    It only has to run: when that iteration ends, the waiting streams are tried.
     """
 
     def __init__(self, batch: "MigrationBatch") -> None:
@@ -99,14 +99,14 @@ class SlotsFreed(HandoffMessage):
 
 
 class TransferBatch(HandoffMessage):
-    """To the target: detached sockets, and room for more until it is opened."""
+    """To the target: detached sockets; more can be added until it is delivered."""
 
     def __init__(self, batch: "MigrationBatch", first: Move) -> None:
         super().__init__(batch, batch.target)
         self._moves: list[Move] | None = [first]
 
     def add(self, move: Move) -> bool:
-        """False if the target has opened it already."""
+        """False if the target has taken the batch already."""
         with self.batch.lock:
             if self._moves is None:
                 return False
@@ -114,7 +114,7 @@ class TransferBatch(HandoffMessage):
             return True
 
     def close(self) -> list[Move]:
-        """Nothing can be added any more."""
+        """Take the moves; nothing can be added any more."""
         with self.batch.lock:
             moves, self._moves = self._moves, None
         assert moves is not None, "a transfer batch was processed twice"
@@ -122,7 +122,7 @@ class TransferBatch(HandoffMessage):
 
     def process(self) -> None:
         moves = self.close()
-        landed: list[Move] = []
+        adopted: list[Move] = []
         reason = reasons.FACTORY_FAILED
         try:
             for move in moves:
@@ -131,14 +131,14 @@ class TransferBatch(HandoffMessage):
                 except RefusedError as refused:
                     reason = refused.reason
                 else:
-                    landed.append(move)
+                    adopted.append(move)
         finally:
-            # Also where something worse than a refusal ended the loop above.
+            # Also if an exception other than a refusal ended the loop above.
             refused_moves = [move for move in moves if not move.is_finished]
             if refused_moves:
                 self.batch.return_to_source(refused_moves, reason)
-            self.batch.finished(landed)
-            # It has room now, and more to let go.
+            self.batch.finished(adopted)
+            # The source has free slots now, and more to release.
             self._to.loop.yield_to(self.batch.source.loop)
 
     def refuse(self) -> None:
@@ -146,7 +146,7 @@ class TransferBatch(HandoffMessage):
 
 
 class ReturnBatch(HandoffMessage):
-    """To the source: what the target has refused."""
+    """To the source: the moves that the target refused."""
 
     def __init__(self, batch: "MigrationBatch", moves: list[Move], reason: str) -> None:
         super().__init__(batch, batch.source)
@@ -156,18 +156,18 @@ class ReturnBatch(HandoffMessage):
     def process(self) -> None:
         try:
             for move in self._moves:
-                move.come_back(self._reason)
+                move.take_back(self._reason)
         finally:
             for move in self._moves:
                 if not move.is_finished:
                     move.close()
-            # What refused once would refuse again, and each refusal costs a
+            # A target that refused once would refuse again, and each refusal costs a
             # server its protocol.
             self.batch.cancel_moves(self._reason)
             self.batch.finished(self._moves)
 
     def refuse(self) -> None:
-        """Both loops have stopped."""
+        """The source has stopped: no loop is left to serve them."""
         for move in self._moves:
             move.close()
         self.batch.finished(self._moves)

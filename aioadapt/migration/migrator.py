@@ -1,4 +1,4 @@
-"""Which connections to move, how many at once, and what came of it."""
+"""Migrator: which connections to move, and the results."""
 
 import asyncio
 import contextlib
@@ -22,18 +22,18 @@ if TYPE_CHECKING:
 class Migrator:
     """Moves live connections between the loops of two threads.
 
-    Its methods may be awaited on any running loop, one of the two included.
-    Any number of them may run at the same time: a connection that one of them
-    has is answered to the others as busy.
+    Its methods may be awaited on any running loop, including either of the two.
+    Any number of calls may run at the same time: a connection that one of them is
+    moving is busy for the others.
     """
 
     def __init__(self, *, max_in_flight: int | None = None) -> None:
         """
         Args:
-            max_in_flight: how many connections of one drain may be on their way at
-                the same time.  More of them make the drain shorter and each
-                one's pause longer.  None: few, but more where a drain would
-                take long otherwise.
+            max_in_flight: how many connections of one drain may be between the
+                loops at the same time.  A higher number makes the drain shorter
+                and each connection's pause longer.  None: a few, and more if the
+                drain would otherwise take too long.
         """
         if max_in_flight is not None and max_in_flight < 1:
             raise ValueError(f"max_in_flight must be at least 1, not {max_in_flight}")
@@ -46,27 +46,29 @@ class Migrator:
         """Move one idle HTTP/1 connection to another loop, if it is idle now.
 
         The peer cannot tell: the socket stays the same, and bytes that arrive
-        during the move are given to the new protocol in order.  The application
-        can: its old protocol gets ``connection_lost(None)``, and *to* makes it a
-        new one.  Finding the connection busy is an answer, not an error; nobody
-        waits until it is not.  For many connections, :meth:`drain` costs less.
+        during the move are delivered to the new protocol in order.  The application
+        can: its old protocol gets ``connection_lost(None)``, and *to* creates a new
+        one.  A busy connection is a result, not an error, and this does not wait
+        until it is idle.  For many connections, :meth:`drain` costs less.
 
         Args:
             connection: one of :attr:`LoopThread.connections`.
-            to: where it should live.  The loop it is on already is allowed and
-                does nothing.
-            quiet_for_s: seconds since its last byte, in either direction.
+            to: the thread to move it to.  The one it is on is allowed; then
+                nothing happens.
+            quiet_for_s: how many seconds ago its last byte must have been, in
+                either direction.
 
         Returns:
-            Whether it was moved and, if it was not, why.  Cancelled, it stays
-            where it is, unless it had been let go: then it arrives all the same.
+            Whether it was moved and, if not, why.  If this call is cancelled, the
+            connection stays where it is, unless it had already been released: then
+            the move completes.
 
         Raises:
-            LoopStoppedError: *to* has stopped.  The connection is unharmed; if
-                it had been let go when *to* stopped, its own loop took it back.
+            LoopStoppedError: *to* has stopped.  The connection is unharmed; if it
+                had been released when *to* stopped, its own loop took it back.
 
-        An io_uring loop can let go only once the kernel has answered for every
-        operation: io_uring_cancelation(7), "Race conditions".
+        An io_uring loop can release a connection only after the last completion of
+        each of its operations: io_uring_cancelation(7), "Race conditions".
         """
         source = connection.thread
         if source is to:
@@ -81,7 +83,7 @@ class Migrator:
         (move,) = moves
         if move.reason == reasons.TARGET_STOPPED:
             raise LoopStoppedError(
-                f"{to!r} has stopped; {connection!r} is served where it was"
+                f"{to!r} has stopped; {connection!r} stays on its own loop"
             )
         return result_of(move)
 
@@ -95,29 +97,29 @@ class Migrator:
     ) -> DrainReport:
         """Move the connections of one loop to another, each when it is idle.
 
-        Each one is taken at its next quiet moment: between an answer and the
-        next request.  Those that have none until the time is over stay, and so
-        do those that can never be moved (TLS, upgraded, not HTTP/1).  New
-        connections that *source* accepts meanwhile are not asked.
+        Each one moves at its next quiet moment: between a response and the next
+        request.  Those without one before the timeout stay, and so do those that
+        can never be moved (TLS, upgraded, not HTTP/1).  Connections that *source*
+        accepts meanwhile are not included.
 
-        A refusal by *to* ends the drain: what it refused goes back to *source*,
-        the others are not touched.
+        A refusal by *to* ends the drain: the refused connections return to
+        *source*, and the remaining ones stay there.
 
         Args:
-            source: whose connections.
-            to: where they should live.
-            limit: how many to ask at most, those that are quiet now first.
-            timeout_s: seconds until those that are still busy are left alone.
-                It is not a bound on the call: what has been let go by then
-                still arrives, and a loop that is blocked answers late.
+            source: the thread whose connections are moved.
+            to: the thread to move them to.
+            limit: how many to try at most, those that are quiet now first.
+            timeout_s: after this many seconds, those that are still busy stay.  It
+                is not a limit on this call: connections released by then still
+                complete their moves, and a blocked loop responds late.
 
         Returns:
-            How many were moved, and why the others were not.  Cancelled, it
-            leaves alone what has not been let go.
+            How many were moved, and why the others were not.  If this call is
+            cancelled, connections that have not been released stay.
 
         Raises:
-            LoopStoppedError: *to* or *source* had stopped before it began.
-                *to* stopping later is counted, and its connections go back.
+            LoopStoppedError: *to* or *source* had stopped before it began.  If
+                *to* stops later, the report says so, and the connections return.
         """
 
         asked_at_s = time.monotonic()
@@ -125,12 +127,12 @@ class Migrator:
         def choose() -> list[Connection]:
             connections = source.connections
             if limit is not None:
-                connections.sort(key=_last_to_ask)
+                connections.sort(key=_quiet_first)
                 del connections[limit:]
             return connections
 
         if limit is not None and limit < 0:
-            raise ValueError(f"limit must not be negative, and is {limit}")
+            raise ValueError(f"limit must not be negative, not {limit}")
         if source is to:
             there = len(choose())
             self._tally.add_left(reasons.ALREADY_THERE, there)
@@ -142,7 +144,7 @@ class Migrator:
 
     @property
     def stats(self) -> MigratorStats:
-        """What all its moves came to until now; from any thread."""
+        """The totals of all its moves so far; from any thread."""
         return self._tally.snapshot()
 
     def _left(self, reason: str) -> MoveResult:
@@ -158,7 +160,7 @@ class Migrator:
         quiet_for_s: float = 0.0,
         timeout_s: float | None = None,
     ) -> list[Move]:
-        """*timeout_s* None: try now, and do not wait for a quiet moment."""
+        """*timeout_s* None: try now, without waiting for a quiet moment."""
         loop = asyncio.get_running_loop()
         done = loop.create_future()
 
@@ -167,7 +169,7 @@ class Migrator:
                 done.set_result(None)
 
         def on_done() -> None:
-            # The asker's loop may be closed by now: then nobody waits.
+            # The caller's loop may be closed by now; then nothing is waiting.
             with contextlib.suppress(RuntimeError):
                 loop.call_soon_threadsafe(set_done)
 
@@ -198,8 +200,8 @@ class Migrator:
 
 def _check(target: "LoopThread") -> None:
     if not target.running:
-        raise LoopStoppedError(f"no connection can be moved to {target!r}")
+        raise LoopStoppedError(f"cannot move connections to {target!r}")
 
 
-def _last_to_ask(connection: Connection) -> tuple[bool, bool]:
+def _quiet_first(connection: Connection) -> tuple[bool, bool]:
     return connection._stream.opaque, not connection.quiet

@@ -1,10 +1,10 @@
-"""One connection's move: it hears what happened and follows the phase table.
+"""One connection's move: it is told what happened and follows the phase table.
 
-A ``Move`` is the handler that the stream calls while it leaves.  It belongs to
-the source loop's thread until its detached socket is sent, then to whichever thread
-the message with it is delivered on; never to two at once, so it has no lock.
-What many moves share (who may leave now, messages, who is told) is the
-``MigrationBatch``'s.
+A ``Move`` is the release handler of its stream.  It belongs to the source loop's
+thread until its detached socket is sent, then to the thread on which the message
+with it is delivered.  It never belongs to two threads at once, so it has no lock.
+What moves share (which of them may start now, the messages, who is notified) is in
+``MigrationBatch``.
 """
 
 import time
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from aioadapt.errors import MigrationOrderError
 
 from . import reasons
-from .adopt import Home, RefusedError, adopt
+from .adopt import FactoryAndServer, RefusedError, adopt
 from .detached_socket import DetachedSocket
 from .phase import TRANSITIONS, Event, Phase
 from .ports import Released, Stream
@@ -26,29 +26,29 @@ if TYPE_CHECKING:
 
 
 def follow(phase: Phase, event: Event, *, connection_id: int) -> Phase:
-    """Where *event* leads from *phase*."""
+    """The phase that *event* leads to from *phase*."""
     try:
         return TRANSITIONS[phase, event]
     except KeyError:
         raise MigrationOrderError(
-            f"connection {connection_id} is {phase.name} ({phase.value}), where "
-            f"{event.name} ({event.value}) cannot happen"
+            f"connection {connection_id} is {phase.name} ({phase.value}); in this "
+            f"phase {event.name} ({event.value}) cannot happen"
         ) from None
 
 
 class Move:
-    """From the wish to the answer.  ``settled`` says that there is the answer."""
+    """From the request to its result; ``is_finished`` once there is a result."""
 
     __slots__ = (
         "_detached",
-        "_home",
+        "_fallback",
         "_stopped_at_s",
         "arrived_at_s",
         "batch",
-        "between_loops",
         "carried_bytes",
         "connection",
         "is_finished",
+        "is_in_flight",
         "pause_s",
         "phase",
         "reason",
@@ -58,27 +58,27 @@ class Move:
     def __init__(self, connection: "Connection", batch: "MigrationBatch") -> None:
         self.connection = connection
         self.batch = batch
-        # Borrowed, and the source's: the connection gets another one later.
+        # Borrowed, and the source's: adoption gives the connection another one.
         self.stream: Stream = connection._stream
         self.phase = Phase.SERVING
-        # The batch's, and guarded by its lock.
-        self.between_loops = False
+        # Belongs to the batch and is guarded by its lock.
+        self.is_in_flight = False
         self.is_finished = False
         self.reason = ""
         self.pause_s = 0.0
         self.carried_bytes = 0
-        # On the clock of time.monotonic; the last time that a loop took it.
+        # On the clock of time.monotonic: when a loop last adopted it.
         self.arrived_at_s = 0.0
         self._stopped_at_s = 0.0
         self._detached: DetachedSocket | None = None
-        self._home: Home | None = None
+        self._fallback: FactoryAndServer | None = None
 
     def report(self, event: Event) -> None:
         self.phase = follow(self.phase, event, connection_id=self.connection.id)
         self.connection._phase = self.phase
 
     def finish(self, reason: str) -> None:
-        """The answer: "" for moved, else why not.  Given once."""
+        """Set the result, once: "" if it was moved, otherwise why not."""
         assert not self.is_finished, self
         self.is_finished = True
         self.reason = reason
@@ -88,11 +88,11 @@ class Move:
     # -- On the source's thread, called by the stream.
 
     def begin(self) -> None:
-        """From here on no other move can have the connection."""
+        """From here on no other move can take the connection."""
         self.connection._move = self
         self.connection._phase = self.phase
-        # The listener may be gone by the time a refused socket comes back.
-        self._home = self.batch.source.loop.serving_on(self.stream.sockname)
+        # The listener may be gone by the time a refused socket is returned.
+        self._fallback = self.batch.source.loop.serving_on(self.stream.sockname)
 
     @property
     def admission_group(self) -> object:
@@ -110,7 +110,7 @@ class Move:
         self.batch.became_active(self)
 
     def released(self, released: Released) -> None:
-        # The descriptor is ours now, so it gets its owner before anything else.
+        # The descriptor is ours now: give it an owner before anything else.
         self._detached = DetachedSocket(released)
         self.carried_bytes = len(released.unread)
         self.connection._seen = released
@@ -123,44 +123,49 @@ class Move:
         self.batch.finished_at_source(self)
 
     def cancel(self, reason: str) -> None:
-        """Nothing has been let go yet: the source simply reads on."""
+        """Nothing has been released yet: the source continues to read."""
         self.stream.cancel_release()
         self.report(Event.CANCELLED)
         self.finish(reason)
 
-    # -- On the thread of the loop that takes it.
+    # -- On the thread of the loop that adopts it.
 
     def arrive(self) -> None:
         """On the target's thread.
 
         Raises:
-            RefusedError: it is still on its way, and may be sent back.
+            RefusedError: it is still detached and may be returned.
         """
         self._land(self.batch.target, Event.ADOPTED, None)
         self.finish("")
 
-    def come_back(self, reason: str) -> None:
+    def take_back(self, reason: str) -> None:
         """On the source's thread, after the target has refused for *reason*."""
         try:
-            self._land(self.batch.source, Event.TAKEN_BACK, self._home)
+            self._land(self.batch.source, Event.TAKEN_BACK, self._fallback)
         except RefusedError:
             self.close()
         else:
             self.finish(reason)
 
     def close(self) -> None:
-        """On any thread: there is nobody left who could serve it."""
+        """On any thread: no loop is left that could serve it."""
         assert self._detached is not None, self
         self._detached.close()
         self._detached = None
         self.report(Event.NOT_ADOPTED)
         self.finish(reasons.NOT_ADOPTED)
 
-    def _land(self, thread: "LoopThread", event: Event, fallback: Home | None) -> None:
+    def _land(
+        self,
+        thread: "LoopThread",
+        event: Event,
+        fallback: FactoryAndServer | None,
+    ) -> None:
         assert self._detached is not None, self
         stream = adopt(self._detached, thread.loop, fallback)
         thread.loop.submit_reads()
-        # It is read again from here on.
+        # From here on it is read again.
         self.arrived_at_s = time.monotonic()
         self.pause_s = self.arrived_at_s - self._stopped_at_s
         self._detached = None

@@ -1,32 +1,32 @@
-"""How many connections may be between two loops at the same time.
+"""How many connections may be in flight between two loops at the same time.
 
-Each of those that are let go together waits for the protocols of the others,
-so few at once keep every pause short.  But each handing over costs both loops
-an iteration, and where both are busy an iteration is long: a thousand connections, four
-at once, are then 250 rounds of several milliseconds.  So there are few while
-that is soon enough, and more while it is not.
+Connections released together wait for each other's protocols to be created, so
+having few in flight keeps every pause short.  But each handoff costs both loops an
+iteration, and an iteration of a busy loop is long: a thousand connections, four at a
+time, then take 250 rounds of several milliseconds.  So there are few in flight if
+that finishes in time, and more if it does not.
 """
 
 from math import ceil
 
-# Measured with 1,000 connections to uvicorn on two loops under one GIL.  Idle
-# half of the time, 4 at once follow within half a second, with a pause of
-# 0.3 ms (p50) and 2 ms (p99).  Both saturated, 8 follow within 0.7 s with a p99
-# of 2 to 5 ms, and 16 are hardly sooner.  A full garbage collection, 10 to 50 ms,
-# falls into nearly every such drain: what is in the same transfer batch waits for it,
-# and with 8 of 1,000 that is below the 99th percentile.
+# Measured with 1,000 connections to uvicorn on two loops under one GIL.  With the
+# loops idle half of the time, 4 in flight move all of them within half a second, with
+# pauses of 0.3 ms (p50) and 2 ms (p99).  With both loops saturated, 8 in flight do so
+# within 0.7 s with a p99 of 2 to 5 ms, and 16 are hardly faster.  Nearly every such
+# drain includes a full garbage collection of 10 to 50 ms, and all connections of one
+# transfer batch wait for it: 8 of 1,000 are too few to raise the 99th percentile.
 AT_LEAST, AT_MOST = 4, 8
-# Below the second within which all are to have followed.
+# The goal is that all have moved within a second; this leaves a margin.
 WITHIN_S = 0.7
 
 
 class Pace:
-    """As many at once as it takes to be in time, at the pace of the batch so far.
+    """As many in flight as it takes to finish in time, at the batch's pace so far.
 
     Args:
-        at_least, at_most: how many at once.
-        within_s: seconds, from the first that stops, in which all of them
-            should have arrived.
+        at_least, at_most: bounds for ``max_in_flight``.
+        within_s: seconds in which all should have moved, counted from when the
+            first one stops being read.
     """
 
     def __init__(
@@ -44,12 +44,12 @@ class Pace:
         self._rounds = 0
 
     def begins(self, now_s: float) -> None:
-        """One of them stops; only the first time matters."""
+        """One of them stops being read; only the first call matters."""
         if self._began_at_s is None:
             self._began_at_s = now_s
 
     def finished(self, remaining: int, now_s: float) -> None:
-        """Some have arrived together, or will not; *remaining* are still to go."""
+        """A group has moved, or will not; *remaining* are left."""
         if self._began_at_s is None:
             return
         self._rounds += 1

@@ -1,16 +1,18 @@
-"""Every rule of order in a move: phases, events, transitions, owners.
+"""The rules of order in a move: phases, events, transitions, owners.
 
-    SERVING --quiet--> DRAINING --released--> CARRIED --adopted----> MOVED
-       ^ ^                |                      |-----taken back--> RETURNED
-       | '---- became_active ---|                      '-----abandoned---> CLOSED
-       '----- withdrawn --'
+    SERVING --quiet--> DRAINING --released--> CARRIED --adopted------> MOVED
+       ^                  |                      |------taken back---> RETURNED
+       |-- became active -|                      '------not adopted--> CLOSED
+       '-- cancelled -----'
 
-Code reports what happened and is told where that leads.  A pair that is not
-in ``TRANSITIONS`` is a mistake of ours and raises ``MigrationOrderError``.
+From SERVING and from DRAINING, ``ended`` leads to CLOSED as well.
 
-A refusal by the target is no event: the ``DetachedSocket`` owns the descriptor before
-it and after it, until one of the two loops has taken it or both have not.
-A connection that is moved again begins again at ``SERVING``.
+Code reports an event and is told which phase follows.  A pair that is not in
+``TRANSITIONS`` is a bug in aioadapt and raises ``MigrationOrderError``.
+
+A refusal by the target is not an event: the ``DetachedSocket`` owns the descriptor
+before and after it, until one of the loops has adopted it or neither could.  A
+connection that is moved again starts again at ``SERVING``.
 """
 
 import enum
@@ -18,8 +20,8 @@ import enum
 
 class Phase(enum.Enum):
     SERVING = "the source loop serves it"
-    DRAINING = "the source loop has stopped reading and lets it rest"
-    CARRIED = "no loop has it; the move owns the descriptor"
+    DRAINING = "the source loop has stopped reading and is releasing it"
+    CARRIED = "no loop serves it; the move owns the descriptor"
     MOVED = "the target loop serves it"
     RETURNED = "the source loop serves it again"
     CLOSED = "the connection is gone"
@@ -27,13 +29,13 @@ class Phase(enum.Enum):
 
 class Event(enum.Enum):
     QUIET = "every request is answered and reading has stopped"
-    BECAME_ACTIVE = "the server did something while the connection rested"
-    CANCELLED = "nobody wants it moved any more"
-    ENDED = "its peer left, or its server closed it"
-    RELEASED = "the source loop has let the descriptor go"
-    ADOPTED = "the target loop has taken it in"
-    TAKEN_BACK = "the source loop has taken it in again"
-    NOT_ADOPTED = "neither loop could take it"
+    BECAME_ACTIVE = "the server did something while the connection settled"
+    CANCELLED = "the move was cancelled"
+    ENDED = "the peer or the server closed it"
+    RELEASED = "the source loop has released the descriptor"
+    ADOPTED = "the target loop has adopted it"
+    TAKEN_BACK = "the source loop has adopted it again"
+    NOT_ADOPTED = "neither loop could adopt it"
 
 
 class Owner(enum.Enum):
@@ -48,15 +50,15 @@ class Owner(enum.Enum):
 TRANSITIONS: dict[tuple[Phase, Event], Phase] = {
     (Phase.SERVING, Event.QUIET): Phase.DRAINING,
     (Phase.SERVING, Event.CANCELLED): Phase.SERVING,
-    # Seen only by a loop that serves it: once CARRIED nobody reads, so an end
-    # of file waits in the socket and the next loop to read finds it.
+    # Seen only by the loop that serves it.  Once CARRIED, no loop reads: an end of
+    # file waits in the socket for the next loop that does.
     (Phase.SERVING, Event.ENDED): Phase.CLOSED,
     (Phase.DRAINING, Event.ENDED): Phase.CLOSED,
     (Phase.DRAINING, Event.BECAME_ACTIVE): Phase.SERVING,
     (Phase.DRAINING, Event.CANCELLED): Phase.SERVING,
     (Phase.DRAINING, Event.RELEASED): Phase.CARRIED,
-    # No way back to SERVING from here: the old protocol has been told that
-    # its connection is lost.
+    # There is no transition back to SERVING from here: the old protocol has been
+    # told that its connection is lost.
     (Phase.CARRIED, Event.ADOPTED): Phase.MOVED,
     (Phase.CARRIED, Event.TAKEN_BACK): Phase.RETURNED,
     (Phase.CARRIED, Event.NOT_ADOPTED): Phase.CLOSED,

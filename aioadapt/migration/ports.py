@@ -1,7 +1,7 @@
-"""What moving asks of a loop and of its streams.
+"""The interfaces that moving needs from a loop and its streams.
 
-Nothing is implemented here: the loops have these shapes, and so have the
-scripted ones of the tests.
+Nothing is implemented here.  Both loops have these interfaces, and so do the
+scripted loops of the tests.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 
 
 class Message(Protocol):
-    """Something for another thread.  Exactly one of the two is called, once."""
+    """A message to another thread.  Exactly one of these is called, once."""
 
     def deliver(self) -> None:
         """On the loop's thread."""
 
     def refuse(self) -> None:
-        """The loop closes without having come to it: on the thread that closes."""
+        """The loop closes before delivering it; called on the thread that closes it."""
 
 
 class Released(Protocol):
-    """A descriptor that a loop has let go, and what it knew of it."""
+    """A descriptor that a loop has released, and what the loop knew about it."""
 
     fd: int
     family: int
@@ -40,33 +40,42 @@ class Released(Protocol):
 
 
 class ReleaseHandler(Protocol):
-    """Told how a stream's leaving goes, always on the stream's thread."""
+    """Told how a stream's release goes, always on the stream's thread."""
 
     @property
     def admission_group(self) -> object:
-        """Those who share it share the answer of ``may_release``; None: nobody."""
+        """Handlers with the same group share the answer of ``may_release``.
+
+        None: the answer is for this handler only.
+        """
 
     def may_release(self) -> bool:
-        """The stream is quiet and would stop reading now.  On False it reads
-        on and asks again when the next iteration ends, whatever that is for; those
-        of the same party need not be asked before."""
+        """The stream is quiet and would stop reading now.
+
+        On False it continues to read and asks again when the next iteration ends,
+        whatever woke the loop.  Other handlers of the same admission group may be
+        skipped until then.
+        """
 
     def stopped_reading(self) -> None:
-        """It was quiet, and rests for one whole iteration."""
+        """It was quiet, and now settles for one whole iteration."""
 
     def became_active(self) -> None:
-        """The server did something while it rested: it is read again and the
-        wish stays.  ``stay`` may be called from here."""
+        """The server did something while it settled.
+
+        It is read again, and the release stays requested.  ``cancel_release`` may be
+        called from here.
+        """
 
     def released(self, released: Released) -> None:
-        """The descriptor is the handler's."""
+        """The handler owns the descriptor now."""
 
     def closed(self) -> None:
-        """It ended before it could be released; the wish is over."""
+        """It ended before it could be released; nothing more is called."""
 
 
 class Stream(Protocol):
-    """A server connection.  What can be read may be read from any thread."""
+    """A server connection.  Its attributes may be read from any thread."""
 
     id: int
     peername: Any
@@ -85,21 +94,21 @@ class Stream(Protocol):
     def closed(self) -> bool: ...
 
     def release(self, handler: ReleaseHandler, *, immediately: bool = False) -> None:
-        """On the loop's thread: go as soon as you are quiet.
+        """On the loop's thread: release the connection as soon as it is quiet.
 
-        It is asked ``may_release`` whenever an iteration ends and it is quiet;
-        *max_in_flight*, before this returns.
+        The handler's ``may_release`` is called whenever an iteration ends and the
+        stream is quiet; with *immediately*, also before this returns.
         """
 
     def cancel_release(self) -> None:
-        """On the loop's thread: the wish is withdrawn, its handler forgotten.
+        """On the loop's thread: cancel the release and drop its handler.
 
-        Reading goes on.  Without a wish, or closed, this does nothing.
+        Reading continues.  Does nothing if no release is pending or it is closed.
         """
 
 
 class ServingLoop(asyncio.AbstractEventLoop):
-    """An asyncio loop that can hand its connections over and take others in."""
+    """An asyncio loop that can release its connections and adopt others."""
 
     watch_http1: bool
 
@@ -110,21 +119,21 @@ class ServingLoop(asyncio.AbstractEventLoop):
     def serving_on(self, sockname: Any) -> tuple[ProtocolFactory, Any] | None:
         """The factory and the server that listens there; from any thread.
 
-        A listener that closes meanwhile is seen or not; this does not raise.
+        A listener that is closed meanwhile may or may not be found; it never raises.
         """
         raise NotImplementedError
 
     def post(self, message: Message) -> None:
-        """From any thread; ``LoopStoppedError`` if the loop takes no more."""
+        """From any thread; ``LoopStoppedError`` if the loop accepts no more."""
         raise NotImplementedError
 
     def close_inbox(self) -> None:
-        """Refuse what is undelivered and whatever comes."""
+        """Refuse undelivered messages and accept no new ones."""
         raise NotImplementedError
 
     def yield_to(self, other: "ServingLoop") -> None:
-        """On the loop's thread: when this iteration ends, stand back until *other*
-        has opened its letters; and keep the next iterations short."""
+        """On the loop's thread: when this iteration ends, yield the GIL until *other*
+        has taken its messages, and keep the next iterations short."""
         raise NotImplementedError
 
     def adopt(
@@ -134,7 +143,7 @@ class ServingLoop(asyncio.AbstractEventLoop):
         raise NotImplementedError
 
     def submit_reads(self) -> None:
-        """Have the kernel know of every read that was armed in this iteration."""
+        """Submit every read that was armed in this iteration to the kernel."""
         raise NotImplementedError
 
     def stats(self) -> LoopStats:

@@ -1,4 +1,4 @@
-"""What moves answer and what they add up to."""
+"""The results of moves, and their totals."""
 
 import threading
 from bisect import bisect
@@ -22,11 +22,10 @@ class MoveResult:
     Attributes:
         moved: whether the target serves it now.
         reason: why not; "" if it was moved.
-        pause_s: how long nobody read from it, from the moment that the source
-            stopped until the loop that serves it now had begun.  0 if it was
-            not let go.
-        carried_bytes: read by the source, not yet seen by any protocol, and
-            given to the new one first.
+        pause_s: how long no loop read from it: from when the source stopped reading
+            until the loop that serves it now started.  0 if it was not released.
+        carried_bytes: bytes read by the source that no protocol had seen; the new
+            protocol got them first.
     """
 
     moved: bool
@@ -36,7 +35,7 @@ class MoveResult:
 
 
 class Pauses(NamedTuple):
-    """Percentiles, each one a pause that was measured; in seconds."""
+    """Percentiles of pauses, in seconds; each is one of the measured values."""
 
     p50: float
     p99: float
@@ -44,7 +43,7 @@ class Pauses(NamedTuple):
 
     @classmethod
     def of(cls, pauses_s: Sequence[float]) -> "Pauses":
-        """By nearest rank; of no pauses at all they are 0."""
+        """By nearest rank; all 0 if there are no pauses."""
         if not pauses_s:
             return cls(0.0, 0.0, 0.0)
         ordered = sorted(pauses_s)
@@ -57,17 +56,18 @@ class Pauses(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DrainReport:
-    """What became of the connections that a drain asked to leave.
+    """What became of the connections that a drain tried to move.
 
     Attributes:
         moved: how many the target serves now.
-        returned: how many of *left* had been let go already and were taken
-            back by the source, with a new protocol.
-        left: how many were not moved, by reason.  ``moved`` and these add up
-            to all that were asked.
-        pauses_s: one for each that was moved, in the order of asking.
-        arrivals_s: for each of the same, in the same order, the seconds from
-            the call of the drain until the target served it.
+        returned: how many of *left* had already been released and were taken back
+            by the source, with a new protocol.
+        left: how many were not moved, by reason.  ``moved`` and these add up to all
+            that were tried.
+        pauses_s: one for each connection moved, in the order in which they were
+            tried.
+        arrivals_s: for the same connections, in the same order, the seconds from
+            the call of the drain until the target served them.
     """
 
     moved: int
@@ -83,17 +83,17 @@ class DrainReport:
 
 @dataclass(frozen=True, slots=True)
 class MigratorStats:
-    """Counters that only grow, of everything one Migrator was asked to do.
+    """Totals of one Migrator; they only grow.
 
     Attributes:
         moves: connections moved, by direction: ``{"epoll>uring": 3}``.
-        returned: let go, refused by the target, taken back by the source.
-        closed: let go and then closed: both loops had stopped.
-        left: not moved, by reason; those returned and closed are in it.
-        carried_bytes: read by a source and delivered by a target.
-        pauses: of those moved, counted as ``LoopStats.latencies`` counts
-            answers; to be read with ``LATENCY_BOUNDS_S``.
-        pausing_s: the same pauses added up.
+        returned: released, refused by the target, and taken back by the source.
+        closed: released and then closed, because neither loop could adopt them.
+        left: not moved, by reason; includes those returned and closed.
+        carried_bytes: bytes read by a source and delivered by a target.
+        pauses: of those moved, in the same buckets as ``LoopStats.latencies``; see
+            ``LATENCY_BOUNDS_S``.
+        pausing_s: the sum of the same pauses.
     """
 
     moves: Mapping[str, int] = field(default_factory=dict)
@@ -106,7 +106,7 @@ class MigratorStats:
 
 
 class Tally:
-    """The numbers behind :class:`MigratorStats`; any thread adds to them."""
+    """Accumulates :class:`MigratorStats`; any thread may add to it."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()

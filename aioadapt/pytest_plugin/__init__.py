@@ -1,11 +1,12 @@
-"""Runs other people's async tests on aioadapt's loops, unchanged, where they are asked to.
+"""A pytest plugin that runs existing async tests on aioadapt's loops, on request.
 
-pytest loads this at each of its starts, in every project where aioadapt is
-installed.  So it adds an option and a mark and, until a test is asked to run on
-one of our loops, imports nothing more and changes nothing.  How the loop is
-handed to whoever runs the test is in ``on_pytest_asyncio`` and ``on_anyio``.
+pytest loads this at every start, in every project where aioadapt is installed.  So
+it adds an option and a mark, and until a test is to run on one of our loops it
+imports nothing more and changes nothing.  How the loop gets to the plugin that runs
+the test is in ``on_pytest_asyncio`` and ``on_anyio``.
 
-It also loads with an old pytest: hence hookwrapper=True, and not wrapper=True.
+It also has to load with old versions of pytest: hence hookwrapper=True and not
+wrapper=True.
 """
 
 from __future__ import annotations
@@ -27,21 +28,21 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         OPTION,
         choices=(*ENGINES, ALL),
         default=None,
-        help="run the async tests on aioadapt's event loop of this engine, or on "
-        "both, each test once on each; those of pytest-asyncio and of anyio",
+        help="run the async tests of pytest-asyncio and anyio on aioadapt's event loop "
+        "with this engine; all runs each test once on each",
     )
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
-        "aioadapt(*engines): run this async test on aioadapt's event loops, on "
-        "'epoll', 'uring' or, without engines, both; goes before " + OPTION,
+        "aioadapt(*engines): run this async test on aioadapt's event loops, 'epoll', "
+        "'uring' or, without arguments, both; overrides " + OPTION,
     )
     if _option(config) and not _somebody_runs_async_tests(config):
         raise pytest.UsageError(
-            f"{OPTION} needs a plugin that runs async tests: pytest-asyncio 1.0 or "
-            "newer, or anyio; neither is active"
+            f"{OPTION} needs a plugin that runs async tests, but neither pytest-asyncio "
+            "(1.0 or newer) nor anyio is active"
         )
 
 
@@ -76,11 +77,11 @@ def _engines_asked_for(metafunc: pytest.Metafunc) -> tuple[str, ...]:
     unknown += [f"{name}={value!r}" for name, value in mark.kwargs.items()]
     if unknown:
         pytest.fail(
-            f"{metafunc.definition.nodeid}: mark.aioadapt takes names of engines, "
-            f"which are {', '.join(map(repr, ENGINES))}; not {', '.join(unknown)}",
+            f"{metafunc.definition.nodeid}: mark.aioadapt takes the engines "
+            f"{', '.join(map(repr, ENGINES))}, not {', '.join(unknown)}",
             pytrace=False,
         )
-    # Named twice is named once.
+    # Without duplicates.
     return tuple(dict.fromkeys(mark.args)) or ENGINES
 
 
@@ -94,7 +95,7 @@ def _option(config: pytest.Config) -> str | None:
 
 
 def _somebody_runs_async_tests(config: pytest.Config) -> bool:
-    # pytest-asyncio is known by its option: it may have been loaded under any name.
+    # pytest-asyncio is detected by its option, since it may be loaded under any name.
     return config.getoption("asyncio_mode", ALL) != ALL or any(
         config.pluginmanager.has_plugin(name)
         for name in ("anyio", "anyio.pytest_plugin")

@@ -1,4 +1,4 @@
-"""The loop that a test was asked to run on, and whether it is to be had here."""
+"""The loop that a test is to run on, and whether it is available here."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ from aioadapt import new_event_loop, uring_support
 class ChosenLoop:
     """A loop factory that knows its engine.
 
-    There is one of each engine: pytest keeps a fixture for as long as it sees
-    the same parameter.
+    There is one object per engine, since pytest keeps a fixture only while its
+    parameter is the same object.
     """
 
     engine: str
     refusal: str
-    """Why there is no such loop here; empty where there is."""
+    """Why the loop is not available here; "" if it is."""
 
     def __call__(self) -> asyncio.AbstractEventLoop:
         return new_event_loop(self.engine)
 
     @cached_property
     def policy(self) -> Any:
-        """For who takes no factory."""
+        """The same as a policy, for plugins that accept no factory."""
         with warnings.catch_warnings():
-            # asyncio deprecates policies in Python 3.14; who runs the tests has not
-            # chosen one.  pytest-asyncio keeps that warning to itself likewise.
+            # asyncio deprecates policies in Python 3.14, but the user did not choose
+            # one here.  pytest-asyncio suppresses the warning likewise.
             warnings.simplefilter("ignore", DeprecationWarning)
             from aioadapt import EventLoopPolicy
 
@@ -43,11 +43,11 @@ class ChosenLoop:
         return f"{self.engine} ({self.refusal})" if self.refusal else self.engine
 
     def marks(self) -> list[pytest.MarkDecorator]:
-        """For the parameter that this loop is: a reason to skip, where there is one."""
+        """The marks of a parameter with this loop: a skip if it is not available."""
         return [pytest.mark.skip(reason=self.refusal)] if self.refusal else []
 
     def param(self, value: object, *, id: str, marks: Any = ()) -> Any:  # noqa: A002
-        """*value* as a parameter of a test that is to run on this loop."""
+        """*value* as a parameter of a test that runs on this loop."""
         return pytest.param(value, id=id, marks=[*marks, *self.marks()])
 
 
@@ -58,6 +58,6 @@ def chosen_loop(engine: str) -> ChosenLoop:
     if engine not in _LOOPS:
         refusal = ""
         if engine == "uring" and not (support := uring_support()).available:
-            refusal = f"no io_uring here: {support.reason}"
+            refusal = f"io_uring cannot be used: {support.reason}"
         _LOOPS[engine] = ChosenLoop(engine, refusal)
     return _LOOPS[engine]

@@ -1,8 +1,9 @@
 """Tests that anyio runs: ``anyio_backend`` with the option ``loop_factory``.
 
-Whatever depends on that fixture runs on anyio's loop, plain functions that use
-async fixtures too.  Of its values those that mean asyncio are replaced, each by
-one of every engine; trio, and what only the project understands, stay.
+Every test that depends on that fixture runs on anyio's loop, including plain
+functions that use async fixtures.  Values of the fixture that mean asyncio are
+replaced by one value per engine; trio and values that only the project understands
+stay.
 """
 
 from __future__ import annotations
@@ -24,22 +25,22 @@ def will_run(metafunc: pytest.Metafunc) -> bool:
 
 
 class Backends:
-    """What was made of the values of each fixture ``anyio_backend``.
+    """The replaced values of each ``anyio_backend`` fixture.
 
-    The same objects each time: pytest keeps a fixture for as long as it sees
-    the same parameter.
+    They are created once per fixture, since pytest keeps a fixture only while its
+    parameter is the same object.
     """
 
     def __init__(self) -> None:
         self._made: dict[Any, list[Any]] = {}
 
     def put(self, loops: Sequence[ChosenLoop], metafunc: pytest.Metafunc) -> None:
-        """The variants of the test that are made from now on run on these loops."""
+        """Make the variants of the test, which pytest creates next, run on *loops*."""
         own_markers = metafunc.definition.own_markers
         for mark in metafunc.definition.iter_markers("parametrize"):
             if mark.args[:1] in [(_FIXTURE,), ([_FIXTURE],), ((_FIXTURE,),)]:
-                # The test names its backends itself.  Where its class or module
-                # does, the mark is not the test's alone, and stays.
+                # The test names its backends itself.  A mark of its class or module
+                # is shared with other tests, and stays as it is.
                 if mark in own_markers and len(mark.args) == 2:
                     own_markers[own_markers.index(mark)] = _with_loops(mark, loops)
                 return
@@ -47,7 +48,7 @@ class Backends:
         key = (fixture, *loops)
         if key not in self._made:
             self._made[key] = list(_values_of(fixture, loops))
-        # As a mark it goes before the params of the fixture.
+        # A mark overrides the params of the fixture.
         metafunc.definition.add_marker(
             pytest.mark.parametrize(_FIXTURE, self._made[key], indirect=True)
             if fixture.params is not None
@@ -65,8 +66,8 @@ def _with_loops(mark: pytest.Mark, loops: Sequence[ChosenLoop]) -> pytest.Mark:
 def _values_of(fixture: Any, loops: Sequence[ChosenLoop]) -> Iterator[Any]:
     if fixture.params is not None:
         return _expanded(fixture.params, fixture.ids, loops)
-    # The usual one needs nothing and returns a constant.  What another would
-    # return is not known before the test runs: that one is taken for asyncio.
+    # Usually the fixture needs nothing and returns a constant.  What any other
+    # returns is unknown until the test runs; it is assumed to be asyncio.
     is_plain = not fixture.argnames and not inspect.isgeneratorfunction(fixture.func)
     return _expanded([fixture.func() if is_plain else "asyncio"], None, loops)
 
@@ -87,7 +88,7 @@ def _expanded(
             continue
         for loop in loops:
             backend = ("asyncio", {**options, "loop_factory": loop})
-            # asyncio with and without uvloop are one and the same now.
+            # asyncio with and without uvloop have become the same.
             if backend not in seen:
                 seen.append(backend)
                 name = name or "asyncio"
@@ -95,7 +96,7 @@ def _expanded(
 
 
 def _options_of_asyncio(backend: object) -> dict[str, Any] | None:
-    """What else the backend is told, if it is asyncio."""
+    """The other options of *backend* if it is asyncio, else None."""
     match backend:
         case "asyncio":
             return {}

@@ -1,14 +1,14 @@
 """Tests that pytest-asyncio runs: its hook since 1.4, its policy fixture before.
 
-The hook ``pytest_asyncio_loop_factories`` must answer for *every* async test as
-soon as anybody implements it.  So ours is registered only while the variants of
-a test of ours are made; the tests beside it are made as if there were none.  Once
-all are made it is registered for good, and no longer called: that it is there has
-pytest-asyncio look, before each test, whether the loop changes, and end the async
-fixtures of the one before.
+Once any plugin implements the hook ``pytest_asyncio_loop_factories``, it must answer
+for *every* async test.  So ours is registered only while pytest creates the variants
+of a test that is to run on our loops; other tests are created as if it did not
+exist.  After the collection it is registered permanently, and no longer called:
+because of its presence pytest-asyncio checks before each test whether the loop
+changes, and tears down the async fixtures of the previous loop.
 
-Before 1.4 the loop comes from the fixture ``event_loop_policy``, which each test
-may be given another value for.
+Before 1.4 the loop comes from the fixture ``event_loop_policy``, which can be
+parametrized for each test.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ _NAME = "aioadapt-on-pytest-asyncio"
 
 
 def will_run(definition: Any) -> bool:
-    """Is this test function one of pytest-asyncio's?"""
+    """Whether pytest-asyncio runs this test function, on a loop that we may choose."""
     mode = definition.config.getoption("asyncio_mode", _UNKNOWN)
     if mode is _UNKNOWN or not _is_async(definition.obj):
         return False
     mark = definition.get_closest_marker("asyncio")
     if mark is not None:
-        # Who names the factories of a test by hand wants those.
+        # A test whose mark names its factories keeps those.
         return not mark.kwargs.get("loop_factories")
     return bool((mode or definition.config.getini("asyncio_mode")) == "auto")
 
@@ -50,7 +50,7 @@ def _is_async(function: Any) -> bool:
 
 @contextmanager
 def on(loops: Sequence[ChosenLoop], metafunc: pytest.Metafunc) -> Iterator[None]:
-    """The variants of the test that are made meanwhile run on these loops."""
+    """Make the variants of the test, which pytest creates meanwhile, run on *loops*."""
     if not _has_hook(metafunc.config):
         _put_policies(loops, metafunc)
         yield
@@ -65,6 +65,7 @@ def on(loops: Sequence[ChosenLoop], metafunc: pytest.Metafunc) -> Iterator[None]
 
 
 def stay_known(config: pytest.Config) -> None:
+    """Register the hook permanently; see the top of this file."""
     if _has_hook(config):
         config.pluginmanager.register(LoopFactories(()), _NAME)
 
@@ -74,7 +75,7 @@ def _has_hook(config: pytest.Config) -> bool:
 
 
 class LoopFactories:
-    """pytest-asyncio's hook; the project's own has its say where ours is not there."""
+    """pytest-asyncio's hook; the project's own is used while ours is not registered."""
 
     def __init__(self, loops: Sequence[ChosenLoop]) -> None:
         self._loops = {loop.engine: loop for loop in loops}
@@ -85,28 +86,29 @@ class LoopFactories:
 
 
 def _name_it(loop: ChosenLoop, metafunc: pytest.Metafunc) -> None:
-    """pytest-asyncio hides the name of an only factory; the test's id is to have it."""
+    """Add the engine to the test's id: pytest-asyncio hides a single factory's name."""
     metafunc.fixturenames.append("aioadapt_engine")
     _parametrize(metafunc, "aioadapt_engine", [loop.engine])
 
 
 class PolicyFixtures:
-    """Ends what runs on a loop before another policy comes; until 1.4 nobody else does."""
+    """Tears down what runs on a loop before the policy changes; needed before 1.4."""
 
     def __init__(self) -> None:
-        self._last: Any = None  # of the fixtures and parameters that give a policy
+        self._last: Any = None  # the last fixture or parameter that set a policy
 
     @pytest.hookimpl(hookwrapper=True)
     def pytest_fixture_setup(self, fixturedef: Any, request: Any) -> Iterator[None]:
         if fixturedef.argname == _POLICY:
-            # A test of ours and one beside it have their policies from different
-            # places, and neither would hear of the other's end.
+            # Tests on our loops and other tests get their policies from different
+            # fixture definitions, and neither is finished when the other is set up.
             if self._last not in (None, fixturedef):
                 self._last.finish(request)
             self._last = fixturedef
         yield
         if _loop_scope_of(fixturedef, request.config):
-            # Last come, first to end: this is after the loop's own fixture.
+            # Finalizers run last in, first out, and this one is added after the loop's
+            # own fixture.
             policy = request._get_active_fixturedef(_POLICY)
             policy.addfinalizer(partial(fixturedef.finish, request=request))
 
@@ -114,7 +116,7 @@ class PolicyFixtures:
 def _put_policies(loops: Sequence[ChosenLoop], metafunc: pytest.Metafunc) -> None:
     if not _has_loop_scopes(metafunc.config):
         pytest.fail(
-            f"{metafunc.definition.nodeid}: to run on aioadapt's event loops it needs "
+            f"{metafunc.definition.nodeid}: running on aioadapt's event loops needs "
             "pytest-asyncio 1.0 or newer",
             pytrace=False,
         )
@@ -126,8 +128,8 @@ def _put_policies(loops: Sequence[ChosenLoop], metafunc: pytest.Metafunc) -> Non
 
 
 def _has_loop_scopes(config: pytest.Config) -> bool:
-    # Some versions before 1.0 have the policy's fixture, and a loop's scope that is
-    # found in other ways.
+    # Some versions before 1.0 have the policy fixture, but determine the scope of the
+    # loop in another way.
     try:
         config.getini(_TEST_LOOP_SCOPE)
     except (KeyError, ValueError):
@@ -150,12 +152,12 @@ def _loop_scope(metafunc: pytest.Metafunc) -> Any:
         for name in metafunc.fixturenames
         for fixturedef in metafunc._arg2fixturedefs.get(name, ())[-1:]
     ]
-    # What is no scope is pytest-asyncio's to complain of.
+    # Invalid scopes are left for pytest-asyncio to report.
     return max((s for s in scopes if s in _SCOPES), key=_SCOPES.index, default=None)
 
 
 def _loop_scope_of(fixturedef: Any, config: pytest.Config) -> Any:
-    """None for a fixture that is not async, and does not ask for a loop either."""
+    """The loop scope of a fixture; None if it is neither async nor asks for a loop."""
     function = fixturedef.func
     own = getattr(function, "_loop_scope", None)
     if inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function):
@@ -167,7 +169,7 @@ def _loop_scope_of(fixturedef: Any, config: pytest.Config) -> Any:
 def _parametrize(
     metafunc: pytest.Metafunc, name: str, values: Sequence[Any], **scope: Any
 ) -> None:
-    # As a mark it goes before the params of a fixture of that name; in front, so
-    # that the engine comes first in the id, where pytest-asyncio's hook has it.
+    # A mark overrides the params of a fixture of that name.  It goes in front, so that
+    # the engine comes first in the id, as with pytest-asyncio's hook.
     mark = pytest.mark.parametrize(name, values, **scope)
     metafunc.definition.add_marker(mark, append=False)

@@ -1,4 +1,4 @@
-"""Hands a test's loops to whoever will run it, while pytest makes its variants."""
+"""Passes the loops of a test to the plugin that runs it, as pytest collects it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _NAME = "aioadapt-running"
 
 
 class Running:
-    """Of one pytest: registered when the first of its tests is asked for a loop of ours."""
+    """Registered with pytest when the first test is to run on one of our loops."""
 
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
@@ -22,7 +22,7 @@ class Running:
 
     @contextmanager
     def on(self, engines: tuple[str, ...], metafunc: pytest.Metafunc) -> Iterator[None]:
-        """The variants of the test that are made meanwhile run on these engines."""
+        """Make the variants of the test, created meanwhile, run on these engines."""
         loops = [chosen_loop(engine) for engine in engines]
         if on_pytest_asyncio.will_run(metafunc.definition):
             with on_pytest_asyncio.on(loops, metafunc):
@@ -30,12 +30,12 @@ class Running:
         else:
             if on_anyio.will_run(metafunc):
                 self._backends.put(loops, metafunc)
-            # Any other test, a plain function say, stays as it is.
+            # Any other test, such as a plain function, stays as it is.
             yield
 
     def pytest_itemcollected(self, item: pytest.Item) -> None:
-        # What is given to pytest-asyncio's hook cannot carry marks, as the
-        # parameters that we make ourselves do.
+        # Factories passed to pytest-asyncio's hook cannot carry marks, unlike the
+        # parameters that we create ourselves.
         callspec = getattr(item, "callspec", None)
         for value in callspec.params.values() if callspec else ():
             if isinstance(value, ChosenLoop) and value.refusal:

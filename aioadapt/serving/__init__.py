@@ -1,1 +1,1 @@
-"""The adaptive server, and what lets people see into it."""
+"""The adaptive server, its worker processes, and its admin address."""

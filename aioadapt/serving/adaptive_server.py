@@ -1,12 +1,12 @@
-"""AdaptiveServer: one application, on the engine that its load calls for.
+"""AdaptiveServer: serves one application on the engine that suits its load.
 
     control loop        the caller's: AdaptiveServer, Controller, Admin
-    first thread        a loop of the engine to start on, and a host server
-    standby thread      the same on the other engine, made when first needed
+    first thread        a loop on the engine to start with, and a host server
+    standby thread      the same on the other engine, created when first needed
 
 Both host servers accept from one listening socket, each through its own duplicate,
-and only one of them at a time.  Nothing of the application is shared between
-the loops by the server: its life cycle runs once on each.
+and only one of them at a time.  The server shares nothing of the application
+between the loops: the application's life cycle runs once on each.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ from .tally import Tally
 
 _log = logging.getLogger("aioadapt")
 
-# Beyond what a host server allows itself: a callback that blocks holds up its loop.
+# On top of the time a host server takes to stop, in case a callback blocks its loop.
 STOPS_WITHIN_S = 5.0
 
 
@@ -55,19 +55,19 @@ class _Side:
 
     thread: LoopThread
     host_server: HostServer
-    sockets: list[socket.socket]  # which the host server closes, unless its thread dies
-    life: asyncio.Future[None]  # done when the loop has ended
+    sockets: list[socket.socket]  # closed by the host server, unless its thread dies
+    life: asyncio.Future[None]  # done once the loop has stopped
 
 
 class AdaptiveServer:
-    """Serves an application on two loops, one per engine, one of them at a time.
+    """Serves an application on two loops, one per engine, of which one accepts.
 
-    **The application runs on two loops.**  Its life cycle (ASGI lifespan,
-    aiohttp's start-up and clean-up) runs once on each, so whatever belongs to a
-    loop has to be made there and kept in the lifespan's state or in the aiohttp
-    application.  With ``factory`` each loop gets an application of its own;
-    without, both run the same object.  What was made outside, and is used on
-    the loop that it does not belong to, raises :class:`aioadapt.ForeignLoopError`.
+    **The application runs on two loops.**  Its life cycle (ASGI lifespan, aiohttp's
+    startup and cleanup) runs once on each, so whatever belongs to a loop must be
+    created there and kept in the lifespan state or in the aiohttp application.
+    With ``factory`` each loop gets its own application; otherwise both share one
+    object.  Using an object on a loop that it does not belong to raises
+    :class:`aioadapt.ForeignLoopError`.
 
     ::
 
@@ -75,41 +75,44 @@ class AdaptiveServer:
             await server.switch("uring")
 
     Args:
-        app: ``"module:attribute"``, an ASGI application, or a factory of one or
-            of an aiohttp application.  An aiohttp application itself serves one
-            loop only, and so needs a pinned ``start``.
-        factory: *app* is to be called for the application, once per loop.
+        app: ``"module:attribute"``, an ASGI application, or a factory of an ASGI or
+            aiohttp application.  An aiohttp application object serves one loop
+            only, and therefore needs a pinned ``start``.
+        factory: call *app* to get the application, once per loop.
         host: name or address to listen on; a name may have several addresses.
-        port: 0 takes a free one, see :attr:`addresses`.
-        uds: path of a Unix socket to listen on, in place of host and port.
-        sock: a bound socket, or some, to listen on, in place of all that; it is
+        port: port to listen on; 0 picks a free one, see :attr:`addresses`.
+        uds: path of a Unix socket to listen on instead of host and port.
+        sock: one or more bound sockets to listen on instead of all these; they are
             duplicated.
-        start: "auto", or the engine to start on and to stay on.
-        hint: what the load is going to be like.
-        migrate: bring live connections along; else only new ones follow.
-        adapt: False for no switches but those that are asked for.
-        thresholds: of the decisions; None for those that ``aioadapt calibrate``
-            has stored, or the defaults.
-        ssl_certfile: a certificate in PEM format, to serve TLS with.  Its
-            connections follow a switch only when they are new.
-        ssl_keyfile: its key, where that is not in the same file.
-        ssl_keyfile_password: of the key.
-        log_level: of uvicorn's loggers; where they write is the program's choice.
+        start: "auto", or the engine to start and stay on.
+        hint: the expected workload.
+        migrate: move live connections too; False routes only new ones.
+        adapt: False for no switches with the load; the safety revert and requested
+            switches remain.
+        thresholds: when to switch; None for the thresholds stored by ``aioadapt
+            calibrate``, or else the defaults.
+        ssl_certfile: certificate file in PEM format; serves TLS.  Live TLS
+            connections do not move.
+        ssl_keyfile: key file, if the key is not in the certificate file.
+        ssl_keyfile_password: password of the key.
+        log_level: level of uvicorn's loggers; their handlers are up to the program.
         access_log: log each request.
-        graceful_s: seconds that requests, and then the application's end, get
-            when it stops.
-        keep_alive_s: seconds until an idle connection is closed.
-        backlog: connections that may wait to be accepted.
-        admin: path of the Unix socket where ``aioadapt top`` and ``why`` can
-            look at it; None for the usual place, "off" for none.
-        admin_tcp: host and port for the same, for everybody who can connect.
-        uvicorn_settings: more of ``uvicorn.Config``'s, such as ``root_path``.
+        graceful_s: shutdown grace period in seconds, first for running requests and
+            then again for the application's shutdown.
+        keep_alive_s: seconds after which an idle connection is closed.
+        backlog: maximum number of connections waiting to be accepted.
+        admin: path of the Unix socket for ``aioadapt top`` and ``why``; None for
+            the default path, "off" for none.
+        admin_tcp: host and port for the same over TCP, open to anyone who can
+            connect.
+        uvicorn_settings: further settings of ``uvicorn.Config``, such as
+            ``root_path``.
 
     Raises:
-        ServeError: a value cannot be, there is no such application, a TLS file
-            cannot be used.
-        ThresholdsError: the stored thresholds cannot be used.
-        UringUnavailableError: ``start="uring"``, and there is none here.
+        ServeError: a value is invalid, the application does not exist, or a TLS
+            file cannot be used.
+        ThresholdsError: the stored thresholds are invalid.
+        UringUnavailableError: ``start="uring"``, and io_uring cannot be used here.
     """
 
     def __init__(
@@ -177,7 +180,7 @@ class AdaptiveServer:
         self._controlling: asyncio.Task[None] | None = None
         self._tally = Tally()
         self._admin = Admin(self.state, path=admin, tcp=admin_tcp)
-        # Held while a side is being opened: stopping waits for it.
+        # Held while a side is being opened; stop() waits for it.
         self._opening = asyncio.Lock()
         self._stopping = False
         self._dead: LoopThread | None = None
@@ -187,38 +190,40 @@ class AdaptiveServer:
         self._urls: list[str] = []
         self._started_at = 0.0
 
-    # -- what it is doing
+    # -- state
 
     @property
     def addresses(self) -> list[Any]:
-        """What it listens on, as ``getsockname()`` says it: host and port, or a path."""
+        """The addresses it listens on, as ``getsockname()`` returns them."""
         return list(self._addresses)
 
     @property
     def urls(self) -> list[str]:
-        """What it listens on, for people."""
+        """The addresses it listens on, as URLs."""
         return list(self._urls)
 
     @property
     def controller(self) -> Controller:
-        """What decides; there from :meth:`start` on."""
+        """The controller; available from :meth:`start` on."""
         assert self._controller is not None, "the server has not been started"
         return self._controller
 
     @property
     def adapting(self) -> bool:
-        """Whether the engine follows the load."""
+        """Whether the server switches engines with the load."""
         return self._options.adapt and not self.start_choice.pinned
 
-    async def switch(self, to: Engine, *, reason: str = "asked for") -> Switch:
-        """Route new connections to that engine, and bring live ones along.
+    async def switch(
+        self, to: Engine, *, reason: str = "switch() was called"
+    ) -> Switch:
+        """Route new connections to the engine *to*, and move live ones there.
 
         See :meth:`aioadapt.Controller.switch`.
         """
         return await self.controller.switch(to, reason=reason)
 
     def state(self) -> ServerState:
-        """What it is doing at this moment; from any thread, once it has started."""
+        """The server's state at this moment; from any thread, once it has started."""
         controller = self.controller
         counts = self._tally.counts(controller.switches)
         return ServerState(
@@ -229,8 +234,8 @@ class AdaptiveServer:
             now=time.time(),
             python=python_in_words(),
             adapting=controller.adapting,
-            # What passes through TLS is not readable, so nobody can tell when such
-            # a connection is quiet.
+            # TLS hides the bytes, so there is no telling when such a connection is
+            # quiet.
             migrating=self._options.migrate and self._tls is None,
             start=self.start_choice,
             active=controller.active,
@@ -254,21 +259,21 @@ class AdaptiveServer:
         if self.adapting:
             raise ServeError(
                 f"{self._application.name} is an aiohttp application, which serves one "
-                f"loop only; name the function that makes it (module:make_app), or pin "
-                f"the engine (start=epoll)"
+                f"loop only; pass its factory instead (module:make_app), or pin the "
+                f"engine (start=epoll)"
             )
 
-    # -- life
+    # -- life cycle
 
     async def start(self) -> Self:
-        """Start the application on the first engine, and accept.
+        """Start the application on the first engine, and accept connections.
 
         Raises:
-            ServeError: it cannot be served; nothing of it is left.
-            RuntimeError: it was started before.
+            ServeError: the application cannot be served; everything is cleaned up.
+            RuntimeError: the server was started before.
         """
         if self._listening is not None:
-            raise RuntimeError("a server can be started once only")
+            raise RuntimeError("a server can be started only once")
         self._listening = listen(self._options, self._sock)
         self._addresses = self._listening.addresses
         self._urls = self._listening.urls(tls=self._tls is not None)
@@ -281,7 +286,7 @@ class AdaptiveServer:
                 thresholds=self._thresholds,
                 move=self._options.migrate,
                 adapting=self.adapting,
-                on_decision=self._note,
+                on_decision=self._on_decision,
             )
             self._started_at = time.time()
             await self._admin.start()
@@ -289,14 +294,14 @@ class AdaptiveServer:
             await self.stop()
             raise
         self._controlling = asyncio.create_task(self._controller.run())
-        self._say_what_it_does()
+        self._log_start()
         return self
 
     async def stop(self) -> None:
-        """Accept no more, finish requests, close idle connections, end both loops.
+        """Stop accepting, finish requests, close idle connections, stop both loops.
 
-        What is unfinished after ``graceful_s`` seconds is cancelled.  Stopping
-        it again does nothing.
+        Requests that are not finished after ``graceful_s`` seconds are cancelled.
+        Calling it again does nothing.
         """
         if self._controlling is not None:
             self._controlling.cancel()
@@ -305,21 +310,22 @@ class AdaptiveServer:
         async with self._opening:
             self._stopping = True
         if self._listening is not None:
-            # The host servers close theirs first of all.  As long as one is open the
-            # kernel goes on taking connections, which nobody will ever serve.
+            # The host servers close their duplicates first thing when they stop.  As
+            # long as one stays open, the kernel keeps accepting connections that
+            # nothing will ever serve.
             self._listening.close()
         sides, self._sides = self._sides, []
-        # Both at once: they have the same time for it.
+        # Concurrently, so that they share the grace period.
         await asyncio.gather(*(self._close_side(side) for side in sides))
         await self._admin.stop()
 
     def give_up(self) -> None:
-        """What has to be done of :meth:`stop` when the process ends at once."""
+        """The part of :meth:`stop` that is needed if the process exits immediately."""
         if self._listening is not None:
             self._listening.close()
 
     async def wait_for_a_dead_thread(self) -> LoopThread:
-        """Wait until one of the loop threads ends before it was told to."""
+        """Wait until a loop thread ends without having been stopped, and return it."""
         await self._died.wait()
         assert self._dead is not None
         return self._dead
@@ -340,10 +346,12 @@ class AdaptiveServer:
     async def _open_standby(self, engine: Engine) -> LoopThread:
         async with self._opening:
             if self._stopping:
-                raise LoopStoppedError("the server stops, and starts no other engine")
+                raise LoopStoppedError(
+                    f"the server is stopping and does not start a loop on {engine}"
+                )
             for side in list(self._sides):
                 if not side.thread.running:
-                    # It has died, and is replaced.
+                    # Its thread has died; the new one replaces it.
                     self._sides.remove(side)
                     await self._close_side(side)
             return await self._open_side(engine, accepting=False)
@@ -351,7 +359,7 @@ class AdaptiveServer:
     async def _open_side(self, engine: Engine, *, accepting: bool) -> LoopThread:
         assert self._listening is not None
         thread = LoopThread(engine, name=f"aioadapt-{engine}")
-        # It takes milliseconds, and half a thread cannot be taken back.
+        # Blocks for some milliseconds: a start cannot be cancelled half-way.
         thread.start()
         sockets = self._listening.duplicates()
         try:
@@ -362,16 +370,16 @@ class AdaptiveServer:
             for sock in sockets:
                 sock.close()
             raise
-        life = asyncio.wrap_future(thread.submit(_for_ever()))
+        life = asyncio.wrap_future(thread.submit(_forever()))
         side = _Side(thread, host_server, sockets, life)
-        side.life.add_done_callback(lambda _: self._note_end(side))
+        side.life.add_done_callback(lambda _: self._on_side_end(side))
         self._sides.append(side)
         return thread
 
     async def _start_host_server(
         self, sockets: list[socket.socket], accepting: bool
     ) -> HostServer:
-        """On the side's own loop."""
+        """Runs on the side's own loop."""
         host_server = await make_host_server(
             self._application, self._options, self._tls
         )
@@ -388,41 +396,41 @@ class AdaptiveServer:
             at_most_s = 2 * self._options.graceful_s + STOPS_WITHIN_S
             await asyncio.wait([stopping], timeout=at_most_s)
             if not stopping.done():
-                _log.error("%r is blocked and did not stop", side.thread)
+                _log.error("%r is blocked and did not stop in time", side.thread)
             elif stopping.exception() is not None:
                 _log.error(
-                    "%r did not stop well", side.thread, exc_info=stopping.exception()
+                    "Stopping %r failed", side.thread, exc_info=stopping.exception()
                 )
         await _stop(side.thread)
         for sock in side.sockets:
             sock.close()
 
-    def _note_end(self, side: _Side) -> None:
+    def _on_side_end(self, side: _Side) -> None:
         if not side.life.cancelled():
-            side.life.exception()  # that its loop has stopped
+            side.life.exception()  # retrieved: it only says that the loop has stopped
         if not self._stopping:
             self._dead = side.thread
             self._died.set()
 
-    def _note(self, decision: Decision) -> None:
+    def _on_decision(self, decision: Decision) -> None:
         self._tally.decided(decision)
         self._tally.counts(self.controller.switches)
 
-    def _say_what_it_does(self) -> None:
+    def _log_start(self) -> None:
         start = self.start_choice
         _log.info("Listening on %s", ", ".join(self._urls))
         _log.info("Starting on %s: %s", start.engine, start.reason)
         if not self.adapting:
-            _log.info("Not adapting: the engine stays")
+            _log.info("Not adapting to the load")
         elif self._tls is not None:
-            _log.info("Adapting; TLS connections follow only when they are new")
+            _log.info("Adapting to the load; live TLS connections do not move")
         elif not self._options.migrate:
-            _log.info("Adapting; new connections follow, live ones stay")
+            _log.info("Adapting to the load; live connections do not move")
         else:
-            _log.info("Adapting; live connections follow the engine")
+            _log.info("Adapting to the load; live connections move with the engine")
 
 
-async def _for_ever() -> None:
+async def _forever() -> None:
     await asyncio.Event().wait()
 
 

@@ -1,13 +1,13 @@
-"""Admin: an address at which a running server can be looked at, and not touched.
+"""Admin: the read-only address at which a running server shows its state.
 
     GET /state      what the server is doing, as JSON (see serving/state.py), with
-                    the last decisions and switches: 32, or as /state?last=N asks
+                    the last 32 decisions and switches, or N with /state?last=N
     GET /metrics    the same for Prometheus
-    GET /healthz    "ok" while the control loop turns
+    GET /healthz    "ok" while the control loop runs
 
-It runs on the control loop, not on one of those that serve: a scrape costs
-their connections nothing but the interpreter.  It never harms the server: an
-admin address that cannot be had is a warning on the logger ``aioadapt``.
+It runs on the control loop, not on one of the serving loops: a scrape costs their
+connections only interpreter time.  It never keeps the server from running: if an
+admin address cannot be used, that is a warning on the logger ``aioadapt``.
 """
 
 import asyncio
@@ -40,11 +40,11 @@ class Admin:
     """The admin address of one server.
 
     Args:
-        state: asked for the server's state at each request, on the loop that
-            :meth:`start` was awaited on.
-        path: of the Unix socket; None for the usual place, where ``aioadapt
+        state: returns the server's state; called for each request, on the loop
+            that :meth:`start` was awaited on.
+        path: path of the Unix socket; None for the default path, where ``aioadapt
             top`` and ``why`` look; ``"off"`` for none.
-        tcp: host and port to listen on as well, readable for whoever can
+        tcp: host and port to listen on as well, readable by anyone who can
             connect; None for none.
     """
 
@@ -62,12 +62,12 @@ class Admin:
         self._sockets: list[socket.socket] = []
         self._identity: tuple[int, int] | None = None
         self.path: Path | None = None
-        """Of the Unix socket, while it can be used."""
+        """Path of the Unix socket while it is in use, else None."""
         self.tcp: tuple[str, int] | None = None
-        """Host and port, while they can be used; port 0 is resolved."""
+        """Host and actual port while they are in use, else None."""
 
     async def start(self) -> None:
-        """Begin to listen.  What cannot be had is a warning in the log, no error."""
+        """Start listening.  An address that cannot be used is logged as a warning."""
         if self._wanted_path != OFF:
             self._try("socket", self._bind_unix)
         if self._wanted_tcp is not None:
@@ -77,11 +77,13 @@ class Admin:
         try:
             self._server = await _serve(self._app, self._sockets)
         except Exception as error:
-            _log.warning("no admin address: %s: %s", type(error).__name__, error)
+            _log.warning(
+                "Running without the admin address: %s: %s", type(error).__name__, error
+            )
             self._close()
 
     async def stop(self) -> None:
-        """Listen no more, and remove the socket.  Twice does nothing."""
+        """Stop listening and remove the socket.  Calling it again does nothing."""
         server, self._server = self._server, None
         if server is not None:
             for listener in server.servers:
@@ -95,13 +97,13 @@ class Admin:
         try:
             bind()
         except (OSError, AdminError) as error:
-            _log.warning("no admin %s: %s; the server runs without it", what, error)
+            _log.warning("Running without the admin %s: %s", what, error)
 
     def _bind_unix(self) -> None:
         if self._wanted_path is None:
             path = admin_socket.path_of(os.getpid())
             admin_socket.make_folder(path.parent)
-            admin_socket.find()  # and so remove what dead servers left
+            admin_socket.find()  # removes the sockets of dead servers
         else:
             path = Path(self._wanted_path).absolute()
         self._sockets.append(admin_socket.bind(path))
@@ -125,15 +127,15 @@ class Admin:
         if path is not None:
             try:
                 found = path.lstat()
-                # It may be another server's by now.
+                # Another server may have replaced it by now.
                 if (found.st_dev, found.st_ino) == self._identity:
                     path.unlink()
             except OSError:
-                pass  # It is gone already, or its folder is.
+                pass  # Already removed, perhaps with its folder.
 
 
 async def _ended(connections: "set[Any]") -> None:
-    """Wait until uvicorn's closing connections are gone; who does not read is cut off."""
+    """Wait for uvicorn's closing connections; abort the ones that do not read."""
     for _ in range(100):
         if not connections:
             return
@@ -148,14 +150,13 @@ async def _serve(app: "AdminApp", sockets: list[socket.socket]) -> "uvicorn.Serv
     from uvicorn.protocols.http.h11_impl import H11Protocol
 
     class QuietProtocol(H11Protocol):
-        """Who looks at the server does not show in the application's access log."""
+        """Keeps requests to the admin address out of the application's access log."""
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
             super().__init__(*args, **kwargs)
             self.access_log = False
 
-    # No log settings: those are the process's, and the application's server has
-    # made them.
+    # No log settings: logging belongs to the process, and is configured already.
     config = uvicorn.Config(
         app,
         http=QuietProtocol,
@@ -169,8 +170,8 @@ async def _serve(app: "AdminApp", sockets: list[socket.socket]) -> "uvicorn.Serv
         date_header=False,
     )
     config.load()
-    # startup(), not serve(), which takes the process's signals, and whose clock
-    # ticks ten times a second.
+    # startup() and not serve(): that one handles the process's signals, and wakes up
+    # ten times a second.
     server = uvicorn.Server(config)
     server.lifespan = config.lifespan_class(config)
     await server.startup(sockets=sockets)
@@ -178,7 +179,7 @@ async def _serve(app: "AdminApp", sockets: list[socket.socket]) -> "uvicorn.Serv
 
 
 class AdminApp:
-    """The ASGI application behind the address; it has only what reads."""
+    """The ASGI application behind the address; all of it is read-only."""
 
     def __init__(self, state: Callable[[], ServerState]) -> None:
         self._state = state
@@ -188,7 +189,7 @@ class AdminApp:
     ) -> None:
         assert scope["type"] == "http"
         if scope["method"] not in ("GET", "HEAD"):
-            status, kind, body = 405, TEXT, b"only GET and HEAD are answered here\n"
+            status, kind, body = 405, TEXT, b"only GET and HEAD are allowed\n"
         else:
             status, kind, body = self._answer(scope["path"], scope["query_string"])
         headers = [
@@ -212,7 +213,7 @@ class AdminApp:
                     "last", [str(KEPT_IN_JSON)]
                 )
                 if not last[-1].isdecimal():
-                    return 400, TEXT, b"last is a number of decisions\n"
+                    return 400, TEXT, b"last must be a number of decisions\n"
                 state = to_json(self._state(), last=int(last[-1]))
                 return 200, JSON, json.dumps(state).encode()
             case "/metrics":
@@ -226,11 +227,12 @@ class AdminApp:
             case "/healthz":
                 return 200, TEXT, b"ok\n"
             case _:
-                return 404, TEXT, b"here are /state, /metrics and /healthz\n"
+                return 404, TEXT, b"not found; try /state, /metrics or /healthz\n"
 
 
 TEXT = b"text/plain; charset=utf-8"
 JSON = b"application/json"
 NO_METRICS = (
-    b'prometheus-client is missing in the server: pip install "aioadapt[metrics]"\n'
+    b"prometheus-client is not installed in the server's environment; "
+    b'run pip install "aioadapt[metrics]" there\n'
 )

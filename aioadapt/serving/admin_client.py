@@ -1,4 +1,4 @@
-"""Asking a running server what it is doing, over its admin socket."""
+"""The client of a running server's admin socket."""
 
 import http.client
 import json
@@ -11,25 +11,24 @@ from .admin_socket import AdminError
 from .state import KEPT_IN_JSON
 
 ANSWER_WITHIN_S = 5.0
-"""A guess: the answer takes a millisecond, and a server under full load the
-length of some iterations."""
+"""A guess: a response takes a millisecond, under full load some loop iterations."""
 
 
 class AdminClient:
-    """Reads from one server's admin socket; one connection for each question.
+    """Reads from one server's admin socket, over a new connection for each request.
 
     Args:
-        path: of the socket.
+        path: path of the socket.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def get(self, target: str) -> bytes:
-        """The body that *target*, such as ``/metrics``, has.
+        """The body of the response to *target*, such as ``/metrics``.
 
         Raises:
-            AdminError: nobody answers, or the answer is another status than 200.
+            AdminError: there is no response, or its status is not 200.
         """
         connection = _UnixConnection(self.path)
         try:
@@ -44,7 +43,7 @@ class AdminClient:
             connection.close()
         if response.status != 200:
             raise AdminError(
-                f"{self.path} answers {target} with {response.status}: "
+                f"{self.path} answered {target} with status {response.status}: "
                 f"{body.decode(errors='replace').strip()}"
             )
         return body
@@ -53,10 +52,10 @@ class AdminClient:
         """The server's state, as :func:`aioadapt.serving.state.to_json` makes it.
 
         Args:
-            last: so many decisions and switches.
+            last: maximum number of decisions and of switches.
 
         Raises:
-            AdminError: as :meth:`get`.
+            AdminError: see :meth:`get`.
         """
         state: dict[str, Any] = json.loads(self.get(f"/state?last={last}"))
         return state
@@ -72,10 +71,10 @@ class _UnixConnection(http.client.HTTPConnection):
 
 
 def choose(server: str | None) -> AdminClient:
-    """The server that *server* names: a pid, the path of a socket, or the only one.
+    """The client for *server*: a pid, the path of a socket, or None for the only one.
 
     Raises:
-        AdminError: there is none, or more than one to choose from.
+        AdminError: no such server runs, or there is more than one to choose from.
     """
     if server is not None and not server.isdigit():
         return AdminClient(Path(server))
@@ -83,7 +82,7 @@ def choose(server: str | None) -> AdminClient:
     if server is not None:
         path = admin_socket.find_pid(int(server))
         if path is None:
-            raise AdminError(f"no running server {server} found in {where}")
+            raise AdminError(f"no running server with pid {server} found in {where}")
         return AdminClient(path)
     found = admin_socket.find()
     if not found:
@@ -91,7 +90,7 @@ def choose(server: str | None) -> AdminClient:
             f"no running server found in {where}; start one with `aioadapt serve`"
         )
     if len(found) > 1:
-        raise AdminError(f"several servers run here; name one: {_listed(found)}")
+        raise AdminError(f"several servers are running; name one: {_listed(found)}")
     return AdminClient(found[0])
 
 

@@ -1,13 +1,14 @@
-"""Where a server's admin socket lies, who may use it, and how it is found.
+"""The path of a server's admin socket, its permissions, and how it is found.
 
     $XDG_RUNTIME_DIR/aioadapt/<pid>.sock      or /tmp/aioadapt-<uid>/<pid>.sock
 
-Only its owner can use it: the folder has mode 0700 and the socket 0600.  A
-socket gets its mode a moment after its name, and in that moment somebody could
-connect.  So it is bound in a new folder that only the owner can enter, given
-its mode there, and moved to its place when it has it.  The umask, which belongs
-to every thread of the process, is left alone.  It listens by then as well: one
-that nobody listens on is a dead server's, and whoever finds it removes it.
+Only the owner can use it: the folder has mode 0700 and the socket 0600.  A socket
+gets its mode only after it is bound, and in between another user could connect.
+So it is bound in a temporary folder that only the owner can enter, given its mode
+there, and then moved into place.  That leaves the umask alone, which belongs to
+all threads of the process.  It is also listening before the move: a socket that
+nothing listens on belongs to a dead server, and the next process that finds it
+removes it.
 """
 
 import contextlib
@@ -23,37 +24,37 @@ from aioadapt import AioadaptError
 SUFFIX = ".sock"
 
 SHARED = Path("/tmp")
-"""Where a user without ``$XDG_RUNTIME_DIR`` has the folder."""
+"""The parent of the folder for users without ``$XDG_RUNTIME_DIR``."""
 
 
 class AdminError(AioadaptError):
-    """The admin address cannot be had, or nobody answers there."""
+    """The admin address cannot be used, or no server answers there."""
 
 
 def folders() -> list[Path]:
-    """Where the admin sockets of this user's servers may be.
+    """The folders in which the admin sockets of this user's servers may be.
 
-    A server takes the first.  One that was started by a system service may have
-    had no ``$XDG_RUNTIME_DIR``, and then its socket is in the other.
+    A server uses the first.  A server that was started as a system service may have
+    had no ``$XDG_RUNTIME_DIR``; then its socket is in the other.
     """
     shared = SHARED / f"aioadapt-{os.getuid()}"
     runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    # The specification has relative paths ignored.
+    # The XDG specification requires that relative paths are ignored.
     if os.path.isabs(runtime):
         return [Path(runtime) / "aioadapt", shared]
     return [shared]
 
 
 def path_of(pid: int) -> Path:
-    """Where the server of that process has its socket, if it is started from here."""
+    """The path of the socket of process *pid*, if it has the same environment."""
     return folders()[0] / f"{pid}{SUFFIX}"
 
 
 def find() -> list[Path]:
-    """The sockets of this user's running servers; what dead ones left is removed.
+    """The sockets of this user's running servers; those of dead servers are removed.
 
-    Each is named after its server's pid.  Those in the usual folder, if there
-    are any, else those in the other.
+    Each is named after its server's pid.  If there are any in the first folder, the
+    other is not searched.
     """
     for folder in folders():
         if _is_ours(folder) and (found := _find_in(folder)):
@@ -62,7 +63,7 @@ def find() -> list[Path]:
 
 
 def find_pid(pid: int) -> Path | None:
-    """The socket of that running server of this user, wherever it is."""
+    """The socket of this user's running server *pid*, in either folder."""
     for folder in folders():
         path = folder / f"{pid}{SUFFIX}"
         if _is_ours(folder) and is_listened_to(path):
@@ -84,7 +85,7 @@ def _find_in(folder: Path) -> list[Path]:
 
 
 def is_listened_to(path: Path) -> bool:
-    """Whether some process takes connections there."""
+    """Whether a process is listening on *path*."""
     with socket.socket(socket.AF_UNIX) as caller:
         caller.settimeout(1.0)
         try:
@@ -93,23 +94,23 @@ def is_listened_to(path: Path) -> bool:
         except (ConnectionRefusedError, FileNotFoundError):
             return False
         except OSError:
-            # Its backlog is full, or it is somebody else's: not a dead one.
+            # The backlog is full or another user owns it; either way it is in use.
             return True
     return True
 
 
 def bind(path: Path) -> socket.socket:
-    """A socket that listens on *path*, and that only its owner can connect to.
+    """A socket listening on *path* that only its owner can connect to.
 
     Raises:
-        AdminError: another server listens there, or something else is there.
-        OSError: the folder cannot be written to.
+        AdminError: another server listens there, or the path is not a socket.
+        OSError: the folder is not writable.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise AdminError(f"{path} is in the way, and is no socket")
+            raise AdminError(f"{path} exists and is not a socket")
         if is_listened_to(path):
-            raise AdminError(f"another server listens on {path}")
+            raise AdminError(f"another server is listening on {path}")
     with tempfile.TemporaryDirectory(prefix=".", dir=path.parent) as private:
         sock = socket.socket(socket.AF_UNIX)
         try:
@@ -126,7 +127,7 @@ def bind(path: Path) -> socket.socket:
 
 
 def connect(path: Path, timeout_s: float) -> socket.socket:
-    """A socket connected to *path*, however long that is."""
+    """A socket connected to *path*, which may be longer than a socket address."""
     sock = socket.socket(socket.AF_UNIX)
     sock.settimeout(timeout_s)
     try:
@@ -139,21 +140,21 @@ def connect(path: Path, timeout_s: float) -> socket.socket:
 
 
 def make_folder(path: Path) -> None:
-    """Make the folder for admin sockets, or check the one that is there.
+    """Create the folder for admin sockets, or check the existing one.
 
     Raises:
-        AdminError: it is there, and others than us have a say in it: below
-            /tmp anybody may have made it.
+        AdminError: it exists and another user owns it; below /tmp anyone may have
+            created it.
     """
     path.mkdir(mode=0o700, parents=True, exist_ok=True)
     if not _is_ours(path):
-        raise AdminError(f"{path} is not a folder of this user")
+        raise AdminError(f"{path} is not a folder owned by this user")
     if stat.S_IMODE(path.stat().st_mode) != 0o700:
         path.chmod(0o700)
 
 
 def _is_ours(folder: Path) -> bool:
-    """A folder that only we can have made; below /tmp others may be first."""
+    """Whether this user owns the folder; below /tmp another user may have made it."""
     try:
         found = folder.lstat()
     except OSError:
@@ -163,7 +164,7 @@ def _is_ours(folder: Path) -> bool:
 
 @contextlib.contextmanager
 def _short(path: Path) -> Iterator[str]:
-    """A name for *path* that a socket address, of 107 bytes, has room for."""
+    """A name for *path* that fits into a socket address, which holds 107 bytes."""
     if len(os.fsencode(path)) <= 107:
         yield str(path)
         return

@@ -1,4 +1,4 @@
-"""aiohttp's own server, as it is, for its applications."""
+"""The host server for aiohttp applications: aiohttp's own, unchanged."""
 
 import asyncio
 import logging
@@ -54,6 +54,8 @@ class AiohttpServer:
             async with asyncio.timeout(2 * self._graceful_s + 1):
                 await self._runner.cleanup()
         except TimeoutError:
-            _log.error("the application did not end within %g s", self._graceful_s)
+            _log.error(
+                "Application shutdown did not finish within %g s", self._graceful_s
+            )
         finally:
             server_logger.removeFilter(self._names_the_cause)

@@ -1,7 +1,7 @@
-"""From ``module:app`` to an application, with every way in which that can fail.
+"""Loads an application from ``module:app``, and explains every way that can fail.
 
-Python's own errors do not tell a module that is not there from one that is,
-and imports another that is not; the messages here do.
+Python's own errors do not distinguish a module that does not exist from one that
+exists but imports another that does not; the messages here do.
 """
 
 import difflib
@@ -19,16 +19,16 @@ from aioadapt import ServeError
 
 
 class Application:
-    """What is to be served, and how a loop gets it.
+    """The application to serve, and how each loop gets it.
 
     Args:
-        app: ``"module:attribute"``, or the thing itself.
-        factory: it is to be called, with nothing, for the application; a
-            coroutine function is awaited.  What can only be called with
-            nothing is a factory also when nobody said so.
+        app: ``"module:attribute"``, or the object itself.
+        factory: call *app* without arguments to get the application; a coroutine
+            function is awaited.  A callable that takes no arguments is always
+            treated as a factory.
 
     Raises:
-        ServeError: there is no such thing, or it can be no application.
+        ServeError: it does not exist, or cannot be an application.
     """
 
     def __init__(self, app: str | Callable[..., Any], *, factory: bool = False) -> None:
@@ -43,25 +43,25 @@ class Application:
             self.is_factory = False
         elif not callable(self._found):
             raise ServeError(
-                f"{self.name} is of type {type(self._found).__name__}, which cannot be "
-                f"called, and so is no application"
+                f"{self.name} is not an application: its type "
+                f"{type(self._found).__name__} is not callable"
             )
         elif not self.is_factory and _looks_like_wsgi(self._found):
             raise ServeError(
-                f"{self.name} takes two arguments, as a WSGI application does; wrap it "
+                f"{self.name} takes two arguments, like a WSGI application; wrap it "
                 f"for ASGI, for example with a2wsgi.WSGIMiddleware"
             )
 
     @property
     def serves_one_loop_only(self) -> bool:
-        """An aiohttp application belongs to the loop that first ran it."""
+        """True for an aiohttp application: it belongs to the loop that first ran it."""
         return not self.is_factory and is_aiohttp(self._found)
 
     async def make(self) -> Any:
         """The application for the running loop.
 
         Raises:
-            ServeError: the factory raised, or what it gave is no application.
+            ServeError: the factory raised, or did not return an application.
         """
         if not self.is_factory:
             return self._found
@@ -75,28 +75,30 @@ class Application:
             ) from error
         if not callable(made):
             raise ServeError(
-                f"the factory {self.name} returned {made!r:.80}, which is no application"
+                f"the factory {self.name} returned {made!r:.80}, which is not an "
+                f"application"
             )
         return made
 
 
 def is_aiohttp(app: Any) -> bool:
-    """Whether it is an ``aiohttp.web.Application``; imports nothing for that."""
+    """Whether *app* is an ``aiohttp.web.Application``; does not import aiohttp."""
     web = sys.modules.get("aiohttp.web")
     return web is not None and isinstance(app, web.Application)
 
 
 def load(name: str) -> Any:
-    """What ``module:attribute`` names; the attribute may be dotted."""
+    """The object that ``module:attribute`` names; the attribute may be dotted."""
     module_name, colon, attribute = name.partition(":")
     if not (module_name and colon and attribute):
         raise ServeError(
-            f"{name!r} names no application; say module:attribute, as in main:app"
+            f"{name!r} does not name an application; use module:attribute, such as "
+            "main:app"
         )
     if "/" in module_name or module_name.endswith(".py"):
         dotted = Path(module_name).with_suffix("").as_posix().strip("./")
         raise ServeError(
-            f"{module_name!r} is a file; name the module: "
+            f"{module_name!r} is a file; use the module name: "
             f"{dotted.replace('/', '.')}:{attribute}"
         )
     found = import_module(module_name)
@@ -113,6 +115,7 @@ def load(name: str) -> Any:
 
 
 def import_module(name: str) -> Any:
+    """Import the module *name*; every failure is a :class:`ServeError`."""
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
@@ -121,13 +124,13 @@ def import_module(name: str) -> Any:
             name == missing or name.startswith(f"{missing}.")
         ):
             raise ServeError(
-                f"there is no module {missing!r}, neither in "
-                f"{sys.path[0] or os.getcwd()} nor among what is installed"
+                f"there is no module {missing!r} in {sys.path[0] or os.getcwd()}, and "
+                f"none is installed"
             ) from error
         raise ServeError(_not_importable(name, error)) from error
     except SystemExit as error:
         raise ServeError(
-            f"importing {name!r} ended the program: SystemExit({error.code!r})"
+            f"importing {name!r} exited the program: SystemExit({error.code!r})"
         ) from error
     except Exception as error:
         raise ServeError(_not_importable(name, error)) from error
@@ -138,7 +141,7 @@ def _not_importable(name: str, error: Exception) -> str:
 
 
 def in_one_line(error: BaseException) -> str:
-    """What was raised, and where: ``ValueError: no database (main.py, line 3)``."""
+    """The error and its place: ``ValueError: no database (main.py, line 3)``."""
     if isinstance(error, SyntaxError) and error.filename:
         where = f" ({error.filename}, line {error.lineno})"
         return f"{type(error).__name__}: {error.msg}{where}"
@@ -151,7 +154,7 @@ def in_one_line(error: BaseException) -> str:
 
 
 def _innermost(tb: TracebackType | None) -> traceback.FrameSummary | None:
-    """The last frame of the user's own code; None if it came to none."""
+    """The last frame of the user's own code; None if none of it ran."""
     own = str(Path(__file__).parent) + os.sep
     frames = [
         frame
@@ -163,7 +166,7 @@ def _innermost(tb: TracebackType | None) -> traceback.FrameSummary | None:
 
 
 def name_of(app: Any) -> str:
-    """For messages, of an application that was given as itself."""
+    """The name for messages of an application that was passed as an object."""
     thing = app if hasattr(app, "__qualname__") else type(app)
     return f"{thing.__module__}:{thing.__qualname__}"
 
@@ -177,11 +180,11 @@ def _looks_like_wsgi(app: Any) -> bool:
 
 
 def _takes(app: Any, count: int) -> bool:
-    """Whether it can be called with that many arguments, as far as can be known."""
+    """Whether *app* can be called with *count* arguments, as far as we can tell."""
     try:
         inspect.signature(app).bind(*range(count))
     except TypeError:
         return False
     except ValueError:
-        return count == 3  # Something compiled, which does not tell.
+        return count == 3  # Compiled code without a signature: assume ASGI.
     return True

@@ -1,11 +1,11 @@
-"""Telling the cause where an application mixes its two loops up.
+"""Explains errors of an application that uses an object on the wrong loop.
 
-An application runs on two loops, its start-up once on each.  What it makes
-outside of that, say a pool of database connections in a module's variable, is
-bound to the loop that first used it, and complains on the other one.  Such a
-complaint is caught where it leaves the application, and raised again with its
-cause: for ASGI by one more coroutine around each request, and for aiohttp,
-which logs it and raises nothing, where it is logged.
+An application runs on two loops, with its startup once on each.  An object that it
+creates outside of that, such as a database pool in a module global, is bound to the
+loop that first used it, and raises an error on the other one.  Such an error is
+caught where it leaves the application, and raised again with its cause: for ASGI
+by an additional coroutine around each request, and for aiohttp, which logs the
+error and raises nothing, in the logger.
 """
 
 import logging
@@ -20,8 +20,8 @@ Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 AsgiApp = Callable[[Any, Any, Any], Awaitable[None]]
 
-# As said by asyncio's futures, tasks, locks and queues; aiohttp's applications
-# and sessions; asyncio's debug mode; and those that copy them.
+# The messages of asyncio's futures, tasks, locks and queues, of aiohttp's
+# applications and sessions, of asyncio's debug mode, and of libraries that copy them.
 COMPLAINT = re.compile(
     r"\b(different|another|other) (event )?loop\b"
     r"|\bsame event loop\b"
@@ -30,10 +30,10 @@ COMPLAINT = re.compile(
 )
 
 EXPLANATION = (
-    "something the application uses belongs to the loop of another thread: {error} (likely "
-    "cause: it was made once, and the application runs on two loops, one per engine; "
-    "make it in the application's start-up and keep it in the lifespan's state, or "
-    "give each loop its own application with --factory)"
+    "the application used an object that belongs to another thread's event loop: "
+    "{error} (likely cause: the object was created once, but the application runs on "
+    "two loops, one per engine; create it in the application's startup and keep it in "
+    "the lifespan state, or give each loop its own application with --factory)"
 )
 
 
@@ -45,16 +45,16 @@ def is_complaint(error: BaseException | str) -> bool:
 
 
 def explained(error: BaseException) -> ForeignLoopError:
-    """The same with its cause and the way on; *error* is chained to it."""
+    """*error* with its cause and what to do; *error* is chained to the result."""
     explanation = ForeignLoopError(EXPLANATION.format(error=error))
     explanation.__cause__ = error
     return explanation
 
 
 def names_the_cause(app: AsgiApp, live: AsgiApp) -> AsgiApp:
-    """*app*, whose complaints of another loop name their cause.
+    """Wrap *app* so that its errors about another loop name their cause.
 
-    Its life cycle is run by *live*: one wrapper around a request is enough.
+    The lifespan is handed to *live*, which has its own wrapper.
     """
 
     async def call(scope: Any, receive: Any, send: Any) -> None:
@@ -72,7 +72,7 @@ def names_the_cause(app: AsgiApp, live: AsgiApp) -> AsgiApp:
 
 
 class NamesTheCause(logging.Filter):
-    """On a logger, the same for an exception that is only logged there."""
+    """The same as a logger's filter, for exceptions that are only logged."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         exc_info = record.exc_info

@@ -1,7 +1,7 @@
 """A host server: the web server that serves an application on one loop.
 
-It lives on that loop's thread from start to stop, and so does the copy of the
-application's life cycle that it runs.
+It runs on that loop's thread from start to stop, and so does the instance of the
+application's life cycle that it drives.
 """
 
 import socket
@@ -20,26 +20,27 @@ class HostServer(Protocol):
     """Both methods are awaited on the host server's own loop."""
 
     async def start(self, sockets: Sequence[socket.socket]) -> None:
-        """Run the application's start-up, then accept on *sockets*, which become its own.
+        """Run the application's startup, then accept on *sockets*, taking ownership.
 
         Raises:
-            ServeError: the application's start-up failed.
+            ServeError: the application's startup failed.
         """
 
     async def stop(self) -> None:
-        """Accept no more, finish requests, close idle connections, end the application.
+        """Stop accepting, finish requests, close idle connections, end the application.
 
-        What is unfinished after ``graceful_s`` seconds is cancelled.
+        Requests that are not finished after ``graceful_s`` seconds are cancelled.
         """
 
 
 async def make_host_server(
     application: Application, options: Options, tls: ssl.SSLContext | None
 ) -> HostServer:
-    """The host server that fits the application; to be awaited on the host server's loop.
+    """The host server that fits the application; await it on the loop that will serve.
 
     Raises:
-        ServeError: the application cannot be had, or is none.
+        ServeError: the application's factory failed, or did not return an
+            application.
     """
     app = await application.make()
     if is_aiohttp(app):
@@ -52,7 +53,7 @@ async def make_host_server(
 
 
 def start_up_failed(said: str, error: BaseException | None) -> ServeError:
-    """What a host server raises where the application's own start-up has failed."""
+    """The error that a host server raises if the application's own startup failed."""
     if is_complaint(error or said):
         said = EXPLANATION.format(error=said)
-    return ServeError(f"the application's start-up failed: {said}")
+    return ServeError(f"application startup failed: {said}")

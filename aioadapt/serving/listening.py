@@ -1,8 +1,8 @@
-"""The listening sockets: bound once, and shared by all that accept from them.
+"""The listening sockets: bound once, and shared by all servers that accept.
 
-Each server on each loop listens through a duplicate of its own, since servers
-close their sockets when they stop.  The name of a Unix socket is removed at
-the end by whoever made it, if it is still the same file.
+Each server on each loop listens through its own duplicate, since servers close
+their sockets when they stop.  The file of a Unix socket is removed at the end by
+the process that created it, if it is still the same file.
 """
 
 import contextlib
@@ -20,16 +20,16 @@ from .options import Options
 
 
 class Listening:
-    """Sockets that are being listened on; :meth:`close` gives all of it back."""
+    """Listening sockets; :meth:`close` closes them and removes a Unix socket's file."""
 
     def __init__(
         self, sockets: Sequence[socket.socket], path: Path | None = None
     ) -> None:
         self.sockets = list(sockets)
         for sock in self.sockets:
-            # Its duplicates share this mode, and dup() sets it anew to the one
-            # that the original object knows: a server that accepts already must
-            # not find its socket blocking while another one starts.
+            # Duplicates share the blocking mode, and socket.dup() sets it again to
+            # what the original object has.  So it must be non-blocking here: else
+            # the socket of a running server would block when another one starts.
             sock.setblocking(False)
         self._path = path
         self._identity = _identity(path) if path is not None else None
@@ -57,16 +57,16 @@ class Listening:
 def listen(
     options: Options, sock: socket.socket | Sequence[socket.socket] | None = None
 ) -> Listening:
-    """Bind and listen on what the options name, or take what is bound already.
+    """Bind and listen on the address in *options*, or listen on the bound *sock*.
 
     Raises:
-        ServeError: the address cannot be had, and why.
+        ServeError: the address cannot be used; the message says why.
     """
     if sock is not None:
         given = [sock] if isinstance(sock, socket.socket) else list(sock)
         for each in given:
             if each.type != socket.SOCK_STREAM:
-                raise ServeError(f"{each!r} is no stream socket")
+                raise ServeError(f"{each!r} is not a stream socket")
             each.listen(options.backlog)
         return Listening([each.dup() for each in given])
     if options.uds is not None:
@@ -80,32 +80,32 @@ def _listen_tcp(host: str, port: int, backlog: int) -> Listening:
             host or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
         )
     except (OSError, UnicodeError) as error:
-        raise ServeError(f"host {host!r} is not known here: {_words(error)}") from error
+        raise ServeError(f"cannot resolve host {host!r}: {_words(error)}") from error
     sockets: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
         for family, kind, protocol, _, address in dict.fromkeys(found):
             if port == 0 and sockets:
-                # Whichever port the first address got, the others get too.
+                # The other addresses use the port that the first one got.
                 address = (address[0], sockets[0].getsockname()[1], *address[2:])
             try:
                 sock = socket.socket(family, kind, protocol)
             except OSError:
-                continue  # A family that this kernel does not have.
+                continue  # The kernel does not support this address family.
             undo.callback(sock.close)
             try:
                 sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
                 if family == socket.AF_INET6:
-                    # Else it takes the IPv4 port too, which has its own socket.
+                    # Else it would take the IPv4 port too, which has its own socket.
                     sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
                 sock.bind(address)
                 sock.listen(backlog)
             except OSError as error:
                 if error.errno == errno.EADDRNOTAVAIL and len(found) > 1:
-                    continue  # localhost may have ::1 where IPv6 is off.
+                    continue  # localhost may resolve to ::1 although IPv6 is off.
                 raise ServeError(_why_not(error, host, int(address[1]))) from error
             sockets.append(sock)
         if not sockets:
-            raise ServeError(f"no address of {host!r} can be listened on here")
+            raise ServeError(f"cannot listen on any address of {host!r}")
         undo.pop_all()
     return Listening(sockets)
 
@@ -115,26 +115,29 @@ def _why_not(error: OSError, host: str, port: int) -> str:
     match error.errno:
         case errno.EADDRINUSE:
             return (
-                f"{where}: another server listens there; stop it or take another port"
+                f"{where}: address already in use; stop the other server or choose "
+                f"another port"
             )
         case errno.EACCES | errno.EPERM:
-            return f"{where}: no permission (ports below 1024 are the administrator's)"
+            return f"{where}: permission denied (ports below 1024 need privileges)"
         case errno.EADDRNOTAVAIL:
-            return f"{where}: that is no address of this machine"
+            return f"{where}: this machine does not have that address"
         case _:
             return f"{where}: {_words(error)}"
 
 
 def _listen_unix(path: Path, backlog: int) -> Listening:
-    # As uvicorn has it: everybody may connect, unless a socket that was there
-    # before had other permissions.
+    # As in uvicorn: everybody may connect, unless an earlier socket at this path had
+    # other permissions.
     mode = 0o666
     try:
         before = path.lstat()
         if not stat.S_ISSOCK(before.st_mode):
-            raise ServeError(f"cannot listen on {path}: it is there and no socket")
+            raise ServeError(f"cannot listen on {path}: it exists and is not a socket")
         if _is_listened_to(path):
-            raise ServeError(f"cannot listen on {path}: another server listens there")
+            raise ServeError(
+                f"cannot listen on {path}: another server is listening there"
+            )
         mode = stat.S_IMODE(before.st_mode)
         path.unlink()
     except FileNotFoundError:
@@ -160,7 +163,7 @@ def _is_listened_to(path: Path) -> bool:
         except ConnectionRefusedError:
             return False
         except OSError:
-            return True  # Its backlog is full, or it is not ours to use.
+            return True  # The backlog is full, or we may not connect to it.
     return True
 
 

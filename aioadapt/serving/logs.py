@@ -1,6 +1,6 @@
-"""Where a server's logs go when it is the whole program.
+"""Logging for a server that is the whole program.
 
-From code, :class:`aioadapt.AdaptiveServer` leaves that to the program.
+:class:`aioadapt.AdaptiveServer`, used from code, leaves logging to the program.
 """
 
 import copy
@@ -11,20 +11,20 @@ from uvicorn.logging import TRACE_LOG_LEVEL
 
 
 def configure(log_level: str) -> None:
-    """As uvicorn's: to standard error, and the access log to standard output."""
+    """As in uvicorn: logs go to standard error, the access log to standard output."""
     level = TRACE_LOG_LEVEL if log_level == "trace" else log_level.upper()
     settings = copy.deepcopy(LOGGING_CONFIG)
     loggers = settings["loggers"]
     for name in ("aioadapt", "aiohttp", "asyncio"):
         loggers[name] = {"handlers": ["default"], "level": level, "propagate": False}
-    # asyncio tells of each server and subprocess; what goes wrong is a warning.
+    # Below WARNING asyncio reports every server and subprocess.
     loggers["asyncio"]["level"] = "WARNING"
     settings["formatters"]["plain"] = settings["formatters"]["default"]
     settings["handlers"]["plain"] = {
         **settings["handlers"]["access"],
         "formatter": "plain",
     }
-    # Its lines are finished, and go where uvicorn's go.
+    # aiohttp formats its access lines itself; they go where uvicorn's go.
     loggers["aiohttp.access"] = {
         "handlers": ["plain"],
         "level": level,

@@ -1,7 +1,7 @@
-"""A server's state as metrics, in the words of Prometheus.
+"""A server's state as Prometheus metrics.
 
-Made anew from the state at each request: what counts is counted where it
-happens, and nothing is kept here.  Needs the extra ``metrics``.
+They are created from the state at each request: events are counted where they
+happen, and nothing is kept here.  Needs the extra ``metrics``.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,22 +22,23 @@ from .state import EngineState, ServerState
 
 CONTENT_TYPE = CONTENT_TYPE_PLAIN_0_0_4.encode()
 
-# Of four counters to an octave one is shown, from 32 microseconds up: 22 buckets.
+# The state has four buckets per octave.  One of them is exported, from 32
+# microseconds up: 22 buckets.
 _SHOWN = range(19, len(LATENCY_BOUNDS_S), 4)
 
-# Name, of LoopStats the field, what it is.
+# Metric name, field of LoopStats, description.
 _COUNTERS = (
     ("requests", "requests", "HTTP/1 requests answered."),
     ("accepted_connections", "accepts", "Connections accepted."),
     ("received_bytes", "bytes_in", "Bytes received."),
     ("sent_bytes", "bytes_out", "Bytes sent."),
     ("busy_seconds", "busy_s", "Seconds not spent waiting in the kernel."),
-    ("events", "events", "Descriptors found ready, or completions collected."),
-    ("iterations", "iterations", "Iterations of the loop."),
+    ("events", "events", "Readiness events or completions reaped from the kernel."),
+    ("iterations", "iterations", "Event loop iterations."),
     ("callbacks", "callbacks", "Callbacks run."),
-    ("enobufs", "enobufs", "Receives that found every buffer lent out."),
-    ("cq_overflows", "cq_overflows", "Completions that did not fit into the queue."),
-    ("errors", "errors", "Receives, sends and accepts that the kernel failed."),
+    ("enobufs", "enobufs", "Receives that failed because no buffer was free."),
+    ("cq_overflows", "cq_overflows", "Completion queue overflows."),
+    ("errors", "errors", "Failed receives, sends and accepts."),
 )
 
 
@@ -64,7 +65,7 @@ class _Collector:
 def _of_server(state: ServerState) -> Iterator[Metric]:
     yield InfoMetricFamily(
         "aioadapt_server",
-        "The server.",
+        "Application, Python version and start reason of the server.",
         {"app": state.app, "python": state.python, "start": state.start.reason},
     )
     yield GaugeMetricFamily(
@@ -73,11 +74,13 @@ def _of_server(state: ServerState) -> Iterator[Metric]:
         state.started_at,
     )
     yield GaugeMetricFamily(
-        "aioadapt_adapting", "1 while the engine follows the load.", state.adapting
+        "aioadapt_adapting",
+        "1 if the server switches engines with the load, else 0.",
+        state.adapting,
     )
     yield GaugeMetricFamily(
         "aioadapt_migrating",
-        "1 while connections follow the engine.",
+        "1 if live connections move when the engine is switched, else 0.",
         state.migrating,
     )
     decisions = CounterMetricFamily(
@@ -93,19 +96,21 @@ def _of_server(state: ServerState) -> Iterator[Metric]:
 
 def _of_engines(engines: Sequence[EngineState]) -> Iterator[Metric]:
     active = GaugeMetricFamily(
-        "aioadapt_active", "1 for the engine that accepts.", labels=["engine"]
+        "aioadapt_active",
+        "1 for the engine that accepts new connections, else 0.",
+        labels=["engine"],
     )
     connections = GaugeMetricFamily(
-        "aioadapt_connections", "Connections that live there.", labels=["engine"]
+        "aioadapt_connections", "Open connections on the engine.", labels=["engine"]
     )
     durations = HistogramMetricFamily(
         "aioadapt_request_duration_seconds",
-        "From a request's arrival to the end of its answer.",
+        "Time from the arrival of a request to the end of its response.",
         labels=["engine"],
     )
     moves = CounterMetricFamily(
         "aioadapt_engine_moves",
-        "Connections that came to an engine or left it.",
+        "Connections moved to the engine or away from it.",
         labels=["engine", "way"],
     )
     for engine in engines:
@@ -131,13 +136,13 @@ def _of_moves(state: ServerState) -> Iterator[Metric]:
     )
     yield HistogramMetricFamily(
         "aioadapt_move_pause_seconds",
-        "How long nobody read from a connection that was moved.",
+        "Time during which nothing read from a connection while it moved.",
         _buckets(stats.pauses),
         stats.pausing_s,
     )
     left = CounterMetricFamily(
         "aioadapt_left_connections",
-        "Connections asked to move and not moved, by reason.",
+        "Connections that were asked to move but did not, by reason.",
         labels=["reason"],
     )
     for reason, count in sorted(stats.left.items()):
@@ -145,12 +150,12 @@ def _of_moves(state: ServerState) -> Iterator[Metric]:
     yield left
     yield CounterMetricFamily(
         "aioadapt_returned_connections",
-        "Connections let go, refused by their target and taken back.",
+        "Connections released, refused by their target and taken back.",
         stats.returned,
     )
     yield CounterMetricFamily(
         "aioadapt_carried_bytes",
-        "Bytes read by a move's source and delivered by its target.",
+        "Bytes read by the source of a move and delivered by its target.",
         stats.carried_bytes,
     )
 
@@ -164,6 +169,6 @@ def _by_direction(name: str, text: str, counts: Mapping[str, int]) -> Metric:
 
 
 def _buckets(counts: Sequence[int]) -> list[tuple[str, float]]:
-    """Cumulative, as Prometheus wants them."""
+    """The exported buckets, cumulative as Prometheus expects."""
     shown = [(str(LATENCY_BOUNDS_S[i]), float(sum(counts[: i + 1]))) for i in _SHOWN]
     return [*shown, ("+Inf", float(sum(counts)))]

@@ -1,4 +1,4 @@
-"""What a server was asked for, checked before anything begins."""
+"""The settings of a server, validated before anything starts."""
 
 import math
 from collections.abc import Mapping
@@ -11,7 +11,7 @@ from aioadapt.control.start import STARTS
 
 
 class Settings(TypedDict, total=False):
-    """What :func:`aioadapt.serve` hands on to :class:`aioadapt.AdaptiveServer`."""
+    """The settings that :func:`aioadapt.serve` passes to :class:`AdaptiveServer`."""
 
     factory: bool
     host: str
@@ -43,7 +43,7 @@ class Options:
     """The settings of one server process; see :class:`aioadapt.AdaptiveServer`.
 
     Raises:
-        ServeError: a value cannot be, or two contradict each other.
+        ServeError: a value is invalid, or two contradict each other.
     """
 
     factory: bool = False
@@ -69,46 +69,46 @@ class Options:
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
-        """The same, checked, and with what was not said."""
+        """*settings*, validated and completed with the defaults."""
         values: dict[str, Any] = {**settings}
         values["uvicorn_settings"] = values.get("uvicorn_settings") or {}
         return cls(**values)
 
     def __post_init__(self) -> None:
         if not 0 <= self.port <= 65_535:
-            raise ServeError(f"port {self.port} is not from 0 to 65535")
+            raise ServeError(f"port must be from 0 to 65535, not {self.port}")
         if self.start is not None and self.start not in STARTS:
             raise ServeError(
-                f"start engine {self.start!r} is not one of {', '.join(STARTS)}"
+                f"start must be one of {', '.join(STARTS)}, not {self.start!r}"
             )
         if self.hint is not None and self.start in ("epoll", "uring"):
             raise ServeError(
-                f"the hint {self.hint.option} says on which engine to start, but "
-                f"start={self.start} has settled that; leave one of them out"
+                f"the hint {self.hint.option} chooses the engine to start on, but "
+                f"start={self.start} names it already; leave one of them out"
             )
         if self.log_level not in LOG_LEVELS:
             raise ServeError(
-                f"log level {self.log_level!r} is not one of {', '.join(LOG_LEVELS)}"
+                f"log_level must be one of {', '.join(LOG_LEVELS)}, not "
+                f"{self.log_level!r}"
             )
         for name in ("graceful_s", "keep_alive_s"):
             seconds = getattr(self, name)
             if not (math.isfinite(seconds) and seconds >= 0):
-                raise ServeError(f"{name} is {seconds}, and must be seconds, 0 or more")
+                raise ServeError(f"{name} must be 0 or more seconds, not {seconds}")
         if self.backlog < 1:
-            raise ServeError(f"backlog is {self.backlog}, and must be 1 or more")
+            raise ServeError(f"backlog must be 1 or more, not {self.backlog}")
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ServeError(
-                f"the TLS key {self.ssl_keyfile} came without its certificate"
+                f"the TLS key {self.ssl_keyfile} was given without a certificate "
+                "(ssl_certfile)"
             )
 
 
 def check_extra() -> None:
-    """
+    """Check that the extra ``serve`` is installed.
+
     Raises:
-        ServeError: what the extra ``serve`` installs is missing.
+        ServeError: it is not.
     """
     if find_spec("uvicorn") is None:
-        raise ServeError(
-            "uvicorn, which serves applications, is missing here: "
-            'pip install "aioadapt[serve]"'
-        )
+        raise ServeError('not installed: uvicorn; run pip install "aioadapt[serve]"')

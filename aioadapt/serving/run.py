@@ -1,8 +1,8 @@
-"""``aioadapt.serve``: a server, or several processes of it, until a signal ends it.
+"""``aioadapt.serve``: runs a server, in one or more processes, until a signal.
 
-the first SIGTERM or SIGINT   accept no more, finish requests, close idle
-                              connections, end the application: return
-the second                    end at once, by that signal
+first SIGTERM or SIGINT    stop accepting, finish requests, close idle
+                           connections, shut the application down, return
+second                     terminate immediately, by that signal
 """
 
 import asyncio
@@ -31,30 +31,33 @@ def serve(
     sock: socket.socket | Sequence[socket.socket] | None = None,
     **settings: Unpack[Settings],
 ) -> None:
-    """Serve an application until SIGTERM or SIGINT, then finish what was begun.
+    """Serve an application until SIGTERM or SIGINT, then shut down gracefully.
 
-    The application runs on two loops of each process, its start-up once on
-    each; see :class:`aioadapt.AdaptiveServer`.  Logs go to standard error, and
-    the access log to standard output, as uvicorn's do.
+    The application runs on two loops in each process, with its startup once on
+    each; see :class:`aioadapt.AdaptiveServer`.  Logs go to standard error and the
+    access log to standard output, as in uvicorn.
 
     Args:
-        app: as for :class:`aioadapt.AdaptiveServer`.
-        workers: so many processes accept from the same address.  *app* must be
-            ``"module:attribute"`` then, which each of them imports.
-        sock: as there: bound already, in place of host and port.
-        **settings: as for :class:`aioadapt.AdaptiveServer`; but there is an
-            admin socket at the usual place unless ``admin`` is "off".
+        app: see :class:`aioadapt.AdaptiveServer`.
+        workers: number of processes that accept from the same address.  With more
+            than one, *app* must be ``"module:attribute"``, which each imports.
+        sock: see :class:`aioadapt.AdaptiveServer`: bound sockets to use instead of
+            host and port.
+        **settings: see :class:`aioadapt.AdaptiveServer`.  Unlike there, the admin
+            socket is on by default, at its default path; ``admin="off"`` turns it
+            off.
 
     Raises:
-        ServeError: it cannot be served as asked; one line that says why.
-        AioadaptError: likewise, what :class:`aioadapt.AdaptiveServer` raises.
-        LoopStoppedError: a loop's thread died while it served.
+        ServeError: the application cannot be served; the message is one line that
+            says why.
+        AioadaptError: any other error of :class:`aioadapt.AdaptiveServer`.
+        LoopStoppedError: a loop's thread died while serving.
     """
     check_extra()
     if threading.current_thread() is not threading.main_thread():
         raise ServeError(
-            "aioadapt.serve waits for signals, which Python gives to the main thread "
-            "only; elsewhere use aioadapt.AdaptiveServer"
+            "aioadapt.serve handles signals, which Python delivers to the main thread "
+            "only; on other threads use aioadapt.AdaptiveServer"
         )
     settings.setdefault("admin", None)
     options = Options.of(settings)
@@ -63,46 +66,49 @@ def serve(
 
         supervise(app, workers, sock, settings)
         return
-    # It uses uvicorn's formatters.
+    # Imported after check_extra(): it uses uvicorn's formatters.
     from . import logs
 
     logs.configure(options.log_level)
     server = AdaptiveServer(app, sock=sock, **settings)
     with asyncio.Runner(loop_factory=EpollEventLoop) as runner:
-        runner.run(serve_until_told(server, signals=SIGNALS))
+        runner.run(serve_until_stopped(server, signals=SIGNALS))
 
 
-async def serve_until_told(
+async def serve_until_stopped(
     server: AdaptiveServer,
     *,
     signals: tuple[signal.Signals, ...],
-    told: asyncio.Event | None = None,
+    stop: asyncio.Event | None = None,
     on_started: Callable[[], None] = lambda: None,
 ) -> None:
-    """Start *server*, and stop it when a signal comes or *told* is set.
+    """Start *server*, and stop it when a signal arrives or *stop* is set.
 
     Raises:
-        ServeError: it could not start.
+        ServeError: the server could not start.
         LoopStoppedError: a loop's thread died.
     """
     loop = asyncio.get_running_loop()
-    told = told or asyncio.Event()
+    stop = stop or asyncio.Event()
     asked = False
 
     def on_signal(number: signal.Signals) -> None:
         nonlocal asked
         if asked:
-            end_at_once(number, server.give_up)
+            terminate_immediately(number, server.give_up)
         asked = True
-        _log.info("%s: finishing; a second signal ends at once", number.name)
-        told.set()
+        _log.info(
+            "Received %s, shutting down; a second signal terminates immediately",
+            number.name,
+        )
+        stop.set()
 
     for number in signals:
         loop.add_signal_handler(number, on_signal, number)
-    telling = asyncio.ensure_future(told.wait())
+    stopping = asyncio.ensure_future(stop.wait())
     starting = asyncio.ensure_future(server.start())
     try:
-        await asyncio.wait({starting, telling}, return_when=asyncio.FIRST_COMPLETED)
+        await asyncio.wait({starting, stopping}, return_when=asyncio.FIRST_COMPLETED)
         if not starting.done():
             starting.cancel()
             await asyncio.wait({starting})
@@ -111,19 +117,21 @@ async def serve_until_told(
         starting.result()
         on_started()
         failing = asyncio.ensure_future(server.wait_for_a_dead_thread())
-        await asyncio.wait({telling, failing}, return_when=asyncio.FIRST_COMPLETED)
-        if not telling.done():
-            raise LoopStoppedError(f"{failing.result()!r}: the server ends")
+        await asyncio.wait({stopping, failing}, return_when=asyncio.FIRST_COMPLETED)
+        if not stopping.done():
+            raise LoopStoppedError(f"{failing.result()!r} died, so the server exits")
         failing.cancel()
     finally:
-        telling.cancel()
+        stopping.cancel()
         await server.stop()
 
 
-def end_at_once(number: signal.Signals, give_up: Callable[[], None]) -> NoReturn:
-    """As the signal would have ended the process, had nobody handled it."""
+def terminate_immediately(
+    number: signal.Signals, give_up: Callable[[], None]
+) -> NoReturn:
+    """End the process as the unhandled signal would have ended it."""
     give_up()
     signal.signal(number, signal.SIG_DFL)
     os.kill(os.getpid(), number)
-    # The signal may be delivered a moment later, or be blocked.
+    # The signal may be delivered with a delay, or be blocked.
     os._exit(128 + number)

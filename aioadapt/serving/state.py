@@ -1,7 +1,7 @@
-"""What a server is doing at one moment, for people and for machines.
+"""The state of a server at one moment.
 
-The server fills a :class:`ServerState` in; the admin address shows it as JSON
-and as metrics; ``aioadapt top`` and ``aioadapt why`` read the JSON.
+The server creates a :class:`ServerState`; the admin address serves it as JSON and
+as metrics; ``aioadapt top`` and ``aioadapt why`` read the JSON.
 """
 
 import enum
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from aioadapt.control.start import Start
     from aioadapt.control.switch import Switch
 
-# Of the JSON: it grows by one when a field goes or changes its meaning.
+# The version of the JSON, incremented when a field is removed or changes its meaning.
 FORMAT = 1
 
 KEPT_IN_JSON = 32
@@ -30,11 +30,11 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class EngineState:
-    """One loop thread.  A standby that was never needed has none."""
+    """One loop thread.  There is none for a standby that was never needed."""
 
     engine: str
     active: bool
-    """Does it accept the new connections?"""
+    """Whether it accepts new connections."""
     running: bool
     stats: LoopStats
 
@@ -56,33 +56,35 @@ class ServerState:
     engines: list[EngineState]
     migrator: MigratorStats
     decisions: "Sequence[Decision]" = ()
-    """The last ones, the newest last."""
+    """The last decisions, newest last."""
     switches: "Sequence[Switch]" = ()
+    """The last switches, newest last."""
     verdicts: Mapping[str, int] = field(default_factory=dict)
-    """How many decisions of each verdict there were, by its name in lower case."""
+    """The number of decisions by verdict, named in lower case."""
     switched: Mapping[str, int] = field(default_factory=dict)
-    """How many switches there were, by direction, as in ``{"epoll>uring": 3}``."""
+    """The number of switches by direction, such as ``{"epoll>uring": 3}``."""
     clock_s: float = field(default_factory=time.monotonic)
-    """At ``now``, the reading of the clock by which decisions have their ``at_s``."""
+    """The reading at ``now`` of the clock that ``at_s`` of decisions refers to."""
 
 
 def python_in_words() -> str:
-    """``CPython 3.13.1 with the GIL``: it decides what a second loop thread is worth."""
+    """``CPython 3.13.1 with the GIL``; the GIL limits the use of a second loop thread."""
     gil = getattr(sys, "_is_gil_enabled", lambda: True)()
     threads = "with the GIL" if gil else "free-threaded"
     return f"{platform.python_implementation()} {platform.python_version()} {threads}"
 
 
 def to_json(state: ServerState, *, last: int = KEPT_IN_JSON) -> dict[str, Any]:
-    """*state* as what :mod:`json` can write.
+    """*state* as plain values that :mod:`json` can write.
 
-    The fields are those of the dataclasses, under their names.  An enum is its
-    name in lower case.  Each decision and switch also has ``at``, its Unix
-    time.  A switch has percentiles for its pauses, and of its decision only the
-    verdict: there may be thousands of pauses, and the answer has to be cheap.
+    The fields are those of the dataclasses, under their names.  An enum is its name
+    in lower case.  Each decision and switch also has ``at``, its Unix time.  A
+    switch has percentiles of its pauses instead of all of them, and only the
+    verdict of its decision: there may be thousands of pauses, and the response has
+    to be cheap.
 
     Args:
-        last: so many decisions and switches, the newest.
+        last: maximum number of decisions and of switches, the newest.
     """
     plain: dict[str, Any] = {"format": FORMAT}
     for entry in fields(state):
@@ -113,9 +115,9 @@ def _newest(records: Sequence[_T], count: int) -> Sequence[_T]:
 
 
 def as_plain(value: Any) -> Any:
-    """Dataclasses as dicts, enums as names, sequences as lists; all the way down.
+    """Convert recursively: dataclasses to dicts, enums to names, sequences to lists.
 
-    What is not finite has no JSON and becomes None.
+    A float that is not finite cannot be represented in JSON and becomes None.
     """
     if isinstance(value, enum.Enum):
         return value.name.lower()

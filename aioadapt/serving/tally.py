@@ -1,4 +1,4 @@
-"""How many decisions and switches there were: the controller keeps the last ones only."""
+"""Counts all decisions and switches, of which the controller keeps only the last."""
 
 import threading
 from collections import Counter
@@ -10,14 +10,14 @@ from aioadapt import Decision, Switch
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Decisions by the verdict's name, switches by direction (``epoll>uring``)."""
+    """Decisions by verdict name, switches by direction (``epoll>uring``)."""
 
     verdicts: Mapping[str, int]
     switched: Mapping[str, int]
 
 
 class Tally:
-    """Counts for ever what is kept for a while; from any thread."""
+    """Running totals; may be used from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -30,12 +30,12 @@ class Tally:
             self._verdicts[decision.verdict.name.lower()] += 1
 
     def counts(self, switches: Iterable[Switch]) -> Counts:
-        """The counts, with those of *switches* that were not seen before.
+        """The counts, after adding those of *switches* that are new.
 
-        To be called at least as often as the controller forgets a switch.
+        Call it often enough to see each switch before the controller drops it.
         """
         with self._lock:
-            # A kept switch is replaced as more connections follow; its time stays.
+            # A switch is replaced as more connections move, but keeps its time.
             seen = {switch.at_s: switch for switch in switches}
             for at_s, switch in seen.items():
                 if at_s not in self._counted and not switch.failed:

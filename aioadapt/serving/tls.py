@@ -1,4 +1,4 @@
-"""TLS files, checked before anything listens."""
+"""The TLS files, loaded and checked before the server listens."""
 
 import ssl
 
@@ -8,18 +8,18 @@ from .options import Options
 
 
 def context_of(options: Options) -> ssl.SSLContext | None:
-    """What both engines serve TLS with; None where there is no certificate.
+    """The TLS context for both engines; None without a certificate.
 
-    It is one object for both, so that a client that comes back can resume its
-    session whichever engine it meets.
+    Both use the same object, so that a returning client can resume its session on
+    either engine.
 
     Raises:
-        ServeError: a file cannot be read or used, or the key does not fit.
+        ServeError: a file cannot be read or used, or the key does not match.
     """
     certificate = options.ssl_certfile
     if certificate is None:
         return None
-    # As curl, most servers and uvicorn do: the key may be in the same file.
+    # The key may be in the same file, as with curl, uvicorn and most servers.
     key = options.ssl_keyfile or certificate
     for what, path in (("certificate", certificate), ("key", key)):
         try:
@@ -27,7 +27,7 @@ def context_of(options: Options) -> ssl.SSLContext | None:
                 pass
         except OSError as error:
             raise ServeError(
-                f"the TLS {what} {path} cannot be read: {error.strerror}"
+                f"cannot read the TLS {what} {path}: {error.strerror}"
             ) from error
 
     asked = False
@@ -35,7 +35,7 @@ def context_of(options: Options) -> ssl.SSLContext | None:
     def password() -> str:
         nonlocal asked
         asked = True
-        # Without this OpenSSL asks the terminal, and a service waits for ever.
+        # Without this, OpenSSL prompts on the terminal and a service hangs forever.
         if options.ssl_keyfile_password is None:
             raise _NoPasswordError
         return options.ssl_keyfile_password
@@ -44,12 +44,14 @@ def context_of(options: Options) -> ssl.SSLContext | None:
     try:
         context.load_cert_chain(certificate, options.ssl_keyfile, password)
     except _NoPasswordError:
-        raise ServeError(f"the TLS key {key} is encrypted; give its password") from None
+        raise ServeError(
+            f"the TLS key {key} is encrypted; pass its password (ssl_keyfile_password)"
+        ) from None
     except ssl.SSLError as error:
         raise ServeError(_why(error, certificate, key, asked)) from error
     except ValueError as error:
-        # OpenSSL has room for 1,024 bytes.
-        raise ServeError(f"the password of the TLS key {key}: {error}") from error
+        # OpenSSL's limit is 1,024 bytes.
+        raise ServeError(f"invalid password for the TLS key {key}: {error}") from error
     return context
 
 
@@ -59,12 +61,12 @@ class _NoPasswordError(Exception):
 
 def _why(error: ssl.SSLError, certificate: str, key: str, asked: bool) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
-        return f"the TLS key {key} does not belong to the certificate {certificate}"
+        return f"the TLS key {key} does not match the certificate {certificate}"
     if asked:
-        # Python keeps no more of OpenSSL's reasons than that it came from its
-        # reader of PEM files; a key that has a password has been read by then.
-        return f"the password does not open the TLS key {key}"
+        # Of OpenSSL's reasons Python keeps only that the error came from the PEM
+        # reader.  But a password is asked for only once an encrypted key was found.
+        return f"wrong password for the TLS key {key}"
     return (
-        f"the TLS certificate {certificate} with the key {key} cannot be used: "
+        f"cannot use the TLS certificate {certificate} with the key {key}: "
         f"{error.reason or error} (likely cause: one of them is not in PEM format)"
     )

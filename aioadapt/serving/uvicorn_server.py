@@ -1,7 +1,7 @@
-"""uvicorn, as it is, for ASGI applications.
+"""The host server for ASGI applications: uvicorn, unchanged.
 
-Its ``serve()`` is not used, but the parts that it is made of: a start that ends
-when the server accepts and fails with a reason, and a stop that is awaited.
+Instead of its ``serve()`` this uses the parts of it: a start that returns once the
+server accepts, or fails with a reason, and a stop that can be awaited.
 """
 
 import asyncio
@@ -20,10 +20,10 @@ from .options import Options
 
 _log = logging.getLogger("aioadapt")
 
-# The Date header's clock, and uvicorn's own housekeeping.
+# For the Date header and uvicorn's own housekeeping.
 TICK_S = 1.0
 
-# For transports to tell their protocols that they are closed.
+# Iterations until aborted transports have called connection_lost.
 ITERATIONS_TO_CLOSE = 3
 
 
@@ -36,7 +36,7 @@ class UvicornServer:
         settings: dict[str, Any] = {
             "lifespan": "auto",
             "access_log": options.access_log,
-            # Where logs go is the process's business; the level is the server's.
+            # Handlers belong to the process; only the level is set here.
             "log_config": None,
             "log_level": options.log_level,
             "backlog": options.backlog,
@@ -44,7 +44,7 @@ class UvicornServer:
             "timeout_graceful_shutdown": options.graceful_s,
         }
         settings.update(options.uvicorn_settings)
-        # "none": it runs on the thread's loop, and makes none.
+        # "none": uvicorn runs on the thread's loop and creates none.
         self._config = uvicorn.Config(app, **{**settings, "loop": "none"})
         self._server = uvicorn.Server(self._config)
         self._sockets: list[socket.socket] = []
@@ -57,14 +57,14 @@ class UvicornServer:
         config, server = self._config, self._server
         config.load()
         app = config.loaded_app
-        # The outermost, so that it sees what every middleware lets through.
+        # Outermost, so that it sees what passes through every middleware.
         config.loaded_app = names_the_cause(app, self._start_up.watched(app))
         config.ssl = self._tls
         server.lifespan = config.lifespan_class(config)
         try:
             await server.startup(sockets=self._sockets)
         except SystemExit:
-            # uvicorn's way to say that the application has said no.
+            # uvicorn exits if the application's startup failed.
             raise start_up_failed(
                 self._start_up.said, self._start_up.error
             ) from self._start_up.error
@@ -77,12 +77,14 @@ class UvicornServer:
             self._ticking.cancel()
         server = self._server
         try:
-            # Half of it for requests, by uvicorn's own clock, and the other for
-            # the application's end.
+            # uvicorn itself gives requests graceful_s; as much again is for the
+            # application's shutdown.
             async with asyncio.timeout(2 * self._graceful_s + 1):
                 await server.shutdown(sockets=self._sockets)
         except TimeoutError:
-            _log.error("the application did not end within %g s", self._graceful_s)
+            _log.error(
+                "Application shutdown did not finish within %g s", self._graceful_s
+            )
         for connection in list(server.server_state.connections):
             transport: Any = connection.transport
             if transport is not None:
@@ -97,15 +99,15 @@ class UvicornServer:
 
 
 class _StartUp:
-    """Looks on while the application starts, so that a failure can be told.
+    """Watches the application's startup, so that a failure can be reported.
 
-    uvicorn takes an application that raises for one that knows nothing of
-    lifespans.  One that has asked for the start-up event knows them: then what
-    it raises is a failure.
+    uvicorn assumes that an application that raises does not support the lifespan
+    protocol.  But if it has received the startup event, it does support it, and an
+    exception is a failure.
     """
 
     def __init__(self) -> None:
-        self.said = "it did not say why"
+        self.said = "no reason was given"
         self.error: BaseException | None = None
 
     def watched(self, app: AsgiApp) -> AsgiApp:
@@ -128,7 +130,7 @@ class _StartUp:
             nonlocal answered
             answered = True
             if message["type"] == "lifespan.startup.failed":
-                # A framework gives its whole traceback; the last line says it.
+                # Frameworks send a whole traceback; its last line is the error.
                 lines = str(message.get("message", "")).strip().splitlines()
                 self.said = lines[-1].strip() if lines else self.said
             await send(message)

@@ -1,13 +1,13 @@
-"""Several processes that serve the same address, and the one that looks after them.
+"""Worker processes that serve the same address, and the parent that supervises them.
 
-    parent    listens, and never accepts; starts the workers; hands signals on
-    worker    a whole adaptive server over the parent's listening sockets, with
-              an admin socket of its own
+    parent    listens but never accepts; starts the workers; forwards signals
+    worker    a complete adaptive server on the parent's listening sockets, with
+              its own admin socket
 
-A worker says over a pipe when it serves, or why it cannot.  One that cannot at
-the very start is the end of all: it would go the same way for ever.  One that
-has served and died is replaced.  When the parent is gone, however that came
-about, the pipe says so to the workers, and they finish.
+A worker reports over a pipe that it serves, or why it cannot.  If a worker cannot
+start in the first place, the server exits: a restart would fail in the same way,
+forever.  A worker that has served and dies is replaced.  When the parent exits, for
+whatever reason, its end of the pipe closes and the workers shut down.
 """
 
 import asyncio
@@ -31,10 +31,11 @@ from .options import Options, Settings
 
 _log = logging.getLogger("aioadapt")
 
-# A new interpreter: a fork would take the parent's loop and threads along.
+# A new interpreter: a fork would inherit the parent's loop and threads.
 _spawn = multiprocessing.get_context("spawn")
 
-# A worker that dies young is replaced later and later.  Guesses.
+# The delay before a worker is replaced doubles as long as workers die within
+# GROWN_UP_S of their start.  Guesses.
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 GROWN_UP_S = 10.0
@@ -48,25 +49,25 @@ def supervise(
     sock: socket.socket | Sequence[socket.socket] | None,
     settings: Settings,
 ) -> None:
-    """Serve with so many processes until a signal; see :func:`aioadapt.serve`.
+    """Serve with *workers* processes until a signal; see :func:`aioadapt.serve`.
 
     Raises:
-        ServeError: a worker could not start, and why.
+        ServeError: a worker could not start; the message says why.
     """
     if not 1 <= workers <= MOST_WORKERS:
-        raise ServeError(f"workers is {workers}, and must be from 1 to {MOST_WORKERS}")
+        raise ServeError(f"workers must be from 1 to {MOST_WORKERS}, not {workers}")
     if not isinstance(app, str):
         raise ServeError(
-            "each worker imports the application itself: name it, as in "
-            'aioadapt.serve("main:app", workers=2)'
+            "with several workers each process imports the application: pass its name, "
+            'as in aioadapt.serve("main:app", workers=2)'
         )
     if settings.get("admin") not in (None, "off"):
         raise ServeError(
-            "each worker has an admin socket of its own: leave its path out, or say off"
+            "each worker has its own admin socket: omit the path, or use admin=off"
         )
     if (settings.get("admin_tcp") or ("", 0))[1] != 0:
         raise ServeError(
-            "each worker has an admin address of its own: give it port 0, or none"
+            "each worker has its own admin TCP address: use port 0, or omit it"
         )
     options = Options.of(settings)
     logs.configure(options.log_level)
@@ -111,52 +112,56 @@ class _Parent:
         try:
             async with asyncio.TaskGroup() as group:
                 for _ in range(self._count):
-                    group.create_task(self._keep_one())
+                    group.create_task(self._supervise_one())
         except* ServeError as errors:
-            # The others said the same, or were told to end.
+            # The other workers failed likewise, or were terminated.
             raise errors.exceptions[0] from None
         finally:
             for number in SIGNALS:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        from .run import end_at_once
+        from .run import terminate_immediately
 
         if self._asked:
             for worker in self._workers:
                 worker.process.kill()
-            end_at_once(number, self._listening.close)
+            terminate_immediately(number, self._listening.close)
         self._asked = True
-        _log.info("%s: the workers finish; a second signal ends at once", number.name)
+        _log.info(
+            "Received %s, shutting down the workers; a second signal terminates them "
+            "immediately",
+            number.name,
+        )
         self._finish()
 
     def _finish(self) -> None:
         self._finishing.set()
-        # As long as it is open the kernel goes on taking connections, which
-        # nobody will ever serve.
+        # As long as it is open, the kernel keeps accepting connections that nothing
+        # will ever serve.
         self._listening.close()
         for worker in self._workers:
             worker.process.terminate()
 
-    async def _keep_one(self) -> None:
-        """One worker, and after it the next one."""
+    async def _supervise_one(self) -> None:
+        """Run one worker, and replace it when it dies."""
         loop = asyncio.get_running_loop()
         pause_s = FIRST_PAUSE_S
         served_before = False
         while not self._finishing.is_set():
             begun_s = loop.time()
-            worker = await self._one_life()
+            worker = await self._run_worker()
             if self._finishing.is_set():
                 return
-            why = worker.failure or f"it ended with {worker.process.exitcode}"
+            why = worker.failure or f"exit code {worker.process.exitcode}"
             if not (worker.serves or served_before):
                 self._finish()
-                raise ServeError(worker.failure or f"a worker did not start: {why}")
+                raise ServeError(worker.failure or f"a worker could not start: {why}")
             served_before = True
             if loop.time() - begun_s > GROWN_UP_S:
                 pause_s = FIRST_PAUSE_S
             _log.error(
-                "worker %d is gone: %s; the next one starts in %g s",
+                "Worker process [%d] died: %s; starting a new one in %g s",
                 worker.process.pid,
                 why,
                 pause_s,
@@ -166,7 +171,7 @@ class _Parent:
             except TimeoutError:
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 
-    async def _one_life(self) -> _Worker:
+    async def _run_worker(self) -> _Worker:
         loop = asyncio.get_running_loop()
         ours, theirs = _spawn.Pipe()
         process = _spawn.Process(
@@ -177,12 +182,12 @@ class _Parent:
         theirs.close()
         worker = _Worker(process, ours)
         self._workers.add(worker)
-        loop.add_reader(ours.fileno(), self._hear, worker)
+        loop.add_reader(ours.fileno(), self._read_pipe, worker)
         loop.add_reader(process.sentinel, worker.ended.set)
         try:
             await worker.ended.wait()
-            # Its last words may have come with its end.
-            self._hear(worker)
+            # Its last message may have arrived together with its end.
+            self._read_pipe(worker)
         finally:
             loop.remove_reader(ours.fileno())
             loop.remove_reader(process.sentinel)
@@ -193,7 +198,7 @@ class _Parent:
             ours.close()
         return worker
 
-    def _hear(self, worker: _Worker) -> None:
+    def _read_pipe(self, worker: _Worker) -> None:
         try:
             while worker.pipe.poll():
                 worker.failure = worker.pipe.recv()
@@ -205,46 +210,46 @@ class _Parent:
 def work(
     app: str, settings: Settings, sockets: list[socket.socket], parent: Connection
 ) -> None:
-    """The worker's whole life, in its own process."""
-    # A terminal gives Ctrl+C to all; the parent hands it on, once.
+    """The main function of a worker process."""
+    # A terminal sends Ctrl+C to all processes; the parent forwards it as SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     logs.configure(settings.get("log_level", "info"))
     with parent:
         try:
             server = AdaptiveServer(app, sock=sockets, **settings)
             with asyncio.Runner(loop_factory=EpollEventLoop) as runner:
-                runner.run(_until_told(server, parent, sockets))
+                runner.run(_serve(server, parent, sockets))
         except AioadaptError as error:
             parent.send(str(error))
             raise SystemExit(2) from None
 
 
-async def _until_told(
+async def _serve(
     server: AdaptiveServer, parent: Connection, sockets: list[socket.socket]
 ) -> None:
-    from .run import serve_until_told
+    from .run import serve_until_stopped
 
-    told = asyncio.Event()
+    stop = asyncio.Event()
 
     def on_started() -> None:
-        # The server has duplicates by now.
+        # The server has its own duplicates by now.
         for sock in sockets:
             sock.close()
         parent.send(None)
 
     def on_parent_gone() -> None:
         loop.remove_reader(parent.fileno())
-        _log.error("the parent of worker %d is gone; it finishes", os.getpid())
-        told.set()
+        _log.error("Parent process is gone, shutting down worker [%d]", os.getpid())
+        stop.set()
 
     loop = asyncio.get_running_loop()
-    # Nothing is ever said in this direction, so that it is readable at the end.
+    # The parent never sends anything, so the pipe becomes readable only when it ends.
     loop.add_reader(parent.fileno(), on_parent_gone)
     try:
-        await serve_until_told(
+        await serve_until_stopped(
             server,
             signals=(signal.SIGTERM,),
-            told=told,
+            stop=stop,
             on_started=on_started,
         )
     finally:

@@ -46,5 +46,5 @@ def test_a_missing_extra_is_one_line_that_says_how_to_install_it(
     monkeypatch.setattr(door, "find_spec", find_spec)
     assert door.main(["serve"]) == 2
     assert capsys.readouterr().err == (
-        'aioadapt: uvicorn missing here: pip install "aioadapt[serve,cli]"\n'
+        'aioadapt: not installed: uvicorn; run pip install "aioadapt[serve,cli]"\n'
     )

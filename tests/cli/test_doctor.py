@@ -252,7 +252,7 @@ def test_a_start_goes_by_the_thresholds_that_were_measured(
     start = examining.examine()["start"]
 
     assert (start["engine"], start["pinned"]) == ("epoll", True)
-    assert "gains nothing" in start["reason"]
+    assert "does not benefit" in start["reason"]
 
 
 @pytest.mark.parametrize("cause", list(Cause))

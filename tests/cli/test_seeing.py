@@ -122,7 +122,7 @@ def test_a_served_application_is_seen_by_top_why_and_prometheus(
             assert why["pid"] == process.pid
             assert why["decisions"][-1]["verdict"] == "stay"
             assert why["decisions"][-1]["active"] == "epoll"
-            assert "stayed on epoll: " in told("why")
+            assert "stay on epoll: " in told("why")
 
             text = client.get("/metrics").decode()
             counted = {
@@ -162,7 +162,7 @@ def test_a_switch_of_a_served_application_is_told_with_what_it_moved(
             time.sleep(0.02)
 
         text = told("why", str(client.path))
-        assert "epoll > uring: " in text
+        assert "switch from epoll to uring: " in text
         assert "3 of 3 connections moved" in text
         picture = told("top", "--once")
         assert "epoll>uring 3; pauses p50 " in picture

@@ -101,8 +101,8 @@ def test_once_is_one_plain_picture(
     (header,) = [n for n, line in enumerate(lines) if line.startswith("engine ")]
     assert lines[header].split() == " ".join(COLUMNS).split()
     assert lines[header + 1].startswith("epoll *")
-    assert "stayed on epoll: 3 connections, up at 64" in printed
-    assert "epoll > uring: 2 of 3 connections moved" in printed
+    assert "stay on epoll: 3 connections, below the threshold of 64" in printed
+    assert "epoll to uring: 2 of 3 connections moved" in printed
 
 
 def test_without_textual_the_live_view_names_the_extra(
@@ -116,7 +116,8 @@ def test_without_textual_the_live_view_names_the_extra(
     assert door.main(["top"]) == 2
 
     assert capsys.readouterr().err == (
-        'aioadapt: textual missing here: pip install "aioadapt[cli]", or use --once\n'
+        'aioadapt: not installed: textual; run pip install "aioadapt[cli]", '
+        "or use --once\n"
     )
 
 
@@ -136,7 +137,7 @@ def test_the_live_view_follows_the_server_until_q(
             below = app.query_one("#below", Static)
             assert [str(c.label) for c in table.columns.values()] == list(COLUMNS)
             assert table.get_row_at(0)[0] == "epoll *"
-            assert "up at 64" in str(below.render())
+            assert "threshold of 64" in str(below.render())
 
             seen.set["decisions"] = [decision(reason="[64] connections")]
             seen.set["active"] = "uring"
@@ -157,7 +158,7 @@ def test_the_live_view_ends_with_a_line_when_the_server_ends(
         async with app.run_test():
             await asyncio.to_thread(admin.stop)
             await shown(lambda: app.return_value is not None)
-        assert app.return_value == f"the server with pid {before['pid']} has ended"
+        assert app.return_value == f"the server with pid {before['pid']} has exited"
 
     run(main())
 
@@ -173,10 +174,10 @@ def test_a_server_too_busy_to_answer_is_asked_again(
             trouble = app.query_one("#trouble", Static)
             broken = seen.set.pop("decisions")
             seen.set["no_such_field"] = broken
-            await shown(lambda: "trying again" in str(trouble.render()))
+            await shown(lambda: "retrying" in str(trouble.render()))
 
             del seen.set["no_such_field"]
-            await shown(lambda: "trying again" not in str(trouble.render()))
+            await shown(lambda: "retrying" not in str(trouble.render()))
             await pilot.press("q")
 
     run(main())

@@ -29,11 +29,12 @@ def test_a_decision_is_told_with_what_would_have_had_to_be_different(
 
     head, start, *told = capsys.readouterr().out.splitlines()
     assert head.startswith("shop:app, pid ")
-    assert head.endswith(": on epoll; follows the load")
-    assert start == f"{clock(STARTED_AT)}  started on epoll: no hint"
+    assert head.endswith(": on epoll, adapting to the load")
+    assert start == f"{clock(STARTED_AT)}  started on epoll: no workload hint"
     assert told == [
-        f"{clock(STARTED_AT + 59)}  stayed on epoll: 3 connections, up at 64",
-        "          a switch would have taken: 61 more",
+        f"{clock(STARTED_AT + 59)}  stay on epoll: 3 connections, below the "
+        "threshold of 64",
+        "          needed for a switch: 61 more connections",
     ]
 
 
@@ -47,11 +48,11 @@ def test_a_switch_is_told_with_what_it_moved_and_how_long_it_took(
     assert door.main(["why"]) == 0
 
     told = capsys.readouterr().out.splitlines()[-3:]
-    assert told[0].endswith("epoll > uring: 64 connections, up at 64")
-    assert told[1].strip() == "it would have stayed with: 61 more"
+    assert told[0].endswith("switch from epoll to uring: 64 connections, a burst")
+    assert told[1].strip() == "it would not have switched if: 61 more connections"
     assert told[2].strip() == (
         "2 of 3 connections moved, the first after 12 ms, the last after 340 ms, "
-        "pauses p50 100 us p99 2 ms; left: 1 TLS"
+        "pauses p50 100 us p99 2 ms; not moved: 1 TLS"
     )
 
 
@@ -64,7 +65,7 @@ def test_a_switch_that_failed_is_told_with_the_cause(
     assert door.main(["why"]) == 0
 
     assert capsys.readouterr().out.splitlines()[-1].strip() == (
-        "failed, all is served where it was: UringUnavailableError: no"
+        "failed, nothing changed: UringUnavailableError: no"
     )
 
 
@@ -78,7 +79,7 @@ def test_every_verdict_has_words(
 
     told = capsys.readouterr().out.splitlines()[2]
     assert told.endswith(": so it was")
-    assert "stayed on epoll" in told or "epoll > uring" in told
+    assert "stay on epoll" in told or "from epoll to uring" in told
 
 
 def test_n_is_how_many(seen: Seen, capsys: pytest.CaptureFixture[str]) -> None:
@@ -101,7 +102,7 @@ def test_json_is_for_programs(seen: Seen, capsys: pytest.CaptureFixture[str]) ->
     assert set(told) == {
         "format", "pid", "app", "now", "active", "decisions", "switches",
     }  # fmt: skip
-    assert told["decisions"][0]["otherwise"] == "61 more"
+    assert told["decisions"][0]["otherwise"] == "61 more connections"
     assert told["switches"][0]["moved"] == 2
 
 
@@ -112,7 +113,7 @@ def test_nothing_decided_yet_is_told(
 
     assert door.main(["why"]) == 0
 
-    assert "nothing has been decided yet" in capsys.readouterr().out
+    assert "no decisions yet" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("command", [["why"], ["top"], ["top", "--once"]])

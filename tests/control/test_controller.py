@@ -87,7 +87,7 @@ def test_the_engine_follows_the_load_up_and_down() -> None:
         assert up.decision is not None
         assert up.decision.verdict is Verdict.SWITCH
         assert up.decision.sample.connections == 8
-        assert up.reason == "8 connections, up at 6, for 2 ticks"
+        assert up.reason == "8 connections, at or above the threshold of 6, for 2 ticks"
         assert down.at_s - up.at_s >= EAGER.cooldown_s
         assert {up.decision, down.decision} <= set(told)
 
@@ -256,7 +256,7 @@ def test_a_standby_that_cannot_be_had_is_told_and_not_asked_for_at_each_tick(
 
     run(main())
 
-    assert "epoll > uring failed, all is served where it was" in caplog.text
+    assert "Switch from epoll to uring failed, nothing changed" in caplog.text
 
 
 def test_a_standby_without_the_server_is_not_switched_to() -> None:
@@ -347,5 +347,5 @@ def test_switches_are_logged(caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.INFO, logger="aioadapt.control"):
         run(main())
 
-    assert "epoll > uring: the operator said so" in caplog.messages
-    assert "epoll > uring: 1 of 1 connections followed" in caplog.text
+    assert "Switching from epoll to uring: the operator said so" in caplog.messages
+    assert "Switched from epoll to uring: 1 of 1 connections moved" in caplog.text

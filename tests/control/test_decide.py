@@ -250,49 +250,49 @@ def said(decision: Decision) -> tuple[str, str]:
     [
         (
             decided(connections(128, 128)),
-            "128 connections, up at 100, for 2 of 3 ticks",
-            "one more tick at 100 connections or more",
+            "128 connections, at or above the threshold of 100, for 2 of 3 ticks",
+            "one more tick with at least 100 connections",
         ),
         (
             decided(connections(1)),
-            "1 connection, up at 100",
-            "99 connections more",
+            "1 connection, below the threshold of 100",
+            "99 more connections",
         ),
         (
             decided(connections(2000)),
-            "2,000 connections, a burst from 500 on",
-            "fewer than 500 connections, which would have needed 3 ticks",
+            "2,000 connections, at or above the burst threshold of 500",
+            "there had been fewer than 500 connections (a switch then takes 3 ticks)",
         ),
         (
             decided(connections(45), active="uring"),
-            "45 connections, down at 40",
-            "5 connections fewer",
+            "45 connections, above the threshold of 40",
+            "5 fewer connections",
         ),
         (
             decided(connections(3, 3, 3), active="uring"),
-            "3 connections, down at 40, for 3 ticks",
-            "one of the last 3 ticks without 40 connections or fewer",
+            "3 connections, at or below the threshold of 40, for 3 ticks",
+            "one of the last 3 ticks had shown more than 40 connections",
         ),
         (
             decided([QUIET]),
-            "49 events per second: hardly anything happens",
-            "50 events per second or more",
+            "49 events per second: too little traffic to judge",
+            "at least 50 events per second",
         ),
         (
             decided([LARGE]),
-            "10,000 bytes per request: at such payloads neither engine is better",
+            "10,000 bytes per request: at this size neither engine is better",
             "fewer than 10,000 bytes per request",
         ),
         (
             decided([ERRORS] * 2, active="uring"),
             "1,000 errors in 0.25 s, 50% of the requests, for 2 ticks",
-            "in one of the 2 ticks fewer than 10% or fewer than 20",
+            "one of the last 2 ticks had shown fewer than 20 errors or a share below 10%",
         ),
         (
             decided(MANY, history=[change(Verdict.SWITCH, 992.5, "epoll")]),
-            "800 connections, a burst from 500 on; but the last change was 7.5 s ago "
-            "and the cool-down is 10 s",
-            "2.5 s later",
+            "800 connections, at or above the burst threshold of 500, but the last "
+            "switch was 7.5 s ago and the cooldown is 10 s",
+            "another 2.5 s",
         ),
     ],
 )

@@ -30,18 +30,18 @@ LARGE = WorkloadHint.LARGE_PAYLOADS
 @pytest.mark.parametrize(
     ("named", "environment", "hint", "gains", "expected"),
     [
-        (None, None, None, True, ("epoll", False, "no hint")),
-        ("auto", None, None, True, ("epoll", False, "no hint")),
-        (None, None, HIGH, True, ("uring", False, "the hint: many connections")),
-        (None, None, LARGE, True, ("epoll", False, "the hint: large requests")),
-        (None, None, HIGH, False, ("epoll", True, "its protocol gains nothing")),
-        ("epoll", None, HIGH, True, ("epoll", True, "the argument `start`")),
-        ("uring", None, LARGE, False, ("uring", True, "the argument `start`")),
+        (None, None, None, True, ("epoll", False, "no workload hint")),
+        ("auto", None, None, True, ("epoll", False, "no workload hint")),
+        (None, None, HIGH, True, ("uring", False, "workload hint: many concurrent")),
+        (None, None, LARGE, True, ("epoll", False, "workload hint: large requests")),
+        (None, None, HIGH, False, ("epoll", True, "the protocol does not benefit")),
+        ("epoll", None, HIGH, True, ("epoll", True, "set by the `start` argument")),
+        ("uring", None, LARGE, False, ("uring", True, "set by the `start` argument")),
         # The environment overrides, also back to a free choice.
         ("uring", "epoll", HIGH, True, ("epoll", True, "$AIOADAPT_START")),
         ("epoll", "uring", None, True, ("uring", True, "$AIOADAPT_START")),
-        ("epoll", "auto", HIGH, True, ("uring", False, "the hint")),
-        ("uring", "", None, True, ("uring", True, "the argument `start`")),
+        ("epoll", "auto", HIGH, True, ("uring", False, "workload hint")),
+        ("uring", "", None, True, ("uring", True, "set by the `start` argument")),
     ],
 )
 def test_where_both_can_be_had(
@@ -84,7 +84,9 @@ def test_asking_for_io_uring_where_there_is_none() -> None:
 @pytest.mark.usefixtures("refusal")
 def test_a_wrong_name_is_told_the_right_ones() -> None:
     right = "known: 'auto', 'epoll', 'uring'"
-    with pytest.raises(AioadaptError, match=f"'kqueue' .from the argument.*{right}"):
+    with pytest.raises(
+        AioadaptError, match=f"'kqueue' .from the .start. argument.*{right}"
+    ):
         choose_start(start="kqueue", environ={})
     with pytest.raises(AioadaptError, match=f"'Epoll' .from .AIOADAPT_START.*{right}"):
         choose_start(environ={"AIOADAPT_START": "Epoll"})

@@ -23,16 +23,20 @@ from aioadapt.control import calibration
         ("cooldown_s", math.inf, "cooldown_s must be 0 or more, not inf"),
         ("sustain_ticks", 1.5, "sustain_ticks must be a whole number, not 1.5"),
         ("down_connections", None, "down_connections must be a whole number, not None"),
-        ("error_share", 1.5, "error_share is a share, from 0 to 1, not 1.5"),
+        ("error_share", 1.5, "error_share must be a share from 0 to 1, not 1.5"),
         ("error_share", 0.0, "error_share must be more than 0, not 0.0"),
         (
             "down_connections",
             128,
-            "down_connections is 128 and must be less than up_conn",
+            r"down_connections \(128\) must be less than up_connections \(128\)",
         ),
-        ("snap_connections", 99, "snap_connections is 99 and must not be less than up"),
-        ("tick_s", 0.5, "tick_s is 0.5 and storm_ticks 2: a storm is seen within"),
-        ("storm_ticks", 4, "tick_s is 0.25 and storm_ticks 4: a storm is seen within"),
+        (
+            "snap_connections",
+            99,
+            r"snap_connections \(99\) must not be less than up_connections \(128\)",
+        ),
+        ("tick_s", 0.5, r"tick_s \(0.5\) times storm_ticks \+ 1 \(3\) must not exceed"),
+        ("storm_ticks", 4, r"tick_s \(0.25\) times storm_ticks \+ 1 \(5\) must not"),
     ],
 )
 def test_what_makes_no_sense_is_refused_by_name(
@@ -73,9 +77,9 @@ def test_what_is_not_named_has_its_default() -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"up": 3}, "there is no threshold 'up'; known: .*up_connections"),
-        ("{", "thresholds are not JSON: "),
-        ("[]", r"thresholds are an object of fields by name, not \[\]"),
+        ({"up": 3}, "unknown threshold 'up'; known: .*up_connections"),
+        ("{", "thresholds are not valid JSON: "),
+        ("[]", r"thresholds must be a JSON object or a mapping, not \[\]"),
     ],
 )
 def test_what_is_no_thresholds(values: Any, message: str) -> None:
@@ -121,8 +125,8 @@ def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"{", "it is not JSON"),
-        (b"{}", "it has no member 'thresholds'"),
+        (b"{", "not valid JSON"),
+        (b"{}", "the key 'thresholds' is missing"),
         (b'{"thresholds": {"tick_s": 0}}', "tick_s must be more than 0"),
         (b"\xff", "cannot read the thresholds"),
     ],

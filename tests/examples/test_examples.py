@@ -98,8 +98,13 @@ def test_watching_decisions() -> None:
     with running("watching_decisions.py") as example:
         assert example.process.wait(ENDS_WITHIN_S) == 0
 
-    assert re.search(r"epoll +SWITCH +24 connections, up at 16", example.printed)
-    assert re.search(r"uring +SWITCH +4 connections, down at 8", example.printed)
+    assert re.search(
+        r"epoll +SWITCH +24 connections, at or above the threshold of 16",
+        example.printed,
+    )
+    assert re.search(
+        r"uring +SWITCH +4 connections, at or below the threshold of 8", example.printed
+    )
     assert "otherwise: " in example.printed
     assert "=== epoll > uring: 24 of 24 followed" in example.printed
     assert "=== uring > epoll: 4 of 4 followed" in example.printed

@@ -72,7 +72,7 @@ def test_go_on_is_no_answer() -> None:
 def test_an_answer_to_no_request_is_opaque(early: bytes) -> None:
     exchange = Exchange()
     exchange.outbound(early)
-    assert exchange.why == "opaque: an answer to no request"
+    assert exchange.why == "opaque: a response without a request"
 
 
 def test_an_answer_to_half_a_head_is_opaque() -> None:
@@ -80,21 +80,21 @@ def test_an_answer_to_half_a_head_is_opaque() -> None:
     exchange = Exchange()
     exchange.inbound(GET[:-1])
     exchange.outbound(OK)
-    assert exchange.why == "opaque: an answer to no request"
+    assert exchange.why == "opaque: a response without a request"
 
 
 def test_bytes_behind_an_answer_are_an_answer_to_no_request() -> None:
     exchange = Exchange()
     exchange.inbound(GET)
     exchange.outbound(OK + b"!")
-    assert exchange.why == "opaque: an answer to no request"
+    assert exchange.why == "opaque: a response without a request"
 
 
 def test_bytes_of_a_body_that_must_not_be_are_an_answer_to_no_request() -> None:
     exchange = Exchange()
     exchange.inbound(GET)
     exchange.outbound(b"HTTP/1.1 204 No\r\nContent-Length: 2\r\n\r\nhi")
-    assert exchange.why == "opaque: an answer to no request"
+    assert exchange.why == "opaque: a response without a request"
 
 
 def test_64_requests_may_wait_and_no_more() -> None:

@@ -8,7 +8,7 @@ from aioadapt._http1.exchange import Exchange
 
 LINE_LIMIT_BYTES = 8190
 HEAD_LIMIT_BYTES = 65536
-OVER = "opaque: a head over the limits"
+OVER = "opaque: a head over the size limits"
 
 Feed = Callable[[Exchange, bytes], None]
 

@@ -284,7 +284,7 @@ def test_a_chunk_longer_or_shorter_than_its_size_is_opaque(data: bytes) -> None:
 )
 def test_a_trailer_that_speaks_of_framing_is_opaque(header: bytes) -> None:
     exchange = seen(CHUNKED + b"0\r\n" + header + b"\r\n")
-    assert exchange.why == "opaque: framing in a trailer"
+    assert exchange.why == "opaque: a framing header in a trailer"
 
 
 def test_opaque_is_for_good() -> None:

@@ -125,5 +125,5 @@ def test_a_chunked_answer_to_http_1_0_is_opaque() -> None:
 def test_an_answer_that_ends_with_the_connection_never_leaves_it_quiet() -> None:
     exchange = after(GET, b"HTTP/1.1 200 OK\r\n\r\nhello")
     exchange.outbound(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
-    assert exchange.why == "the answer ends where the connection does"
+    assert exchange.why == "the response ends when the connection closes"
     assert not exchange.opaque

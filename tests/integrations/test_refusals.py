@@ -123,7 +123,7 @@ def test_hypercorn_asked_for_other_loops(tmp_path: Path) -> None:
 
     status, log = refusal(arguments, "epoll", tmp_path)
 
-    one_line_with("hypercorn was asked for its worker class 'uvloop'", log)
+    one_line_with("the worker class 'uvloop' brings its own event loop", log)
     assert status == 2
 
 
@@ -132,7 +132,7 @@ def test_granian_asked_for_another_loop(tmp_path: Path) -> None:
 
     status, log = refusal(arguments, "epoll", tmp_path)
 
-    one_line_with("granian was asked for its loop 'asyncio'", log)
+    one_line_with("--loop asyncio chooses another event loop", log)
     assert status == 1
 
 
@@ -145,7 +145,7 @@ def test_gunicorn_asked_for_another_loop_is_told_that_it_is_not_used(
 
     workers.AsgiWorker.check_config(settings, logging.getLogger("gunicorn.error"))
 
-    told = [f"asgi_loop '{asgi_loop}' is not used" in text for text in caplog.messages]
+    told = [f"Ignoring asgi_loop '{asgi_loop}'" in text for text in caplog.messages]
     assert told == ([True] if asgi_loop == "uvloop" else [])
 
 
@@ -159,7 +159,7 @@ def test_twisted_with_a_reactor(tmp_path: Path) -> None:
 
     status, log = refusal([sys.executable, "-c", program], "epoll", tmp_path)
 
-    one_line_with("Twisted has a reactor already", log)
+    one_line_with("Twisted already has a reactor", log)
     assert status == 2
 
 
@@ -173,8 +173,8 @@ def test_a_package_that_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> Non
         require("no-such-package")
 
     assert str(caught.value) == (
-        "this needs no-such-package 1.2 or newer, which is not installed: "
-        "pip install --upgrade 'no-such-package>=1.2'"
+        "this needs no-such-package 1.2 or newer, which is not installed; "
+        "run pip install --upgrade 'no-such-package>=1.2'"
     )
 
 

@@ -155,9 +155,8 @@ def test_the_error_of_a_refusal_is_one_sentence_and_what_to_do() -> None:
     assert error.errno == errno.EMFILE
     assert str(error) == (
         f"[Errno {errno.EMFILE}] cannot set up an io_uring of 8 entries: Too many open "
-        "files (likely cause: this process has as many open as RLIMIT_NOFILE lets it; "
-        "raise that (`ulimit -n`) or close some). aioadapt.EpollEventLoop works "
-        "without it"
+        "files (likely cause: this process has reached RLIMIT_NOFILE; raise it "
+        "(`ulimit -n`) or close some files). aioadapt.EpollEventLoop works without it"
     )
 
 

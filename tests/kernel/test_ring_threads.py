@@ -45,7 +45,7 @@ def test_a_ring_entered_from_another_thread_says_whose_it_is(
     outcome = on_another_thread(ring.enter)
 
     assert isinstance(outcome, WrongThreadError)
-    assert f"bound to the thread {threading.get_native_id()}" in str(outcome)
+    assert f"bound to thread {threading.get_native_id()}" in str(outcome)
     pair[1].send(b"x")
     drain(ring)
     assert op.completions == [Completion(1, last=True)], "and goes on working here"
@@ -224,7 +224,7 @@ def test_closing_the_loop_of_a_thread_that_lives_is_refused_and_breaks_nothing(
     thread = threading.Thread(target=run)
     thread.start()
     assert stopped.wait(COMPLETES_WITHIN_S)
-    with pytest.raises(WrongThreadError, match="Close it there"):
+    with pytest.raises(WrongThreadError, match="Close it on that thread"):
         loop.close()
     assert not loop.is_closed()
     may_go_on.set()

@@ -136,7 +136,7 @@ def test_what_is_undelivered_is_refused_on_the_thread_that_closes(
     closing.join()
 
     assert all(message.refused_on == [thread] for message in messages)
-    with pytest.raises(LoopStoppedError, match="takes no more messages"):
+    with pytest.raises(LoopStoppedError, match="accepts no more messages"):
         loop.post(RecordedMessage())
 
 

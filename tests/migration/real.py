@@ -198,7 +198,7 @@ class Scenery:
 PASSING = {
     "bytes are being sent",
     "a request is being answered",
-    "its server was still active",
+    "the server was still active",
     "out of time",
 }
 

@@ -90,7 +90,7 @@ def test_a_detached_socket_takes_back_its_own_connection_only(pair: Pair) -> Non
     taken = carry.take()
     other = ScriptedReleased(fd=-1, peername="other", id=8, tag=None)
 
-    with pytest.raises(MigrationOrderError, match="connection 8 put into"):
+    with pytest.raises(MigrationOrderError, match="cannot put connection 8 back into"):
         carry.put_back(other)
 
     os.close(taken.fd)

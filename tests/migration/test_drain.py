@@ -90,7 +90,7 @@ def test_a_drain_to_where_they_are_does_nothing(scene: Scene) -> None:
 
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.a.thread))
 
-    assert asked.answer().left == {"already there": 2}
+    assert asked.answer().left == {"already on the target": 2}
     assert scene.a.loop.posts == 0
 
 

@@ -86,7 +86,7 @@ def test_a_source_that_stops_after_the_time_is_over_still_answers(
 
     scene.a.stops()
 
-    assert asked.answer().left == {"its own loop has stopped": 1}
+    assert asked.answer().left == {"the source has stopped": 1}
 
 
 # -- Loops that stop.
@@ -175,7 +175,7 @@ def test_a_refusal_ends_the_drain(scene: Scene) -> None:
 
     report = asked.answer()
     assert (report.moved, report.returned) == (0, 1)
-    assert report.left == {"the target has no server on its address": 8}
+    assert report.left == {"the target has no server on this address": 8}
     assert all(stream.reading for stream in streams[1:])
 
 
@@ -189,7 +189,7 @@ def test_a_source_that_stops_midway_keeps_what_it_has_not_let_go(scene: Scene) -
     scene.b.loop.deliver()
 
     report = asked.answer()
-    assert (report.moved, report.left) == (1, {"its own loop has stopped": 2})
+    assert (report.moved, report.left) == (1, {"the source has stopped": 2})
 
 
 def test_with_both_loops_gone_every_descriptor_is_closed_and_counted(
@@ -204,7 +204,7 @@ def test_with_both_loops_gone_every_descriptor_is_closed_and_counted(
     scene.a.stops()
     scene.b.stops()
 
-    assert asked.answer().left == {"closed: no loop could take it": 3}
+    assert asked.answer().left == {"closed: neither loop could adopt it": 3}
     assert all(peer_sees_the_end(peer) for _, _, peer in ends)
     assert scene.migrator.stats.closed == 3
 
@@ -226,7 +226,7 @@ def test_cancelled_it_leaves_alone_what_has_not_been_let_go(scene: Scene) -> Non
     others = [stream for stream in streams if not stream.closed]
     assert len(others) == 5
     assert all(stream.reading and stream.handler is None for stream in others)
-    assert scene.migrator.stats.left == {"called off": 5}
+    assert scene.migrator.stats.left == {"cancelled": 5}
 
 
 def test_cancelled_after_the_time_is_over(scene: Scene) -> None:
@@ -250,7 +250,7 @@ def test_two_drains_at_once_take_each_connection_once(scene: Scene) -> None:
     scene.goes_through(streams)
 
     assert first.answer().moved == 3
-    assert second.answer().left == {"another move has it": 3}
+    assert second.answer().left == {"another move is in progress": 3}
 
 
 # -- The figures.

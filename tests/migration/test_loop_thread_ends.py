@@ -144,7 +144,9 @@ def test_a_loop_that_stops_begins_nothing_new(thread: LoopThread) -> None:
 
     thread.stop(ENDS_WITHIN_S)
 
-    with pytest.raises(LoopStoppedError, match="'t' on plain: stopping> runs nothing"):
+    with pytest.raises(
+        LoopStoppedError, match="'t' on plain: stopping> is not running"
+    ):
         futures[0].result()
 
 
@@ -162,12 +164,12 @@ def test_a_thread_that_was_never_started_stops_at_once() -> None:
 
     thread.stop()
 
-    with pytest.raises(RuntimeError, match="once only"):
+    with pytest.raises(RuntimeError, match="can only be started once"):
         thread.start()
 
 
 def test_a_thread_is_started_once(thread: LoopThread) -> None:
-    with pytest.raises(RuntimeError, match="'t' on plain: running> can be started"):
+    with pytest.raises(RuntimeError, match="'t' on plain: running> can only"):
         thread.start()
 
 
@@ -197,7 +199,7 @@ def test_a_stop_that_takes_too_long_says_so_and_goes_on(thread: LoopThread) -> N
     thread.submit(block())
     assert blocked.wait(ENDS_WITHIN_S)
 
-    with pytest.raises(TimeoutError, match=r"'t'.* not ended within 0.0 s"):
+    with pytest.raises(TimeoutError, match=r"'t'.* did not stop within 0.0 s"):
         thread.stop(timeout_s=0.0)
 
     submit_new.set()
@@ -214,7 +216,7 @@ def test_a_thread_that_does_not_run_takes_nothing(
         thread.stop()
     coro = where()
 
-    with pytest.raises(LoopStoppedError, match=r"'t'.* runs nothing"):
+    with pytest.raises(LoopStoppedError, match=r"'t'.* is not running"):
         thread.submit(coro)
 
     assert inspect.getcoroutinestate(coro) == inspect.CORO_CLOSED
@@ -259,7 +261,7 @@ def test_a_loop_that_cannot_be_had_is_the_callers_error(
 
     assert caught.value is error
     assert all(loop.is_closed() for loop in script.loops)
-    assert "died of UringUnavailableError" in repr(thread)
+    assert "failed with UringUnavailableError" in repr(thread)
     assert "t" not in [alive.name for alive in threading.enumerate()]
 
 
@@ -286,8 +288,8 @@ def test_a_thread_that_dies_reports_it(
 
     (report,) = reported
     assert report.exc_type is Fatal
-    assert "died of Fatal('broken')" in repr(thread)
-    with pytest.raises(LoopStoppedError, match="died of Fatal") as caught:
+    assert "failed with Fatal('broken')" in repr(thread)
+    with pytest.raises(LoopStoppedError, match="failed with Fatal") as caught:
         thread.submit(where())
     assert isinstance(caught.value.__cause__, Fatal)
     assert thread.loop.is_closed()

@@ -104,7 +104,7 @@ def test_moving_to_where_it_is_does_nothing(scene: Scene) -> None:
 
     asked = scene.asked(scene.migrator.move(connection, to=scene.a.thread))
 
-    assert asked.answer().reason == "already there"
+    assert asked.answer().reason == "already on the target"
     assert scene.a.loop.posts == 0
     assert untouched(scene.a, scene.b, stream, connection)
 
@@ -167,7 +167,7 @@ def test_a_target_with_no_server_there_is_seen_before_anything_is_let_go(
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
 
-    assert asked.answer().reason == "the target has no server on its address"
+    assert asked.answer().reason == "the target has no server on this address"
     assert untouched(scene.a, scene.b, stream, connection)
 
 
@@ -191,11 +191,11 @@ def test_a_second_move_of_the_same_connection_is_answered_as_busy(
     second = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
 
     scene.a.loop.deliver()
-    assert second.answer().reason == "another move has it"
+    assert second.answer().reason == "another move is in progress"
     stream.lets_go()
     third = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
-    assert third.answer().reason == "another move has it"
+    assert third.answer().reason == "another move is in progress"
     scene.b.loop.deliver()
     scene.a.loop.deliver()
 
@@ -212,7 +212,7 @@ def test_a_move_that_finds_it_gone_elsewhere_says_so(scene: Scene) -> None:
     scene.a.loop.deliver()
 
     assert first.answer().moved
-    assert second.answer().reason == "another move has it"
+    assert second.answer().reason == "another move is in progress"
 
 
 # -- While it rests.
@@ -227,7 +227,7 @@ def test_a_move_does_not_wait_for_a_server_that_becomes_active(scene: Scene) -> 
     scene.a.loop.deliver()
 
     result = asked.answer()
-    assert result.reason == "its server was still active"
+    assert result.reason == "the server was still active"
     assert result.pause_s == 0.0
     assert untouched(scene.a, scene.b, stream, connection)
 
@@ -268,7 +268,7 @@ def test_a_source_that_stops_while_it_rests_keeps_it(scene: Scene) -> None:
 
     scene.a.stops()
 
-    assert asked.answer().reason == "its own loop has stopped"
+    assert asked.answer().reason == "the source has stopped"
     assert stream.handler is None
 
 

@@ -26,7 +26,7 @@ def test_what_the_target_refuses_is_served_by_the_source_again(scene: Scene) -> 
 
     result = asked.answer()
     assert not result.moved
-    assert result.reason == "the target has no server on its address"
+    assert result.reason == "the target has no server on this address"
     assert result.pause_s > 0
     assert phase_of(connection) is Phase.RETURNED
     assert connection.thread is scene.a.thread
@@ -112,7 +112,7 @@ def test_a_target_that_stops_before_the_source_looks_raises(scene: Scene) -> Non
 
 
 def stopped_target_raises(asked: Asked[MoveResult], connection: Connection) -> bool:
-    with pytest.raises(LoopStoppedError, match="served where it was"):
+    with pytest.raises(LoopStoppedError, match="stays on its own loop"):
         asked.answer()
     return phase_of(connection) is Phase.RETURNED
 
@@ -173,7 +173,7 @@ def test_a_source_that_is_stopping_lets_nothing_go(
     scene.a.begins_to_stop()
     scene.a.loop.deliver()
 
-    assert asked.answer().reason == "its own loop has stopped"
+    assert asked.answer().reason == "the source has stopped"
     assert stream.reading
     assert stream.handler is None
 
@@ -189,7 +189,7 @@ def test_a_source_that_is_stopping_takes_nothing_back(scene: Scene) -> None:
     scene.a.begins_to_stop()
     scene.a.loop.deliver()
 
-    assert asked.answer().reason == "closed: no loop could take it"
+    assert asked.answer().reason == "closed: neither loop could adopt it"
     assert phase_of(connection) is Phase.CLOSED
     assert peer_sees_the_end(peer)
 
@@ -200,7 +200,7 @@ def test_a_source_that_had_stopped(scene: Scene) -> None:
 
     asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
 
-    assert asked.answer().reason == "its own loop has stopped"
+    assert asked.answer().reason == "the source has stopped"
 
 
 def test_a_source_that_stops_with_the_start_in_its_inbox(scene: Scene) -> None:
@@ -209,7 +209,7 @@ def test_a_source_that_stops_with_the_start_in_its_inbox(scene: Scene) -> None:
 
     scene.a.stops()
 
-    assert asked.answer().reason == "its own loop has stopped"
+    assert asked.answer().reason == "the source has stopped"
 
 
 def test_a_source_that_stops_while_it_is_carried_does_not_stop_the_move(
@@ -240,11 +240,14 @@ def test_with_both_loops_gone_the_descriptor_is_closed_and_counted(
     scene.b.stops()
 
     result = asked.answer()
-    assert (result.moved, result.reason) == (False, "closed: no loop could take it")
+    assert (result.moved, result.reason) == (
+        False,
+        "closed: neither loop could adopt it",
+    )
     assert phase_of(connection) is Phase.CLOSED
     assert peer_sees_the_end(peer)
     assert scene.migrator.stats.closed == 1
-    assert scene.migrator.stats.left == {"closed: no loop could take it": 1}
+    assert scene.migrator.stats.left == {"closed: neither loop could adopt it": 1}
 
 
 def test_a_source_that_stops_with_a_returned_socket_in_its_inbox(scene: Scene) -> None:
@@ -257,7 +260,7 @@ def test_a_source_that_stops_with_a_returned_socket_in_its_inbox(scene: Scene) -
 
     scene.a.stops()
 
-    assert asked.answer().reason == "closed: no loop could take it"
+    assert asked.answer().reason == "closed: neither loop could adopt it"
     assert phase_of(connection) is Phase.CLOSED
     assert peer_sees_the_end(peer)
 
@@ -274,7 +277,7 @@ def test_cancelled_before_the_source_looked(scene: Scene) -> None:
 
     assert stream.times_asked == 0
     assert untouched(scene.a, scene.b, stream, connection)
-    assert scene.migrator.stats.left == {"called off": 1}
+    assert scene.migrator.stats.left == {"cancelled": 1}
 
 
 def test_cancelled_while_it_rests(scene: Scene) -> None:

@@ -78,4 +78,4 @@ def test_a_target_that_exits_while_it_adopts_is_the_only_owner(
         assert connection not in scene.a.thread.connections
         assert stays.ask() == "a"
         scene.b.thread.stop(ENDS_WITHIN_S)
-        assert "died of SystemExit(3)" in repr(scene.b.thread)
+        assert "failed with SystemExit(3)" in repr(scene.b.thread)

@@ -132,7 +132,7 @@ def test_a_target_without_a_server_there_leaves_it_alone(scene: Scenery) -> None
 
     result = scene.move(connection, to=scene.b)
 
-    assert result.reason == "the target has no server on its address"
+    assert result.reason == "the target has no server on this address"
     assert connection.phase is Phase.SERVING
     assert peer.ask() == "a"
 
@@ -167,7 +167,7 @@ def test_a_target_that_stops_while_it_is_carried_gives_it_back(
 
     monkeypatch.setattr(Move, "released", stop_first)
 
-    with pytest.raises(LoopStoppedError, match="served where it was"):
+    with pytest.raises(LoopStoppedError, match="stays on its own loop"):
         scene.move(connection, to=scene.b)
 
     assert connection.phase is Phase.RETURNED
@@ -341,7 +341,7 @@ def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
     report = draining.result(ENDS_WITHIN_S)
     assert report.moved + sum(report.left.values()) == 20
     assert report.left.keys() <= {
-        "the target has no server on its address",
+        "the target has no server on this address",
         "the target has stopped",
     }
     for caller in callers:

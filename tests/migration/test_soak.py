@@ -110,7 +110,7 @@ async def drained_back_and_forth(
     finally:
         for resetter in resetters:
             await asyncio.to_thread(resetter.stop)
-        await load.abandon()
+        await load.kill()
         assert [resetter.failed for resetter in resetters] == [None] * RESETTERS
         assert all(resetter.resets > 0 for resetter in resetters)
     assert outcome["fault_examples"] == []

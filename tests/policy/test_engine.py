@@ -89,7 +89,7 @@ def test_auto_falls_back_to_epoll_and_says_why_once_at_info(
         (
             "aioadapt",
             logging.INFO,
-            "engine 'auto' is epoll here: cannot set up an io_uring (because)",
+            "engine 'auto' falls back to epoll: cannot set up an io_uring (because)",
         )
     ]
 

@@ -99,7 +99,7 @@ print(isinstance(aioadapt.EventLoopPolicy(), asyncio.DefaultEventLoopPolicy))
 """)
 
     assert printed.splitlines() == [
-        "<aioadapt.EventLoopPolicy: new loops of engine 'epoll'>",
+        "<aioadapt.EventLoopPolicy: new loops use engine 'epoll'>",
         "True",
     ]
 

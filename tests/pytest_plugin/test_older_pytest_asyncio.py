@@ -144,7 +144,7 @@ def test_before_1_0_a_chosen_test_is_told_what_it_needs(
 
     assert outcome.status == pytest.ExitCode.INTERRUPTED, outcome.output
     assert (
-        "test_suite.py::test_it: to run on aioadapt's event loops it needs "
+        "test_suite.py::test_it: running on aioadapt's event loops needs "
         "pytest-asyncio 1.0 or newer"
     ) in outcome.output
     assert "Traceback" not in outcome.output

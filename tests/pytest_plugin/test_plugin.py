@@ -103,8 +103,8 @@ def test_a_mark_with_anything_but_engines_is_an_error_of_its_test(
 
     assert outcome.status == pytest.ExitCode.INTERRUPTED
     assert (
-        "test_bad.py::test_it: mark.aioadapt takes names of engines, which are 'epoll', "
-        "'uring'; not 'select', engine='uring'"
+        "test_bad.py::test_it: mark.aioadapt takes the engines 'epoll', 'uring', not "
+        "'select', engine='uring'"
     ) in outcome.output
     assert "Traceback" not in outcome.output
 
@@ -200,7 +200,7 @@ def test_without_io_uring_that_half_is_skipped_and_says_why(
     output = run_confined(code, deny=[["io_uring_setup", errno.EPERM, None]])
 
     assert "1 passed, 1 skipped" in output
-    assert "no io_uring here: " in output
+    assert "io_uring cannot be used: " in output
     assert "seccomp" in output
     assert output.endswith("status 0")
     assert noted.read_text().endswith(f"\t{EPOLL}\n")

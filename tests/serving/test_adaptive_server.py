@@ -178,10 +178,10 @@ def test_a_unix_socket_in_use_and_a_file_in_the_way_are_left_alone(
 
     async def main() -> None:
         async with serving(App(), uds=str(path)) as server:
-            with pytest.raises(ServeError, match="another server listens there"):
+            with pytest.raises(ServeError, match="another server is listening there"):
                 await AdaptiveServer(App(), uds=str(path)).start()
             assert await ask(server) == "epoll"
-        with pytest.raises(ServeError, match="it is there and no socket"):
+        with pytest.raises(ServeError, match="it exists and is not a socket"):
             await AdaptiveServer(App(), uds=str(file)).start()
         assert file.read_text() == "precious"
 
@@ -263,7 +263,7 @@ def test_where_io_uring_never_gains_it_stays_on_epoll_whatever_the_hint() -> Non
     server = AdaptiveServer(App(), hint=hint, thresholds=never)
 
     assert (server.start_choice.engine, server.adapting) == ("epoll", False)
-    assert "gains nothing from io_uring" in server.start_choice.reason
+    assert "does not benefit from io_uring" in server.start_choice.reason
     assert AdaptiveServer(App(), hint=hint).start_choice.engine == "uring"
 
 
@@ -433,7 +433,7 @@ def test_a_loop_thread_that_dies_is_noticed() -> None:
 def test_it_can_be_started_once_only() -> None:
     async def main() -> None:
         async with serving(App()) as server:
-            with pytest.raises(RuntimeError, match="once only"):
+            with pytest.raises(RuntimeError, match="only once"):
                 await server.start()
             assert await ask(server) == "epoll"
 
@@ -449,7 +449,7 @@ def test_an_admin_address_cannot_keep_it_from_serving(
 
     control(main)
 
-    assert "no admin socket" in caplog.text
+    assert "without the admin socket" in caplog.text
 
 
 def test_serve_wants_the_main_thread() -> None:
@@ -461,19 +461,19 @@ def test_serve_wants_the_main_thread() -> None:
 
 
 def test_serve_checks_its_settings_before_anything_else() -> None:
-    with pytest.raises(ServeError, match="'loud' is not one of"):
+    with pytest.raises(ServeError, match="log_level must be one of .* not 'loud'"):
         aioadapt.serve(App(), log_level="loud")
 
 
 def test_workers_want_a_name_to_import() -> None:
-    with pytest.raises(ServeError, match="name it"):
+    with pytest.raises(ServeError, match="pass its name"):
         aioadapt.serve(App(), workers=2)
 
 
 @pytest.mark.parametrize(
     ("number", "said"),
     [
-        (errno.EACCES, "no permission"),
+        (errno.EACCES, "permission denied"),
         (errno.ENOBUFS, os.strerror(errno.ENOBUFS)),
     ],
 )

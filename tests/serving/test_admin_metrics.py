@@ -143,7 +143,7 @@ def test_the_server_is_described(admin: RunningAdmin) -> None:
             "aioadapt_server_info",
             app="shop:app",
             python="CPython 3.13.1 with the GIL",
-            start="no hint",
+            start="no workload hint",
         )
         == 1
     )

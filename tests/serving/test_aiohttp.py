@@ -68,7 +68,7 @@ def test_the_life_cycle_runs_once_on_each_loop() -> None:
 
 
 def test_an_application_itself_serves_one_loop_only() -> None:
-    with pytest.raises(ServeError, match="name the function that makes it"):
+    with pytest.raises(ServeError, match="pass its factory"):
         AdaptiveServer(make_app())
 
 

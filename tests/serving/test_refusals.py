@@ -26,26 +26,32 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusals]:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["good"], "'good' names no application; say module:attribute"),
-        (["good.py:app"], "'good.py' is a file; name the module: good:app"),
-        (["./sub/good.py:app"], "name the module: sub.good:app"),
+        (["good"], "'good' does not name an application; use module:attribute"),
+        (["good.py:app"], "'good.py' is a file; use the module name: good:app"),
+        (["./sub/good.py:app"], "use the module name: sub.good:app"),
         (["goood:app"], "there is no module 'goood'"),
         (["good.sub:app"], "there is no module 'good.sub'"),
         (["good:aap"], "module 'good' has no attribute 'aap'; did you mean 'app'?"),
-        (["good:settings"], "good:settings is of type dict"),
-        (["good:wsgi"], "takes two arguments, as a WSGI application does"),
+        (["good:settings"], "good:settings is not an application: its type dict"),
+        (["good:wsgi"], "takes two arguments, like a WSGI application"),
         (["needs_more:app"], "No module named 'no_such_library'"),
         (["needs_more:app"], "needs_more.py, line 3"),
         (["raises:app"], "ValueError: settings.toml has no [server]"),
-        (["ends:app"], "importing 'ends' ended the program"),
+        (["ends:app"], "importing 'ends' exited the program"),
         (["good:make_nothing"], "good:make_nothing returned None"),
         (["good:make_trouble"], "good:make_trouble failed: KeyError: 'DATABASE_URL'"),
-        (["good:settings", "--factory"], "good:settings is of type dict"),
+        (
+            ["good:settings", "--factory"],
+            "good:settings is not an application: its type dict",
+        ),
         (["good:app", "--factory"], "the factory good:app failed: TypeError"),
-        (["good:no_start"], "start-up failed: ConnectionRefusedError"),
-        (["good:polite_no"], "start-up failed: ValueError: no database"),
-        (["good:app", "--host", "no.such.host.invalid"], "is not known here"),
-        (["good:app", "--host", "192.0.2.1"], "no address of this machine"),
+        (["good:no_start"], "startup failed: ConnectionRefusedError"),
+        (["good:polite_no"], "startup failed: ValueError: no database"),
+        (["good:app", "--host", "no.such.host.invalid"], "cannot resolve host"),
+        (
+            ["good:app", "--host", "192.0.2.1"],
+            "this machine does not have that address",
+        ),
         (["good:app", "--port", "99999"], "--port"),
         (["good:app", "--start", "kqueue"], "kqueue"),
         (["good:app", "--hint", "fast"], "fast"),
@@ -59,17 +65,20 @@ def refusals(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Refusals]:
         (["good:app", "--thresholds", "/proc/none"], "/proc/none"),
         (["good:app", "--uds", "/proc/none/s"], "cannot listen on /proc/none/s"),
         (["good:app", "--uds", "/" + 120 * "s"], "cannot listen on /ss"),
-        (["good:app", "--ssl-certfile", "none.pem"], "none.pem cannot be read"),
-        (["good:app", "--ssl-keyfile", "none.pem"], "came without its certificate"),
+        (
+            ["good:app", "--ssl-certfile", "none.pem"],
+            "cannot read the TLS certificate none.pem",
+        ),
+        (["good:app", "--ssl-keyfile", "none.pem"], "was given without a certificate"),
         (["good:app", "--admin-tcp", "somewhere"], "somewhere"),
         (["good:app", "--nonsense"], "--nonsense"),
         (["good:app", "--app-dir", "/proc/none"], "--app-dir"),
         (["good:app", "--app-dir", "good.py"], "--app-dir"),
-        (["good:app", "--app-dir", "/"], "there is no module 'good', neither in / nor"),
+        (["good:app", "--app-dir", "/"], "there is no module 'good' in /, and none"),
         (["good:app", "--admin-tcp", "1:99999"], "--admin-tcp"),
         (
             ["good:app", "--workers", "2", "--admin", "/tmp/one.sock"],
-            "each worker has an admin socket of its own",
+            "each worker has its own admin socket",
         ),
     ],
 )
@@ -86,7 +95,7 @@ def test_it_is_said_in_one_line(
     [
         (["good:aap"], "module 'good' has no attribute 'aap'; did you mean 'app'?"),
         (["goood:app", "--workers", "2"], "there is no module 'goood'"),
-        (["good:no_start", "--workers", "2"], "start-up failed: ConnectionRefused"),
+        (["good:no_start", "--workers", "2"], "startup failed: ConnectionRefused"),
     ],
 )
 def test_it_is_said_as_people_and_workers_begin(
@@ -100,7 +109,7 @@ def test_a_port_in_use_is_named(workers: str, refusals: Refusals) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = str(other.getsockname()[1])
         said = refusals.of("good:app", "--port", port, "--workers", workers)
-    assert f"cannot listen on 127.0.0.1:{port}: another server listens there" in said
+    assert f"cannot listen on 127.0.0.1:{port}: address already in use" in said
 
 
 def test_a_unix_socket_in_use_is_named(tmp_path: Path, refusals: Refusals) -> None:
@@ -109,7 +118,7 @@ def test_a_unix_socket_in_use_is_named(tmp_path: Path, refusals: Refusals) -> No
         other.bind(str(path))
         other.listen()
         said = refusals.of("good:app", "--uds", str(path))
-    assert f"cannot listen on {path}: another server listens there" in said
+    assert f"cannot listen on {path}: another server is listening there" in said
 
 
 def test_tls_files_that_cannot_be_used_are_named(
@@ -126,7 +135,7 @@ def test_tls_files_that_cannot_be_used_are_named(
         files = "--ssl-certfile", certfile, "--ssl-keyfile", keyfile
         return refusals.of("good:app", *files)
 
-    assert f"key {key} does not belong to the certificate" in say(certificate, key)
+    assert f"key {key} does not match the certificate" in say(certificate, key)
     assert "not in PEM" in say(nonsense, key)
     assert "not in PEM" in say(certificate, nonsense)
     assert "not in PEM" in refusals.of("good:app", "--ssl-certfile", certificate)
@@ -151,11 +160,11 @@ def test_an_encrypted_key_wants_its_password(
     )
     files = ["--ssl-certfile", str(certificate), "--ssl-keyfile", str(encrypted)]
 
-    assert "is encrypted; give its password" in refusals.of("good:app", *files)
+    assert "is encrypted; pass its password" in refusals.of("good:app", *files)
     said = refusals.of("good:app", *files, "--ssl-keyfile-password", "wrong")
-    assert "the password does not open the TLS key" in said
+    assert "wrong password for the TLS key" in said
     said = refusals.of("good:app", *files, "--ssl-keyfile-password", 2000 * "x")
-    assert f"the password of the TLS key {encrypted}: " in said
+    assert f"invalid password for the TLS key {encrypted}: " in said
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ def test_it_says_what_it_does_and_why() -> None:
     log = "".join(served.log)
     assert f"Listening on http://127.0.0.1:{served.port}" in log
     assert "Starting on epoll: " in log
-    assert "live connections follow" in adapting
+    assert "live connections move" in adapting
     assert status == 0
     assert "Traceback" not in err
     assert '"GET / HTTP/1.1" 200' in out, "the access log"
@@ -37,8 +37,8 @@ def test_it_says_what_it_does_and_why() -> None:
         (["--start", "uring"], "Starting on uring"),
         (["--start", "epoll"], "Not adapting"),
         (["--no-adapt"], "Not adapting"),
-        (["--no-migrate"], "new connections follow, live ones stay"),
-        (["--hint", "high-concurrency"], "Starting on uring: the hint"),
+        (["--no-migrate"], "live connections do not move"),
+        (["--hint", "high-concurrency"], "Starting on uring: workload hint"),
         (["--factory"], "Starting on epoll"),
     ],
 )
@@ -116,7 +116,7 @@ def test_a_unix_socket_is_removed_however_it_ends(
         assert client.recv(12) == b"HTTP/1.1 200"
         for _ in range(times - 1):
             served.process.send_signal(signal.SIGTERM)
-            served.wait_for("finish")
+            served.wait_for("shutting down")
         status, _, _ = served.end()
     assert status == (0 if times == 1 else -signal.SIGTERM)
     assert not path.exists()
@@ -134,7 +134,7 @@ def test_a_signal_finishes_the_request_in_flight_and_exits_with_0(
         # The head of its answer is the sign that the request is under way.
         response = connection.getresponse()
         served.process.send_signal(number)
-        served.wait_for("finishing")
+        served.wait_for("shutting down")
         assert connection.sock is not None
         connection.sock.sendall(b"x")
         assert response.read().decode() == str(served.process.pid)
@@ -166,7 +166,7 @@ def test_new_connections_are_refused_while_requests_finish(workers: str) -> None
         connection.request("GET", "/for-ever")
         assert connection.getresponse().read(1) == b"x"
         served.process.send_signal(signal.SIGTERM)
-        served.wait_for("finish")
+        served.wait_for("shutting down")
         assert is_refused(("127.0.0.1", served.port))
         assert served.process.poll() is None
         status, _, _ = served.end()
@@ -205,7 +205,7 @@ def test_a_second_signal_ends_at_once() -> None:
         connection.request("GET", "/for-ever")
         assert connection.getresponse().read(1) == b"x"
         served.process.send_signal(signal.SIGTERM)
-        served.wait_for("finishing")
+        served.wait_for("shutting down")
         status, _, _ = served.end()
         connection.close()
     assert status == -signal.SIGTERM
@@ -278,7 +278,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
         served.wait_for("Starting on")
         killed = who_answer(served, 2).pop()
         os.kill(int(killed), signal.SIGKILL)
-        served.wait_for(f"worker {killed} is gone")
+        served.wait_for(f"Worker process [{killed}] died")
         served.wait_for("Starting on")
         answered = who_answer(served, 2)
         assert len(answered) == 2
@@ -294,7 +294,7 @@ def test_workers_finish_when_their_parent_is_killed() -> None:
         served.process.kill()
         # It ends when the last worker has closed its end of the pipe.
         _, _, err = served.wait()
-    assert err.count("it finishes") == 2
+    assert err.count("shutting down worker") == 2
     assert len(answered) == 2
 
 
@@ -306,7 +306,7 @@ def test_a_second_signal_ends_workers_too() -> None:
         assert connection.getresponse().read(1) == b"x"
         answered = who_answer(served, 2)
         served.process.send_signal(signal.SIGTERM)
-        served.wait_for("the workers finish")
+        served.wait_for("shutting down the workers")
         status, _, _ = served.end()
         connection.close()
     assert status == -signal.SIGTERM

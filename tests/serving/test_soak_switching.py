@@ -83,7 +83,7 @@ async def one_round(server: AdaptiveServer, seconds: float) -> int:
         assert {switch.failed for switch in switches} == {""}
         outcome = await load.stop()
     finally:
-        await load.abandon()
+        await load.kill()
     assert outcome["fault_examples"] == []
     assert {name: outcome[name] for name in NO_FAULTS} == NO_FAULTS
     assert outcome["changes"].keys() == {"epoll>uring", "uring>epoll"}

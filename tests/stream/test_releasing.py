@@ -411,7 +411,7 @@ def test_only_one_handler_at_a_time(place: Place) -> None:
     place.peer.sendall(REQUEST[:5])
     place.scene.until(lambda: place.protocol.received)
     place.stream.release(place.handler)
-    with pytest.raises(RuntimeError, match="is leaving already"):
+    with pytest.raises(RuntimeError, match="is already being released"):
         place.stream.release(Handler())
     place.stream.cancel_release()
     other = Handler()

@@ -1,1 +1,1 @@
-"""``aioadapt doctor``: can io_uring be used here, and if not, what to do."""
+"""``aioadapt doctor``: whether io_uring can be used here, and what to do if not."""

@@ -1,4 +1,4 @@
-"""``aioadapt doctor``: its options, and what it prints."""
+"""``aioadapt doctor``: its options."""
 
 import json
 from typing import Annotated
@@ -8,14 +8,15 @@ import typer
 
 def doctor(
     as_json: Annotated[
-        bool, typer.Option("--json", help="Print one JSON object instead of the text.")
+        bool, typer.Option("--json", help="Print one JSON object instead of text.")
     ] = False,
 ) -> None:
-    """Say whether io_uring can be used here, and if not, why and what to do.
+    """Check whether io_uring can be used here.
 
-    The exit status is 0 if it can be used and 1 if not.
+    If it cannot, the output says why and what to do about it.  The exit status is 0
+    if io_uring can be used, and 1 if not.
     """
-    # Here, so that --help is quick.
+    # Imported here, so that --help is fast.
     from .examine import examine
     from .words import lines
 

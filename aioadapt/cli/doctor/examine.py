@@ -1,33 +1,33 @@
-"""Looking at this machine: what ``aioadapt doctor --json`` prints.
+"""Examines this machine: the data that ``aioadapt doctor --json`` prints.
 
-The fields below are stable.  ``format`` grows by one when one of them goes or
-changes its meaning; new ones may come at any time.
+The fields below are stable.  ``format`` is incremented when one of them is removed
+or changes its meaning; new ones may be added at any time.
 
     format              1
     io_uring            available: bool
                         cause: null, or one of seccomp, sysctl, security_module,
                             no_io_uring, too_old, memlock, memory, descriptors, unknown
                         errno: number or null
-                        reason: the whole sentence; "" if available
+                        reason: a complete sentence; "" if available
                         remedies: list of {where, do}
-                        seccomp_rules: null, or what to add to a profile
-    features            present, missing: names of what the loop needs
-                        optional: names of what it can do without and is there
-                        absent: list of {name, costs} of what is not
+                        seccomp_rules: null, or the entry to add to a profile
+    features            present, missing: names of the features that the loop needs
+                        optional: names of the available optional features
+                        absent: list of {name, costs} of the unavailable ones
     kernel              release, machine
                         warnings: list of {kernels, what, here, reference}
     limits              memlock_bytes: number; null for no limit
-                        memlock_rings: io_uring loops that it has room for, all of
-                            this user's together; null for no limit
-                        nofile, nofile_max: open descriptors of a process
-                        io_uring_disabled: the sysctl; null where there is none
+                        memlock_rings: number of io_uring loops that fit into it,
+                            over all processes of this user; null for no limit
+                        nofile, nofile_max: open descriptors per process
+                        io_uring_disabled: the sysctl; null if it does not exist
                         seccomp_filter: bool
-    auto                engine: what new_event_loop("auto") makes; reason
+    auto                engine: what new_event_loop("auto") creates; reason
     start               engine, pinned, reason: what `aioadapt serve` would start on;
-                            engine is null where it would not start
+                            engine is null if it would not start
     thresholds          path; calibrated: bool; error: why they cannot be read, or ""
     python              version, implementation, gil: bool
-    liburing            version; null where it is linked in and does not tell
+    liburing            version; null if it is linked statically, and so unknown
 """
 
 import asyncio
@@ -56,21 +56,21 @@ from .remedies import SECCOMP_RULES, remedies
 
 FORMAT = 1
 
-# Measured on Linux 6.18: of 1 MiB 11 loops had their full ring, of 2 MiB 22.
+# Measured on Linux 6.18: 11 full-sized rings fit into 1 MiB, 22 into 2 MiB.
 RING_LOCKS_BYTES = 92 << 10
 
-# What the loop can do without, and what that costs.
+# Features that the loop can do without, and what their absence costs.
 OPTIONAL = {
-    "defer_taskrun": "completions interrupt the loop's Python instead of waiting for "
-    "its next iteration (Linux 6.1)",
-    "single_issuer": "a lock for each submission that nobody contends for (Linux 6.0)",
-    "submit_all": "a batch with a wrong entry is submitted in parts (Linux 5.18)",
-    "r_disabled": "the ring's owner is fixed at its first use and not before "
+    "defer_taskrun": "completions interrupt running Python code instead of waiting for "
+    "the loop's next iteration (Linux 6.1)",
+    "single_issuer": "an uncontended lock for each submission (Linux 6.0)",
+    "submit_all": "a batch with an invalid entry is submitted in parts (Linux 5.18)",
+    "r_disabled": "the ring gets its owner thread at its first use, not earlier "
     "(Linux 5.10)",
     "clamp": "a ring larger than the kernel allows is an error (Linux 5.6)",
-    "cqsize": "the completion queue is twice the submission queue, so bursts "
+    "cqsize": "the completion queue is only twice the submission queue, so bursts "
     "overflow it earlier (Linux 5.5)",
-    "cancel_fd": "one cancel for each operation of a descriptor (Linux 5.19)",
+    "cancel_fd": "a separate cancel for each operation on a descriptor (Linux 5.19)",
     "min_timeout": "nothing today: waiting for a batch is not used (Linux 6.12)",
     "recvsend_bundle": "nothing today: bundles are not used (Linux 6.10)",
     "send_zc": "nothing today: zero-copy send is not used (Linux 6.0)",
@@ -78,7 +78,7 @@ OPTIONAL = {
 
 
 def examine() -> dict[str, Any]:
-    """All of it, as the module's text describes."""
+    """The whole diagnosis, as described at the top of this module."""
     around = look_around()
     refusal = _refusal(around)
     return {
@@ -96,7 +96,7 @@ def examine() -> dict[str, Any]:
 
 
 def _refusal(around: Surroundings) -> Refusal | None:
-    """Why not, if not: first a small ring's answer, then a whole loop's."""
+    """Why io_uring cannot be used, or None; tries a small ring, then a whole loop."""
     refusal = explain_findings(findings(), around)
     if refusal is not None:
         return refusal
@@ -180,7 +180,7 @@ def _limits(around: Surroundings) -> dict[str, Any]:
 
 
 def _auto() -> dict[str, Any]:
-    """By the same rule as new_event_loop, which does not try a whole loop."""
+    """The same rule as in new_event_loop, which does not try a whole loop."""
     refusal = explain_findings(findings())
     if refusal is None:
         return {"engine": "uring", "reason": "io_uring can be used"}
@@ -192,8 +192,7 @@ def _start() -> dict[str, Any]:
     from aioadapt.control.start import choose_start, gains_somewhere
 
     try:
-        # As AdaptiveServer does; thresholds that cannot be used keep it from
-        # starting.
+        # As in AdaptiveServer, which does not start with invalid thresholds.
         start = choose_start(gains=gains_somewhere(calibration.load()))
     except AioadaptError as error:
         return {"engine": None, "pinned": False, "reason": str(error)}
@@ -220,7 +219,7 @@ def _python() -> dict[str, Any]:
 
 
 def _liburing() -> str | None:
-    """By the name of the shared library, if one has been loaded."""
+    """The version in the name of the shared library, if one is loaded."""
     with open("/proc/self/maps", encoding="utf-8", errors="replace") as maps:
         match = re.search(r"/liburing\.so\.([\d.]+)$", maps.read(), re.MULTILINE)
     return match[1] if match else None

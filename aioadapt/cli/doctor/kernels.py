@@ -1,8 +1,7 @@
-"""Kernels of which somebody has reported that their io_uring misbehaves.
+"""Kernels with reported io_uring bugs.
 
-Warnings for a person who looks for a cause, and no more: what can be used is
-decided by trying it, for distributions mend a kernel without changing its
-version.
+They are only warnings for a person who looks for a cause.  What can be used is
+decided by probing, since distributions fix kernels without changing the version.
 """
 
 import re
@@ -18,11 +17,11 @@ _RELEASE = re.compile(r"(\d+)\.(\d+)(?:\.(\d+))?(?:-rc(\d+))?")
 class KnownBad:
     first: Version
     last: Version
-    """Inclusive; a release candidate comes before its release."""
+    """Inclusive; a release candidate sorts before its release."""
     kernels: str
     what: str
     here: str
-    """What aioadapt makes of it."""
+    """What it means for aioadapt."""
     reference: str
 
     def covers(self, release: str) -> bool:
@@ -31,7 +30,7 @@ class KnownBad:
 
 
 def version_of(release: str) -> Version | None:
-    """``6.8.0-rc3`` as numbers that compare; None of what is no Linux release."""
+    """``6.8.0-rc3`` as comparable numbers; None if it is no Linux release."""
     match = _RELEASE.match(release)
     if match is None:
         return None
@@ -45,7 +44,7 @@ def version_of(release: str) -> Version | None:
 
 
 def known_bad(release: str) -> list[KnownBad]:
-    """What is reported of this kernel, going by the version it calls itself."""
+    """The reported bugs of this kernel, judged by its version alone."""
     return [entry for entry in KNOWN_BAD if entry.covers(release)]
 
 
@@ -58,17 +57,17 @@ KNOWN_BAD = (
         (6, 0, 0, 0),
         (6, 4, inf, inf),
         "6.0 to 6.4",
-        "a cancel is answered with ENOENT or ENOBUFS where it worked",
-        "nothing to do: a cancel's own answer is never believed, only the last "
-        "completion of what was cancelled",
+        "a successful cancel is reported as ENOENT or ENOBUFS",
+        "nothing to do: aioadapt ignores the result of a cancel and waits for the last "
+        "completion of the cancelled operation",
         _liburing(984),
     ),
     KnownBad(
         (6, 1, 7, 0),
         (6, 1, 7, inf),
         "6.1.7",
-        "a flood of ENOBUFS from receives although buffers are free",
-        "costs speed: each one begins the receive anew; watch `enobufs` in "
+        "many receives fail with ENOBUFS although buffers are free",
+        "costs speed: each failure restarts the receive; watch `enobufs` in "
         "`aioadapt top`, and update the kernel if it grows",
         _liburing(778),
     ),
@@ -76,8 +75,8 @@ KNOWN_BAD = (
         (6, 6, 1, 0),
         (6, 8, 0, 3),
         "6.6.1 to 6.8-rc3",
-        "multishot accept gives invalid descriptors on a ring with DEFER_TASKRUN",
-        "probed: where it shows, io_uring is not used; update the kernel",
+        "multishot accept returns invalid descriptors on a ring with DEFER_TASKRUN",
+        "probed: io_uring is not used on an affected kernel; update the kernel",
         _liburing(1062),
     ),
     KnownBad(
@@ -85,24 +84,24 @@ KNOWN_BAD = (
         (6, 11, inf, inf),
         "6.11",
         "a cancel by user_data sometimes misses its operation",
-        "a move away from io_uring may wait longer for such a connection; update "
-        "the kernel if moves are left out of time",
+        "a move away from io_uring may wait longer for such a connection; update the "
+        "kernel if moves time out",
         _liburing(1375),
     ),
     KnownBad(
         (6, 12, 0, 0),
         (6, 12, inf, inf),
         "6.12",
-        "`read` is given the same provided buffer twice",
-        "nothing to do: aioadapt receives with `recv`",
+        "`read` gets the same provided buffer twice",
+        "nothing to do: aioadapt uses `recv`",
         _liburing(1530),
     ),
     KnownBad(
         (6, 13, 11, 0),
         (inf,),
         "6.13.11 and later",
-        "bundles of receives come out of order",
-        "nothing to do: aioadapt uses no bundles",
+        "bundled receives arrive out of order",
+        "nothing to do: aioadapt does not use bundles",
         _liburing(1409),
     ),
 )

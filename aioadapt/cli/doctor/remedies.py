@@ -1,4 +1,4 @@
-"""What to do about each cause for which the kernel refuses io_uring."""
+"""What to do for each cause for which the kernel refuses io_uring."""
 
 from typing import Any, NamedTuple
 
@@ -6,7 +6,7 @@ from aioadapt._kernel.refusal import ENOUGH_MEMLOCK_BYTES, Cause
 
 SYSTEM_CALLS = ["io_uring_setup", "io_uring_enter", "io_uring_register"]
 
-#: One more entry for "syscalls" in a seccomp profile of Docker, containerd,
+#: An additional entry for "syscalls" in a seccomp profile of Docker, containerd,
 #: Podman or CRI-O; they share the format.
 SECCOMP_RULES: dict[str, Any] = {
     "syscalls": [{"names": SYSTEM_CALLS, "action": "SCMP_ACT_ALLOW"}]
@@ -14,6 +14,8 @@ SECCOMP_RULES: dict[str, Any] = {
 
 
 class Remedy(NamedTuple):
+    """One remedy, and where it applies."""
+
     where: str
     do: str
 
@@ -29,43 +31,42 @@ _REMEDIES: dict[Cause, tuple[Remedy, ...]] = {
     Cause.SECCOMP: (
         Remedy(
             "profile",
-            "copy the engine's default profile to profile.json, and add the entry "
-            f'below to its "syscalls" ({_DEFAULT_PROFILE})',
+            "copy the container engine's default profile to profile.json, and add the "
+            f'entry below to its "syscalls" ({_DEFAULT_PROFILE})',
         ),
         Remedy("docker", "docker run --security-opt seccomp=profile.json IMAGE"),
         Remedy("podman", "podman run --security-opt seccomp=profile.json IMAGE"),
         Remedy(
             "kubernetes",
-            "put profile.json into /var/lib/kubelet/seccomp on each node, and in the "
-            "pod: securityContext: {seccompProfile: {type: Localhost, "
+            "put profile.json into /var/lib/kubelet/seccomp on each node, and set in "
+            "the pod: securityContext: {seccompProfile: {type: Localhost, "
             "localhostProfile: profile.json}}",
         ),
         Remedy(
             "systemd",
-            "one more line in the unit's [Service]: "
-            f"SystemCallFilter={' '.join(SYSTEM_CALLS)}",
+            f"add to the unit's [Service]: SystemCallFilter={' '.join(SYSTEM_CALLS)}",
         ),
         Remedy(
-            "to try it",
-            "docker run --security-opt seccomp=unconfined IMAGE (or podman run): no "
-            "filter at all, so not for production",
+            "for a test",
+            "docker run --security-opt seccomp=unconfined IMAGE (or podman run): this "
+            "disables the filter, so not for production",
         ),
     ),
     Cause.SYSCTL: (
         Remedy("now", "sysctl -w kernel.io_uring_disabled=0"),
         Remedy(
-            "for good",
+            "permanently",
             "echo kernel.io_uring_disabled=0 > /etc/sysctl.d/60-io_uring.conf",
         ),
         Remedy(
-            "one group only",
+            "for one group",
             "sysctl -w kernel.io_uring_disabled=1 kernel.io_uring_group=GID, and run "
             "the server in that group",
         ),
         Remedy(
             "containers",
-            "on the host or the node: this sysctl is the whole kernel's, no container "
-            "has its own",
+            "set it on the host or the node: the sysctl applies to the whole kernel, "
+            "not to a container",
         ),
     ),
     Cause.MEMLOCK: (
@@ -75,40 +76,40 @@ _REMEDIES: dict[Cause, tuple[Remedy, ...]] = {
         Remedy("podman", f"podman run --ulimit memlock={ENOUGH_MEMLOCK_BYTES} IMAGE"),
         Remedy(
             "kubernetes",
-            "pods take the limit of the container runtime: LimitMEMLOCK= in its "
-            "systemd unit on each node; or add the capability IPC_LOCK to the pod",
+            "pods inherit the limit of the container runtime: set LimitMEMLOCK= in its "
+            "systemd unit on each node, or add the capability IPC_LOCK to the pod",
         ),
         Remedy(
-            "for good",
-            f'"USER - memlock {_KIB}" in /etc/security/limits.conf, and a new login',
+            "permanently",
+            f'"USER - memlock {_KIB}" in /etc/security/limits.conf, then log in again',
         ),
     ),
     Cause.SECURITY_MODULE: (
         Remedy("SELinux", "ausearch -m avc -ts recent | grep io_uring"),
-        Remedy("any", "journalctl -k | grep -i denied"),
+        Remedy("any module", "journalctl -k | grep -i denied"),
     ),
     Cause.NO_IO_URING: (
         Remedy("kernel", "run on Linux 6.1 or later"),
         Remedy(
             "sandbox",
-            "gVisor, AWS Lambda and Cloud Run's first generation have no io_uring: "
-            "use another runtime (runc; Cloud Run's second generation)",
+            "gVisor, AWS Lambda and the first generation of Cloud Run have no io_uring; "
+            "use another runtime (runc, or the second generation of Cloud Run)",
         ),
     ),
     Cause.TOO_OLD: (Remedy("kernel", "run on Linux 6.1 or later"),),
     Cause.MEMORY: (
-        Remedy("control group", "raise memory.max of the service or of the container"),
+        Remedy("control group", "raise memory.max of the service or the container"),
     ),
     Cause.DESCRIPTORS: (
         Remedy("shell", "ulimit -n 65536"),
         Remedy("systemd", "LimitNOFILE=65536 in the unit's [Service]"),
     ),
     Cause.UNKNOWN: (
-        Remedy("report", "please report it, with the output of this command"),
+        Remedy("report", "please report this with the output of this command"),
     ),
 }
 
 
 def remedies(cause: Cause) -> tuple[Remedy, ...]:
-    """Ways on, each with where it applies; the first that fits is enough."""
+    """The remedies, each with where it applies; the first that fits is enough."""
     return _REMEDIES[cause]

@@ -1,4 +1,4 @@
-"""A diagnosis for people."""
+"""The diagnosis as text."""
 
 import json
 import textwrap
@@ -9,7 +9,7 @@ WIDTH = 88
 
 
 def lines(diagnosis: dict[str, Any]) -> Iterator[str]:
-    """*diagnosis*, as :mod:`.examine` makes it, in lines to print."""
+    """The lines to print for *diagnosis*, a result of :func:`.examine.examine`."""
     yield from _verdict(diagnosis["io_uring"])
     yield ""
     yield from _choices(diagnosis)
@@ -24,7 +24,7 @@ def lines(diagnosis: dict[str, Any]) -> Iterator[str]:
         "Python", f"{python['implementation']} {python['version']}, {threads}"
     )
     yield from _entry(
-        "liburing", diagnosis["liburing"] or "linked in; it does not tell"
+        "liburing", diagnosis["liburing"] or "statically linked, version unknown"
     )
 
 
@@ -48,7 +48,7 @@ def _thresholds(thresholds: dict[str, Any]) -> str:
         return str(thresholds["error"])
     if thresholds["calibrated"]:
         return f"measured on this machine: {thresholds['path']}"
-    return "the built-in ones; `aioadapt calibrate` measures this machine's"
+    return "built-in defaults; run `aioadapt calibrate` to measure this machine"
 
 
 def _choices(diagnosis: dict[str, Any]) -> Iterator[str]:
@@ -69,11 +69,11 @@ def _choices(diagnosis: dict[str, Any]) -> Iterator[str]:
 
 def _features(features: dict[str, Any], uring: dict[str, Any]) -> Iterator[str]:
     if not features["present"] and not uring["available"]:
-        yield from _entry("features", "none could be tried")
+        yield from _entry("features", "could not be probed")
         return
     yield from _entry("features", ", ".join(features["present"]) or "none")
     if features["missing"]:
-        yield from _entry("needed", ", ".join(features["missing"]) + ": not there")
+        yield from _entry("missing", ", ".join(features["missing"]))
     if features["optional"]:
         yield from _entry("optional", ", ".join(features["optional"]))
     for absent in features["absent"]:
@@ -83,7 +83,7 @@ def _features(features: dict[str, Any], uring: dict[str, Any]) -> Iterator[str]:
 def _kernel(kernel: dict[str, Any]) -> Iterator[str]:
     yield from _entry("kernel", f"{kernel['release']} {kernel['machine']}")
     for warning in kernel["warnings"]:
-        text = f"reported of {warning['kernels']}: {warning['what']}. {warning['here']}"
+        text = f"reported bug in {warning['kernels']}: {warning['what']}; {warning['here']}"
         yield from _entry("", text)
         yield from _entry("", warning["reference"])
 
@@ -91,19 +91,19 @@ def _kernel(kernel: dict[str, Any]) -> Iterator[str]:
 def _limits(limits: dict[str, Any]) -> Iterator[str]:
     locked = limits["memlock_bytes"]
     if locked is None:
-        memlock = "no limit for memory of rings"
+        memlock = "no limit on locked memory for rings"
     else:
         memlock = (
-            f"RLIMIT_MEMLOCK {locked >> 10:,} KiB: room for about "
+            f"RLIMIT_MEMLOCK {locked >> 10:,} KiB: enough for about "
             f"{limits['memlock_rings']:,} io_uring loops of this user"
         )
     yield from _entry("limits", memlock)
-    text = f"RLIMIT_NOFILE {limits['nofile']:,}, of at most {limits['nofile_max']:,}"
+    text = f"RLIMIT_NOFILE {limits['nofile']:,} (hard limit {limits['nofile_max']:,})"
     yield from _entry("", text)
     disabled = limits["io_uring_disabled"]
     yield from _entry(
         "",
-        "no sysctl kernel.io_uring_disabled here"
+        "the sysctl kernel.io_uring_disabled does not exist"
         if disabled is None
         else f"kernel.io_uring_disabled = {disabled}",
     )
@@ -116,7 +116,7 @@ def _limits(limits: dict[str, Any]) -> Iterator[str]:
 
 
 def _entry(name: str, text: str) -> list[str]:
-    # Commands are to be copied: no word is broken, and nothing after a hyphen.
+    # Commands are meant to be copied, so words are never broken, not even at hyphens.
     return textwrap.wrap(
         text,
         WIDTH,

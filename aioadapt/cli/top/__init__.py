@@ -1,1 +1,1 @@
-"""``aioadapt top``: a running server, as it is now."""
+"""``aioadapt top``: a live view of a running server."""

@@ -1,4 +1,4 @@
-"""The live view: the same picture, again every second."""
+"""The live view: the snapshot, refreshed every second."""
 
 import asyncio
 from typing import Any, ClassVar
@@ -15,14 +15,14 @@ from .picture import COLUMNS, SHOWN, Picture, picture
 
 
 class Top(App[str]):
-    """Shows one server until it ends or q is pressed.
+    """Shows one server until it exits or q is pressed.
 
-    Its result is the line to print in the end; "" if q was pressed.
+    The result of the app is a line to print at the end; "" if q was pressed.
 
     Args:
-        client: of the server.
-        before: its state, as the first picture's beginning.
-        every_s: seconds between two looks.
+        client: the client of the server's admin socket.
+        before: its state now, the start of the first interval.
+        every_s: seconds between two refreshes.
     """
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("q", "quit", "Quit")]
@@ -65,10 +65,10 @@ class Top(App[str]):
                 after = await asyncio.to_thread(self._client.state, SHOWN)
             except AdminError as error:
                 if not await asyncio.to_thread(is_listened_to, self._client.path):
-                    self.exit(f"the server with pid {self._before['pid']} has ended")
+                    self.exit(f"the server with pid {self._before['pid']} has exited")
                     return
-                # It may be too busy to answer, which is no reason to go.
-                self.query_one("#trouble", Static).update(f"{error}; trying again")
+                # It is still listening, so it is only too busy to answer.
+                self.query_one("#trouble", Static).update(f"{error}; retrying")
                 continue
             self.query_one("#trouble", Static).update("")
             self._show(picture(self._before, after))

@@ -1,4 +1,4 @@
-"""``aioadapt top``: its options, and the picture without a terminal."""
+"""``aioadapt top``: its options, and the snapshot for ``--once``."""
 
 import time
 from typing import Annotated
@@ -12,17 +12,18 @@ def top(
     server: Annotated[
         str | None,
         typer.Argument(
-            help="Its pid, or the path of its admin socket.  [the only one]"
+            help="PID of the server, or path of its admin socket.  [default: the only "
+            "running server]"
         ),
     ] = None,
     once: Annotated[
         bool,
-        typer.Option("--once", help="Print one picture, of one second, and end."),
+        typer.Option("--once", help="Print one snapshot, over one second, and exit."),
     ] = False,
 ) -> None:
-    """Watch a running server: connections, requests, latency, moves, decisions.
+    """Watch a running server live.
 
-    q ends it.
+    Shows connections, requests, latency, moves and decisions.  Press q to quit.
     """
     from aioadapt import AioadaptError
     from aioadapt.serving.admin_client import choose
@@ -41,7 +42,7 @@ def top(
         if (error.name or "").partition(".")[0] != "textual":
             raise
         raise AioadaptError(
-            'textual missing here: pip install "aioadapt[cli]", or use --once'
+            'not installed: textual; run pip install "aioadapt[cli]", or use --once'
         ) from error
     ended = Top(client, before, every_s=EVERY_S).run()
     if ended:

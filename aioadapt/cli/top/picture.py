@@ -1,4 +1,4 @@
-"""What a server did between two looks at it, in figures and in words."""
+"""A snapshot of a server: what it did between two of its states, as text."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -21,12 +21,12 @@ COLUMNS = (
 )
 
 SHOWN = 5
-"""So many decisions and so many switches."""
+"""How many decisions and how many switches are shown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One engine; rates, latencies and shares are of the time between the looks."""
+    """One engine; rates, latencies and shares cover the time between the two states."""
 
     engine: str
     active: bool
@@ -39,7 +39,7 @@ class Row:
     moves_out: int
 
     def cells(self) -> tuple[str, ...]:
-        """As many as :data:`COLUMNS`."""
+        """The text of each column in :data:`COLUMNS`."""
         answered = self.p99_s > 0
         return (
             f"{self.engine} *" if self.active else self.engine,
@@ -55,6 +55,8 @@ class Row:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
+    """The snapshot, as lines and rows of text."""
+
     head: tuple[str, ...]
     rows: tuple[Row, ...]
     moves: tuple[str, ...]
@@ -66,16 +68,16 @@ class Picture:
         yield from self.head
         yield ""
         yield from _table([COLUMNS, *(row.cells() for row in self.rows)])
-        yield "* takes the new connections"
+        yield "* accepts new connections"
         yield ""
         yield from self.below()
 
     def below(self) -> Iterator[str]:
-        """What stands below the table."""
+        """The lines below the table."""
         yield from self.moves
         for title, entries in (
-            ("last decisions", self.decisions),
-            ("last switches", self.switches),
+            ("latest decisions", self.decisions),
+            ("latest switches", self.switches),
         ):
             yield ""
             yield title
@@ -83,7 +85,7 @@ class Picture:
 
 
 def picture(before: dict[str, Any], after: dict[str, Any]) -> Picture:
-    """Between two states of one server, as its admin address gives them."""
+    """The snapshot between two states of one server, as read from its admin address."""
     seconds = max(after["clock_s"] - before["clock_s"], 1e-9)
     earlier = {engine["engine"]: engine["stats"] for engine in before["engines"]}
     return Picture(
@@ -101,7 +103,7 @@ def picture(before: dict[str, Any], after: dict[str, Any]) -> Picture:
 def _row(engine: dict[str, Any], before: dict[str, Any] | None, seconds: float) -> Row:
     now = engine["stats"]
     if before is None or before["iterations"] > now["iterations"]:
-        # A loop that was made meanwhile, and has counted from nought.
+        # The loop is new since then and started counting at zero.
         before = {}
 
     def grown(name: str) -> Any:
@@ -126,14 +128,14 @@ def _head(state: dict[str, Any]) -> Iterator[str]:
     up = timedelta(seconds=int(state["now"] - state["started_at"]))
     where = ", ".join(state["addresses"])
     yield f"{state['app']}, pid {state['pid']}, {where}, up {up}, {state['python']}"
-    follows = (
-        "the engine follows the load" if state["adapting"] else "the engine is fixed"
+    adapting = (
+        "adapting to the load" if state["adapting"] else "not adapting to the load"
     )
-    moving = (
-        "live connections move along" if state["migrating"] else "live connections stay"
+    migrating = (
+        "live connections move" if state["migrating"] else "live connections stay"
     )
     start = state["start"]
-    yield f"{follows}, {moving}; started on {start['engine']}: {start['reason']}"
+    yield f"{adapting}, {migrating}; started on {start['engine']}: {start['reason']}"
 
 
 def _moves(state: dict[str, Any]) -> Iterator[str]:
@@ -149,7 +151,7 @@ def _moves(state: dict[str, Any]) -> Iterator[str]:
         line += f"; pauses p50 {p50} p99 {p99}"
     yield line
     if stats["left"]:
-        yield f"left     {recent.counts(stats['left'])}"
+        yield f"stayed   {recent.counts(stats['left'])}"
     for engine in state["engines"]:
         counted = {
             name: engine["stats"][name]
@@ -157,11 +159,11 @@ def _moves(state: dict[str, Any]) -> Iterator[str]:
             if engine["stats"][name]
         }
         if counted:
-            yield f"trouble  {engine['engine']}: {recent.counts(counted)}"
+            yield f"problems {engine['engine']}: {recent.counts(counted)}"
 
 
 def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """The first column to the left, numbers to the right."""
+    """The first column is left-aligned, the numbers are right-aligned."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for first, *others in rows:
         cells = [first.ljust(widths[0])]

@@ -1,13 +1,13 @@
-"""Workers for gunicorn, whose loops are ours.
+"""gunicorn workers that run on our loops.
 
     gunicorn -k aioadapt.integrations.gunicorn.UvicornWorker module:app
     gunicorn -k aioadapt.integrations.gunicorn.AsgiWorker module:app
     gunicorn -k aioadapt.integrations.gunicorn.AiohttpWorker module:app
 
-Each is somebody else's worker but for the loop, and takes the same settings.
-gunicorn forks: a loop belongs to the process that made it, and is therefore made
-in the worker, and after the worker has changed its user, since what io_uring
-allows may depend on who asks.
+Each is an existing worker with the same settings; only its loop is different.
+gunicorn forks, and a loop belongs to the process that created it.  So it is created
+in the worker process, and only after the worker has changed its user, since
+whether io_uring is allowed may depend on the user.
 """
 
 from importlib import import_module
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from .asgi_worker import AsgiWorker as AsgiWorker
     from .uvicorn_worker import UvicornWorker as UvicornWorker
 else:
-    # Name: its module, and the packages that it needs.
+    # The module of each worker, and the packages that it needs.
     _WORKERS = {
         "AiohttpWorker": ("aiohttp_worker", ["gunicorn", "aiohttp"]),
         "AsgiWorker": ("asgi_worker", ["gunicorn"]),
@@ -30,7 +30,7 @@ else:
     }
 
     class _CannotServeError(ServeError, RuntimeError):
-        """gunicorn shows a RuntimeError as one line, and ends."""
+        """A RuntimeError, which gunicorn prints as one line before it exits."""
 
     def __getattr__(name):
         if name not in _WORKERS:

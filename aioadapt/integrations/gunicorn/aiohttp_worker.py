@@ -1,4 +1,4 @@
-"""aiohttp's worker for gunicorn, on a loop of ours."""
+"""aiohttp's gunicorn worker, on our loop."""
 
 from aiohttp.worker import GunicornWebWorker
 
@@ -6,4 +6,4 @@ from .own_loop import OwnLoop
 
 
 class AiohttpWorker(OwnLoop, GunicornWebWorker):
-    """As ``-k aiohttp.GunicornWebWorker``."""
+    """Like ``-k aiohttp.GunicornWebWorker``."""

@@ -1,4 +1,4 @@
-"""gunicorn's own ASGI worker, on a loop of ours."""
+"""gunicorn's own ASGI worker, on our loop."""
 
 from typing import Any
 
@@ -8,13 +8,13 @@ from .own_loop import OwnLoop
 
 
 class AsgiWorker(OwnLoop, ASGIWorker):
-    """As ``-k asgi``; the setting ``asgi_loop`` has nothing to choose from."""
+    """Like ``-k asgi``, but the setting ``asgi_loop`` is not used."""
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
         super().check_config(cfg, log)
         if cfg.asgi_loop not in ("auto", "asyncio"):
             log.warning(
-                "asgi_loop %r is not used: $AIOADAPT_ENGINE chooses this worker's loop",
+                "Ignoring asgi_loop %r: $AIOADAPT_ENGINE chooses this worker's loop",
                 cfg.asgi_loop,
             )

@@ -1,4 +1,4 @@
-"""What the workers share: a loop of ours, made in the worker's own process."""
+"""The base of the workers: creates our loop in the worker's own process."""
 
 import asyncio
 from typing import Any
@@ -11,15 +11,15 @@ from aioadapt.engine import engine_name
 
 
 class EngineChecked(Worker):
-    """A worker that says in one line why there is no loop for it, and ends gunicorn."""
+    """A worker that stops gunicorn with one line if it cannot get a loop."""
 
     @classmethod
     def check_config(cls, cfg: Any, log: Any) -> None:
-        """Called by gunicorn before it forks; only the name can be looked at yet."""
+        """Called by gunicorn before it forks, so only the engine's name is checked."""
         try:
             engine_name(None)
         except UnknownEngineError as error:
-            # Which gunicorn shows as one line.
+            # gunicorn prints a RuntimeError as one line.
             raise RuntimeError(f"aioadapt: {error}") from None
         inherited = getattr(super(), "check_config", None)
         if inherited is not None:
@@ -34,13 +34,13 @@ class EngineChecked(Worker):
 
 
 class OwnLoop(EngineChecked):
-    """Replaces the loop that a worker makes at the start of ``init_process``.
+    """Replaces the loop that a worker creates at the start of ``init_process``.
 
-    gunicorn calls ``init_signals`` right after the worker has changed its user,
-    and that is the first time that the loop is used.
+    gunicorn calls ``init_signals`` right after the worker has changed its user, and
+    before the loop is used.
     """
 
-    loop: Any  # somebody's until init_signals, ours from then on
+    loop: Any  # the original worker's until init_signals, ours from then on
 
     def init_signals(self) -> None:
         if self.loop is not None:

@@ -1,4 +1,4 @@
-"""uvicorn's worker for gunicorn, on a loop of ours."""
+"""uvicorn's gunicorn worker, on our loop."""
 
 from typing import Any, ClassVar
 
@@ -8,7 +8,7 @@ from .own_loop import EngineChecked
 
 
 class UvicornWorker(EngineChecked, uvicorn_worker.UvicornWorker):
-    """As ``-k uvicorn_worker.UvicornWorker``."""
+    """Like ``-k uvicorn_worker.UvicornWorker``."""
 
     CONFIG_KWARGS: ClassVar[dict[str, Any]] = {
         "loop": "aioadapt:new_event_loop",
@@ -16,6 +16,6 @@ class UvicornWorker(EngineChecked, uvicorn_worker.UvicornWorker):
     }
 
     def run(self) -> None:
-        # uvicorn makes its own, and would tell a refusal by a traceback.
+        # uvicorn creates the loop itself, and would report an error with a traceback.
         self.new_event_loop().close()
         super().run()
