@@ -15,7 +15,7 @@ from pathlib import Path
 
 from aioadapt.serving import admin_socket
 
-DESCRIPTORS = 4096
+DESCRIPTORS = 8192
 """What the largest tests need, connections of both ends in one process included."""
 
 KEPT = {"AIOADAPT_BUILT", "AIOADAPT_FUZZ", "AIOADAPT_SOAK_S"}

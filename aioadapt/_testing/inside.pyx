@@ -23,6 +23,7 @@ from aioadapt._loop.fd_callbacks cimport FdCallbacks, FdCore
 from aioadapt._stream.epoll_driver cimport StreamWatch
 from aioadapt._stream.life cimport ENDING
 from aioadapt._stream.listener cimport AcceptWatch
+from aioadapt._stream.stream cimport Stream
 from aioadapt._stream.uring_core cimport UringCore
 from aioadapt._stream.uring_driver cimport RecvOp, SendOp
 
@@ -108,3 +109,8 @@ cdef str why_stray(FdCore loop, Watch watch):
         if waits_for_room and callbacks.writer is None:
             return "EPOLLOUT without a writer"
     return None
+
+
+def is_releasing(Stream stream not None):
+    """Whether its driver is detaching, for a release."""
+    return bool(stream.is_releasing)

@@ -179,6 +179,28 @@ def test_http_1_0_is_kept_alive_only_by_both_sides_word(
     assert exchange.why == ("" if quiet else "HTTP/1.0 without keep-alive")
 
 
+@pytest.mark.parametrize("old_side", ["client", "server"])
+def test_http_1_0_with_keep_alive_leaves_nothing_behind_for_http_1_1(
+    old_side: str,
+) -> None:
+    """A proxy may carry requests of old and new clients over one connection."""
+    exchange = Exchange()
+    old, new = b"HTTP/1.0", b"HTTP/1.1"
+    for client, server in [
+        (old, old) if old_side == "client" else (new, old),
+        (new, new),
+        (old, new),
+        (new, new),
+    ]:
+        exchange.inbound(b"GET / " + client + b"\r\n" + KEEP + b"\r\n")
+        exchange.outbound(server + b" 200 OK\r\n" + KEEP + b"Content-Length: 0\r\n\r\n")
+        assert exchange.quiet, exchange.why
+    exchange.inbound(b"GET / HTTP/1.1\r\n\r\n")
+    exchange.outbound(OK)
+    assert exchange.quiet, exchange.why
+    assert exchange.requests == 5
+
+
 def test_an_empty_line_ends_the_quiet_until_the_next_request_is_answered() -> None:
     """httptools forgets it, h11 holds it and then refuses the request behind it."""
     exchange = Exchange()

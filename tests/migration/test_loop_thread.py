@@ -31,6 +31,34 @@ def test_what_is_submitted_sees_the_submitters_context(thread: LoopThread) -> No
     assert thread.submit(look()).result(ENDS_WITHIN_S) == "the submitter's"
 
 
+def test_what_is_submitted_sees_the_context_of_the_moment_of_submitting() -> None:
+    """Not of the moment at which the loop comes to it; and it changes its own copy."""
+    variable = contextvars.ContextVar("variable", default="default")
+
+    async def look_and_set() -> str:
+        found = variable.get()
+        variable.set("the task's")
+        return found
+
+    with LoopThread("epoll") as thread:
+        held_up, go_on = threading.Event(), threading.Event()
+
+        async def hold_up() -> None:
+            held_up.set()
+            go_on.wait(ENDS_WITHIN_S)
+
+        blocked = thread.submit(hold_up())
+        assert held_up.wait(ENDS_WITHIN_S)
+        variable.set("when submitting")
+        future = thread.submit(look_and_set())
+        variable.set("later")
+        go_on.set()
+
+        assert future.result(ENDS_WITHIN_S) == "when submitting"
+        blocked.result(ENDS_WITHIN_S)
+        assert variable.get() == "later"
+
+
 def test_an_error_reaches_the_submitter(thread: LoopThread) -> None:
     async def fail() -> None:
         raise ValueError("no")

@@ -88,6 +88,33 @@ def test_a_source_that_has_closed_its_listener_takes_its_connection_back(
     assert phase_of(connection) is Phase.RETURNED
 
 
+class Before(asyncio.Protocol):
+    """Of the server that accepted it."""
+
+
+class Now(asyncio.Protocol):
+    """Of the server that listens there by now."""
+
+
+@pytest.mark.parametrize(("now", "protocol"), [(None, Before), (Now, Now)])
+def test_a_returned_connection_gets_the_factory_of_the_server_of_now_if_there_is_one(
+    scene: Scene, now: type[asyncio.Protocol] | None, protocol: type
+) -> None:
+    scene.a.loop.factory = Before
+    stream, connection, _ = scene.a.connected()
+    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    scene.a.loop.deliver()
+    stream.lets_go()
+
+    scene.a.loop.factory = now
+    scene.b.loop.factory = None
+    scene.b.loop.deliver()
+    scene.a.loop.deliver()
+
+    assert not asked.answer().moved
+    assert type(only_stream_of(scene.a).protocol) is protocol
+
+
 def test_a_target_that_had_stopped_raises_and_touches_nothing(scene: Scene) -> None:
     stream, connection, _ = scene.a.connected()
     scene.b.stops()

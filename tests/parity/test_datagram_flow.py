@@ -330,6 +330,31 @@ def test_a_full_socket_pauses_the_protocol_until_there_is_room(
     run(main())
 
 
+def test_the_protocol_resumes_below_the_low_mark_not_only_when_all_is_sent(
+    loop: AbstractEventLoop, run: Run, unix: Pair
+) -> None:
+    ours, theirs = unix
+
+    async def main() -> None:
+        transport, protocol = await over(loop, Flow, ours)
+        transport.set_write_buffer_limits(high=300_000, low=200_000)  # type: ignore[attr-defined]
+        while not protocol.calls:
+            transport.sendto(bytes(1000))
+        # One at a time, so that the buffer shrinks a little with each.
+        while "resume" not in protocol.calls:
+            theirs.recv(1 << 20)
+            for _ in range(3):
+                await asyncio.sleep(0)
+        assert transport.get_write_buffer_size() > 0  # type: ignore[attr-defined]
+        while transport.get_write_buffer_size():  # type: ignore[attr-defined]
+            receive_all(theirs)
+            await asyncio.sleep(0)
+        assert protocol.calls == ["pause", "resume"]
+        await protocol.close()
+
+    run(main())
+
+
 @pytest.mark.parametrize("room_is_first", [False, True])
 def test_what_has_arrived_is_told_before_there_is_room(
     loop: AbstractEventLoop, run: Run, unix: Pair, room_is_first: bool

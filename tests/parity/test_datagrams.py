@@ -1,6 +1,7 @@
 """UDP and Unix datagrams through asyncio's endpoints."""
 
 import asyncio
+import contextlib
 import socket
 from asyncio import AbstractEventLoop
 from pathlib import Path
@@ -157,3 +158,41 @@ def test_abort_closes_an_endpoint(loop: AbstractEventLoop, run: Run) -> None:
         await protocol.until(lambda: protocol.is_lost)
 
     run(main())
+
+
+def test_addresses_are_whole_whatever_family_came_before(
+    loop: AbstractEventLoop, run: Run
+) -> None:
+    """A loop's endpoints share the memory into which the kernel writes names, and an
+    IPv6 name is longer than an IPv4 one."""
+
+    async def main() -> None:
+        async with contextlib.AsyncExitStack() as stack:
+            for family, host in [
+                (socket.AF_INET, "127.0.0.1"),
+                (socket.AF_INET6, "::1"),
+                (socket.AF_INET, "127.0.0.1"),
+                (socket.AF_INET6, "::1"),
+            ]:
+                _, server = await loop.create_datagram_endpoint(
+                    Datagrams, local_addr=(host, 0), family=family
+                )
+                stack.push_async_callback(server.close)
+                with socket.socket(family, socket.SOCK_DGRAM) as peer:
+                    peer.bind((host, 0))
+                    address = server.transport.get_extra_info("sockname")
+                    peer.sendto(b"hello", address)
+                    assert await server.got(1) == [(b"hello", peer.getsockname())]
+
+    if not has_ipv6():
+        pytest.skip("no IPv6 on the loopback interface")
+    run(main())
+
+
+def has_ipv6() -> bool:
+    with socket.socket(socket.AF_INET6) as sock:
+        try:
+            sock.bind(("::1", 0))
+        except OSError:
+            return False
+    return True

@@ -89,6 +89,24 @@ def test_an_exit_escapes_and_the_rest_of_the_iteration_runs_in_the_next_run(
 
 
 @pytest.mark.parametrize("exit_error", [KeyboardInterrupt, SystemExit])
+def test_of_timers_that_are_due_together_an_exit_loses_none(
+    loop: AbstractEventLoop, exit_error: type[BaseException]
+) -> None:
+    ran: list[int] = []
+    past = loop.time() - 1
+    for number in range(5):
+        loop.call_at(past + number / 1000, ran.append, number)
+    loop.call_at(past + 1.5 / 1000, fails, exit_error())
+
+    with pytest.raises(exit_error):
+        loop.run_forever()
+    assert ran == [0, 1]
+
+    one_iteration(loop)
+    assert ran == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("exit_error", [KeyboardInterrupt, SystemExit])
 def test_an_exit_from_a_task_escapes_run_until_complete(
     loop: AbstractEventLoop, exit_error: type[BaseException]
 ) -> None:

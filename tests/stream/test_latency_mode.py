@@ -93,3 +93,31 @@ def all_ask(scene: Scene, peers: list[socket.socket]) -> None:
         return not waiting
 
     scene.until(all_heard)
+
+
+def test_a_receive_that_ran_out_of_buffers_in_a_short_iteration_is_armed_again(
+    scene: Scene,
+) -> None:
+    """What was reaped and has still to be dispatched holds all the buffers, so the
+    receive has to wait for more than the end of one iteration."""
+    other = type(scene.loop)()
+    protocols: list[Asks] = []
+
+    def factory() -> Asks:
+        protocols.append(Asks(other))
+        return protocols[-1]
+
+    count = 400  # there are 256 buffers
+    server = scene.serve(factory, backlog=count)
+    peers = [scene.connect(server) for _ in range(count)]
+    scene.until(lambda: len(protocols) == count)
+    scene.run_iterations(2)
+    for number, peer in enumerate(peers):
+        peer.send(b"from %d" % number)
+
+    expected = {b"from %d" % number for number in range(count)}
+    scene.until(lambda: {bytes(p.received) for p in protocols} == expected)
+    for peer in peers:
+        peer.send(b"again")
+    scene.until(lambda: all(p.received.endswith(b"again") for p in protocols))
+    other.close()

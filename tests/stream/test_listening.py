@@ -74,6 +74,30 @@ def test_pausing_and_resuming_while_connections_come_loses_none(
     assert sorted(int(p.received) for p in protocols) == list(range(60))
 
 
+def test_a_connection_accepted_in_a_pauses_last_moment_is_served(scene: Scene) -> None:
+    """Its accept is in the batch when the listener is paused: on the ring the
+    connection is ours already, on epoll it waits in the socket's queue."""
+    protocols: list[Recorder] = []
+
+    def factory() -> Recorder:
+        protocols.append(Recorder())
+        return protocols[-1]
+
+    server = scene.serve(factory)
+    listener = listener_of(scene, server)
+    scene.run_iterations(2)
+    peer = scene.connect(server)
+    peer.send(b"served")
+    # Ready callbacks run between reaping and dispatching.
+    scene.loop.call_soon(listener.pause)
+    scene.run_iterations(3)
+    if scene.loop.engine == "uring":
+        assert len(protocols) == 1
+    listener.resume()
+
+    scene.until(lambda: protocols and protocols[0].received == b"served")
+
+
 def test_pausing_twice_and_resuming_twice_is_harmless(scene: Scene) -> None:
     server = scene.serve(Recorder)
     listener = listener_of(scene, server)

@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from loops import LoopFactory
 
+from aioadapt._testing.inside import found_inside
+
 from .conftest import KeepsOpen, Recorder, Scene
 
 pytestmark = pytest.mark.ours_only
@@ -289,3 +291,32 @@ def test_one_that_always_has_more_does_not_hold_up_the_others(scene: Scene) -> N
     scene.run_iterations(3)
 
     assert protocols[1].received == b"me too"
+
+
+def test_a_buffer_is_given_back_when_its_stream_has_ended_meanwhile(
+    scene: Scene,
+) -> None:
+    """Both have sent, so both completions are in one batch; whoever comes first
+    aborts the other.  Were its buffer kept, the loop would be deaf in the end."""
+    protocols: list[Recorder] = []
+
+    class AbortsTheOther(Recorder):
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            for other in protocols:
+                if other is not self:
+                    other.transport.abort()
+
+    def factory() -> Recorder:
+        protocols.append(AbortsTheOther())
+        return protocols[-1]
+
+    server = scene.serve(factory)
+    for _ in range(3):
+        protocols.clear()
+        pairs = [scene.accept(server) for _ in range(2)]
+        for peer, _ in pairs:
+            peer.send(b"both at once")
+        scene.until(lambda: sum(p.calls == ["made", "lost"] for p in protocols) == 1)
+        assert sorted(bytes(p.received) for p in protocols) == [b"", b"both at once"]
+        assert found_inside(scene.loop) == []

@@ -1,4 +1,4 @@
-"""ReleaseStep a loop: at a quiet moment, whole, and once."""
+"""Releasing a connection: at a quiet moment, whole, and once."""
 
 import asyncio
 import os
@@ -10,6 +10,7 @@ import pytest
 from loops import OURS, Missing, factory_of
 
 from aioadapt import LoopStoppedError
+from aioadapt._testing.inside import is_releasing
 
 from .conftest import Scene
 from .http1 import NEXT, REQUEST, Handler, Http1Protocol, answer_to
@@ -200,6 +201,28 @@ def test_bytes_that_the_kernel_has_taken_are_carried_unread(
     place.hear(b"/two", b"/one")
     assert place.protocols[0].received == REQUEST
     assert place.protocols[1].received == NEXT + REQUEST
+
+
+def test_of_several_packets_that_arrive_while_it_settles_all_are_carried(
+    place: Place,
+) -> None:
+    place.ask()
+
+    def send() -> None:
+        for word in (NEXT[:5], NEXT[5:9], NEXT[9:]):
+            place.peer.sendall(word)
+            # On the ring each is a completion of its own.
+            place.scene.loop.submit_reads()
+
+    place.handler.on_call["may_release"] = send
+    place.release()
+    released = place.finish()
+    if place.scene.loop.engine == "uring":
+        assert released.unread == NEXT
+    place.come_back()
+
+    place.hear(b"/two")
+    assert place.protocols[1].received == NEXT
 
 
 @pytest.mark.parametrize("how", ["reset", "close", "half-close", "words and close"])
@@ -419,6 +442,45 @@ def test_only_one_handler_at_a_time(place: Place) -> None:
     place.stream.cancel_release()
 
     assert place.handler.calls == other.calls == []
+
+
+CROWD = 3000
+"""More pieces of deferred work than the enters of ``finish_cancels`` run."""
+
+
+def test_a_release_that_is_cancelled_while_the_kernel_detaches_is_cancelled(
+    scene: Scene,
+) -> None:
+    """The cancel of its receive lies behind the bytes of many others, so that the
+    driver is still detaching when the iteration ends."""
+    if scene.loop.engine == "epoll":
+        pytest.skip("epoll detaches in one call")
+    scene.loop.watch_http1 = True
+    server = scene.serve(Http1Protocol, backlog=CROWD)
+    peer, stream = scene.accept(server)
+    peer.sendall(REQUEST)
+    scene.until(lambda: stream.requests == 1)
+    crowd = [scene.connect(server) for _ in range(CROWD)]
+    scene.until(lambda: len(scene.loop.streams()) == 1 + CROWD)
+    handler = Handler()
+
+    def all_speak() -> None:
+        for other in crowd:
+            other.send(b"G")
+
+    handler.on_call["stopped_reading"] = all_speak
+    scene.loop.call_soon(stream.release, handler)
+    scene.run_iterations()
+    assert is_releasing(stream), (
+        "the kernel runs more at once: a larger crowd is needed"
+    )
+    stream.cancel_release()
+    scene.run_iterations(5)
+
+    assert handler.calls == ["may_release", "stopped_reading"]
+    assert peer.recv(1000) == answer_to(b"/one")
+    peer.sendall(NEXT)
+    scene.until(lambda: stream.requests == 2)
 
 
 def test_a_connection_that_has_ended_says_so_at_once(place: Place) -> None:
