@@ -28,7 +28,7 @@ def uring_support() -> UringSupport:
     millisecond; later calls in the same process return the stored result.
 
     Returns:
-        The result, with its reason.  A refusal is a result: nothing is raised.
+        The result, with its reason.  A refusal is a result too; nothing is raised.
     """
     found = findings()
     refusal = explain_findings(found)

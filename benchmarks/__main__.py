@@ -8,11 +8,13 @@ import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+from aioadapt.measure.processes import allow_descriptors
+from aioadapt.measure.usage import ExperimentError
 from benchmarks import contest, micro
-from benchmarks.build import BuildError, program
+from benchmarks.build import BuildError
 from benchmarks.echo_server import MODES
 from benchmarks.loops import LOOPS
-from benchmarks.measure import MeasureError, allow_descriptors, check_cores
+from benchmarks.measure import MeasureError, check_cores
 from benchmarks.micro_worker import SCENARIOS
 from benchmarks.report import machine, machine_text
 from benchmarks.servers import C_DATAGRAM_SERVERS, C_SERVERS, Scenario
@@ -37,14 +39,14 @@ def counts(text: str) -> list[int]:
         found = []
     if not found or min(found) < 1:
         raise argparse.ArgumentTypeError(
-            f"not a whole number above 0, or several: {text!r}"
+            f"not a positive whole number, or a list of them: {text!r}"
         )
     return found
 
 
 def count(text: str) -> int:
     if len(found := counts(text)) > 1:
-        raise argparse.ArgumentTypeError(f"one number is wanted here: {text!r}")
+        raise argparse.ArgumentTypeError(f"expected one number: {text!r}")
     return found[0]
 
 
@@ -53,26 +55,26 @@ def seconds(text: str) -> float:
         found = float(text)
     except ValueError:
         found = 0.0
-    # The upper bound keeps "inf" and "nan" out; nobody means a day.
+    # The upper bound, a day, excludes "inf" and "nan".
     if not 0.001 <= found <= 86400:
         raise argparse.ArgumentTypeError(f"not a number of seconds: {text!r}")
     return found
 
 
 def list_of(known: Iterable[str]) -> str:
-    return f"names separated by commas: {', '.join(known)}, or module:factory"
+    return f"comma-separated names: {', '.join(known)}, or module:factory"
 
 
 def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m benchmarks",
-        description="Peers side by side, and the C limit. What the figures mean and "
-        "how they are taken stands in benchmarks/README.md.",
+        description="Compares event loops with their peers and with the C limit. "
+        "benchmarks/README.md explains what the figures mean and how they are taken.",
     )
     commands = top.add_subparsers(dest="command", required=True)
     echo = commands.add_parser("echo", help="server CPU per TCP echo")
     http = commands.add_parser(
-        "http", help="server CPU per request to uvicorn with httptools"
+        "http", help="server CPU per request, uvicorn with httptools"
     )
     datagrams = commands.add_parser("datagrams", help="server CPU per UDP echo")
     small = commands.add_parser("micro", help="CPU per call_soon, timer, task, wake-up")
@@ -94,7 +96,10 @@ def parser() -> argparse.ArgumentParser:
     )
     for command in (echo, datagrams):
         command.add_argument(
-            "--bytes", type=counts, default=[64], help="one size or several"
+            "--bytes",
+            type=counts,
+            default=[64],
+            help="one size, or several separated by commas",
         )
     for command in (http, small):
         command.add_argument(
@@ -108,36 +113,36 @@ def parser() -> argparse.ArgumentParser:
             "--connections",
             type=counts,
             default=connections,
-            help="one number or several",
+            help="one number, or several separated by commas",
         )
         command.add_argument(
-            "--seconds", type=seconds, default=2.0, help="of each window"
+            "--seconds", type=seconds, default=2.0, help="length of each measurement"
         )
         command.add_argument("--client-core", type=int, default=1)
         command.add_argument(
             "--retakes",
             type=int,
             default=2,
-            help="how often a round that other work disturbed is taken again",
+            help="how many times to repeat a round that other work disturbed",
         )
     for command in (echo, datagrams, http, small):
         command.add_argument("--rounds", type=count, default=5)
         command.add_argument(
-            "--reference", default="uvloop", help="what ratios are taken to"
+            "--reference", default="uvloop", help="the server that ratios refer to"
         )
         command.add_argument("--server-core", type=int, default=0)
         command.add_argument(
-            "--json", type=Path, metavar="FILE", help="write every round there"
+            "--json", type=Path, metavar="FILE", help="write every round to FILE"
         )
     small.add_argument(
         "--only",
         action="append",
         choices=list(SCENARIOS),
         metavar="SCENARIO",
-        help=f"may be given several times; of: {', '.join(SCENARIOS)}",
+        help=f"may be repeated; one of: {', '.join(SCENARIOS)}",
     )
     small.add_argument(
-        "--scale", type=float, default=1.0, help="times the usual operations"
+        "--scale", type=float, default=1.0, help="multiplies the number of operations"
     )
     return top
 
@@ -161,9 +166,8 @@ def scenarios(options: argparse.Namespace) -> list[Scenario]:
 
 def compete(options: argparse.Namespace) -> tuple[list[dict[str, object]], bool]:
     check_cores(options.server_core, options.client_core)
-    # Beside the connections: standard streams, the listener, the loop's own.
+    # In addition to the connections: standard streams, the listener, the loop's own.
     allow_descriptors(max(options.connections) + 64)
-    program("echo_client")
     results, failed = [], False
     for scenario in scenarios(options):
         outcome = contest.hold(
@@ -202,7 +206,7 @@ def main() -> int:
     try:
         run = compare_small_things if options.command == "micro" else compete
         results, failed = run(options)
-    except (MeasureError, BuildError) as error:
+    except (MeasureError, ExperimentError, BuildError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

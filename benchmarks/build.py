@@ -1,4 +1,4 @@
-"""Compile the C programs of this folder when they are first needed."""
+"""Compiles the C programs of this folder when they are first needed."""
 
 from __future__ import annotations
 
@@ -13,10 +13,9 @@ BUILD = HERE.parent / "build" / "benchmarks"
 
 FLAGS = ["-O2", "-std=gnu11", "-Wall", "-Wextra"]
 
-#: What each program is linked with, in order of preference: the static
-#: archive of liburing is complete where a distribution's shared one is not.
+#: What each program is linked with, in order of preference.  The static archive
+#: of liburing is complete; a distribution's shared one may not be.
 LIBRARIES: dict[str, list[list[str]]] = {
-    "echo_client": [[]],
     "c_echo_epoll": [[]],
     "c_datagrams_epoll": [[]],
     "c_echo_uring": [["-l:liburing.a"], ["-luring"]],
@@ -28,19 +27,19 @@ class BuildError(Exception):
 
 
 def program(name: str) -> Path:
-    """The path of a compiled program, compiled now if it is not up to date."""
+    """The path of a program, compiled now if it is not up to date."""
     source, target = HERE / f"{name}.c", BUILD / name
     if target.exists() and target.stat().st_mtime >= source.stat().st_mtime:
         return target
     compiler = shlex.split(os.environ.get("CC", "cc"))
     if shutil.which(compiler[0]) is None:
         raise BuildError(
-            f"cannot compile {source.name}: there is no {compiler[0]!r} here "
+            f"cannot compile {source.name}: {compiler[0]!r} is not installed "
             "(a C compiler is needed: apt-get install gcc libc6-dev, or set CC)"
         )
     BUILD.mkdir(parents=True, exist_ok=True)
-    # A run that is going on keeps its program, and a compiler that is
-    # interrupted leaves no half of one.
+    # Replaced in one step: a run in progress keeps its program, and an interrupted
+    # compiler leaves nothing behind.
     unfinished = target.with_suffix(f".{os.getpid()}")
     complaint = ""
     for libraries in LIBRARIES[name]:

@@ -1,13 +1,12 @@
 /*
- * The C limit for datagrams: a UDP echo server that does nothing but receive
- * and send.
+ * The C limit for datagrams: a UDP echo server that only receives and sends.
  *
- * Level-triggered, one recvmmsg for all that waits, up to 16, and one sendto
- * for each.  Taken one by one they cost 1.2 times as much.  What a full socket
- * refuses is dropped, as UDP may: the client of the benchmark then ends the
- * run.
+ * Level-triggered.  One recvmmsg takes up to 16 waiting datagrams, and one sendto
+ * answers each.  Receiving them one by one costs 1.2 times as much.  A datagram that
+ * a full socket refuses is dropped, as UDP permits; the benchmark's client then ends
+ * the run.
  *
- * Prints its port, and ends when its standard input does.
+ * Prints its port, and exits when its standard input ends.
  */
 
 #define _GNU_SOURCE
@@ -20,12 +19,12 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { AT_ONCE = 16, DATAGRAM_BYTES = 64 * 1024 };
+enum { BATCH = 16, DATAGRAM_BYTES = 64 * 1024 };
 
-static char memory[AT_ONCE][DATAGRAM_BYTES];
-static struct sockaddr_in names[AT_ONCE];
-static struct iovec places[AT_ONCE];
-static struct mmsghdr messages[AT_ONCE];
+static char memory[BATCH][DATAGRAM_BYTES];
+static struct sockaddr_in names[BATCH];
+static struct iovec places[BATCH];
+static struct mmsghdr messages[BATCH];
 
 static void die(const char *what)
 {
@@ -42,7 +41,7 @@ static void watch(int epoll_fd, int fd)
 
 static void echo(int fd)
 {
-    int got = recvmmsg(fd, messages, AT_ONCE, MSG_DONTWAIT, NULL);
+    int got = recvmmsg(fd, messages, BATCH, MSG_DONTWAIT, NULL);
     if (got < 0 && errno != EAGAIN && errno != EINTR && errno != ECONNREFUSED)
         die("recvmmsg");
     for (int i = 0; i < got; i++) {
@@ -63,7 +62,7 @@ int main(void)
     if (fd < 0 || epoll_fd < 0 || bind(fd, (struct sockaddr *)&address, sizeof(address)) < 0
         || getsockname(fd, (struct sockaddr *)&address, &address_bytes) < 0)
         die("bind");
-    for (int i = 0; i < AT_ONCE; i++) {
+    for (int i = 0; i < BATCH; i++) {
         places[i] = (struct iovec){.iov_base = memory[i], .iov_len = DATAGRAM_BYTES};
         messages[i].msg_hdr = (struct msghdr){
             .msg_name = &names[i],

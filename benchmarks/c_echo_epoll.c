@@ -1,11 +1,11 @@
 /*
- * The C limit with epoll: an echo server that does nothing but recv and send.
+ * The C limit with epoll: an echo server that only calls recv and send.
  *
- * Level-triggered, one recv and one send per ready connection and turn.  What
- * a send does not take is kept, and the connection is then watched for
- * writability only, so that order holds and nothing piles up.
+ * Level-triggered, one recv and one send per ready connection and iteration.  The
+ * bytes that a send does not take are kept, and the connection is then watched for
+ * writability only, so that the order is kept and nothing accumulates.
  *
- * Prints its port, and ends when its standard input does.
+ * Prints its port, and exits when its standard input ends.
  */
 
 #define _GNU_SOURCE
@@ -24,7 +24,7 @@ enum { BUFFER_BYTES = 64 * 1024, EVENTS_PER_ITERATION = 1024, BACKLOG = 4096 };
 
 struct connection {
     int fd;
-    char *unsent;          /* owned; NULL when all is sent */
+    char *unsent;          /* owned; NULL if everything is sent */
     size_t unsent_bytes;
     size_t offset_bytes;   /* of unsent, already sent */
 };
@@ -47,7 +47,7 @@ static void watch(int operation, int fd, uint32_t events, void *owner)
 
 static void end(struct connection *connection)
 {
-    close(connection->fd);   /* the only descriptor of its socket: epoll forgets it */
+    close(connection->fd);   /* its socket's only descriptor, so this unregisters it */
     free(connection->unsent);
     free(connection);
 }

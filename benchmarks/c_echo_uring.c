@@ -1,14 +1,14 @@
 /*
  * The C limit with io_uring: an echo server that copies nothing.
  *
- * One multishot accept, one multishot recv per connection over a ring of
- * provided buffers, and sends by the ring straight out of the buffer that the
- * bytes arrived in.  A buffer belongs to the kernel until a recv completion
- * names it, then to its connection's queue, and goes back to the kernel when
- * the send that emptied it has completed.  One send per connection is in
- * flight at a time, so order holds.
+ * One multishot accept, one multishot recv per connection with a ring of provided
+ * buffers, and sends through the ring directly from the buffer that the bytes
+ * arrived in.  A buffer belongs to the kernel until a recv completion names it, then
+ * to its connection's queue, and returns to the kernel when the send that emptied it
+ * has completed.  Each connection has one send in flight at a time, so the order is
+ * kept.
  *
- * Prints its port, and ends when its standard input does.
+ * Prints its port, and exits when its standard input ends.
  */
 
 #define _GNU_SOURCE
@@ -29,11 +29,11 @@
 enum {
     SUBMISSIONS = 2048,
     COMPLETIONS = 8192,
-    BUFFERS = 2048,          /* above the 1,024 connections that we measure */
+    BUFFERS = 2048,          /* more than the 1,024 connections that we measure */
     BUFFER_BYTES = 16 * 1024,
-    /* The kernel takes the buffers in turn, so all of them are in use even for
-     * one connection.  Were they whole pages apart, the first lines of all
-     * would compete for the same few places of the cache. */
+    /* The kernel takes the buffers in turn, so even one connection uses all of them.
+     * If they were whole pages apart, their first cache lines would compete for the
+     * same few sets of the cache. */
     BUFFER_STRIDE = BUFFER_BYTES + 64,
     HUGE_PAGE_BYTES = 2 * 1024 * 1024,
     BUFFER_GROUP = 0,
@@ -41,14 +41,14 @@ enum {
     BACKLOG = 4096,
 };
 
-/* The low bit of user_data: connections are aligned, so it is free. */
+/* In the low bit of user_data, which is free because connections are aligned. */
 enum { RECV = 0, SEND = 1 };
 
 struct connection {
     int fd;
     bool receiving;          /* the multishot recv is armed */
     bool sending;            /* the head of the queue is in a send */
-    bool broken;             /* a send failed; nothing more is sent */
+    bool broken;             /* a send failed: nothing more is sent */
     int head, tail;          /* owned buffers, in order of arrival */
     struct connection *next_starved;
 };
@@ -59,7 +59,7 @@ static char *buffers;
 static int next_buffer[BUFFERS];         /* links the connections' queues */
 static uint32_t filled_bytes[BUFFERS];
 static uint32_t sent_bytes[BUFFERS];
-static int given_back;                   /* since the last iteration's end */
+static int given_back;                   /* since the end of the last iteration */
 static struct connection *starved;       /* their recv found no buffer */
 static char accepting, parent;           /* their addresses are user_data */
 
@@ -173,8 +173,8 @@ static void received(struct connection *connection, struct io_uring_cqe *cqe)
         if (!connection->receiving)
             receive(connection);
     } else if (cqe->res == -ENOBUFS) {
-        /* Every buffer is in some connection's queue; the next one to come
-         * back starts this recv again. */
+        /* Every buffer is in some connection's queue: the next one to be given back
+         * restarts this recv. */
         connection->next_starved = starved;
         starved = connection;
         connection->receiving = true;
@@ -232,7 +232,7 @@ static void set_up_ring(void)
     if (posix_memalign((void **)&buffer_ring, 4096, BUFFERS * sizeof(struct io_uring_buf)) != 0
         || posix_memalign((void **)&buffers, HUGE_PAGE_BYTES, (size_t)BUFFERS * BUFFER_STRIDE) != 0)
         die("posix_memalign", ENOMEM);
-    /* Touched now, so that no page fault falls into a measured window. */
+    /* Touched now, so that no page fault occurs while the server is measured. */
     madvise(buffers, (size_t)BUFFERS * BUFFER_STRIDE, MADV_HUGEPAGE);
     memset(buffers, 0, (size_t)BUFFERS * BUFFER_STRIDE);
     registration.ring_addr = (uintptr_t)buffer_ring;

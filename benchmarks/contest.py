@@ -1,4 +1,4 @@
-"""Servers take turns in one run: A B C A B C ..."""
+"""Measures several servers in one run, taking turns: A B C A B C ..."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from benchmarks.servers import Round, Scenario, ServerError, measure, running_se
 
 @dataclass(slots=True)
 class Outcome:
-    """All that became of one scenario."""
+    """The results of one scenario."""
 
     scenario: Scenario
     reference: str
     #: In the order in which the servers were named.
     rounds: dict[str, list[Round]]
-    #: Peers that are not here, with the reason: nobody's fault.
+    #: Peers that are not installed, with the reason.  Not a failure.
     absent: dict[str, str] = field(default_factory=dict)
-    #: Servers that gave a wrong answer or none, with what was seen.
+    #: Servers that gave a wrong response or none, with what was seen.
     failed: dict[str, str] = field(default_factory=dict)
     retaken: int = 0
 
@@ -40,7 +40,7 @@ def progress(text: str) -> None:
 
 
 def calm_round(name: str, scenario: Scenario, retakes: int) -> tuple[Round, int]:
-    """A round during which nobody else took the cores, or the calmest of the tries."""
+    """A round that no other work disturbed, or else the least disturbed of the tries."""
     tries = [measure(name, scenario)]
     while tries[-1].waited_share > DISTURBED_SHARE and len(tries) <= retakes:
         tries.append(measure(name, scenario))
@@ -56,8 +56,8 @@ def hold(
     reference: str,
 ) -> Outcome:
     outcome = Outcome(scenario, reference, {name: [] for name in names})
-    # Who is not here is found out before the first round, so that the rounds
-    # of the others lie side by side from the beginning.
+    # Missing peers are found before the first round, so that they do not delay the
+    # rounds of the others.
     for name in names:
         progress(f"{scenario.title}: starting {name}")
         try:
@@ -80,7 +80,7 @@ def hold(
             outcome.rounds[name].append(one)
             outcome.retaken += retaken
     progress("")
-    # A server that fails once has no figures: its good rounds are not the rule.
+    # A server that fails once gets no figures: its good rounds may not be typical.
     for name in (*outcome.absent, *outcome.failed):
         del outcome.rounds[name]
     return outcome
@@ -154,7 +154,7 @@ def text(outcome: Outcome) -> str:
         )
         if max(one.faults_per_operation for one in rounds) > 0.1:
             notes.append(
-                f"{name}: page faults in its figure; see 'Page faults' in the README"
+                f"{name}: its figure includes page faults; see 'Page faults' in the README"
             )
         if starved := sum(one.least_per_connection == 0 for one in rounds):
             notes.append(
@@ -165,7 +165,7 @@ def text(outcome: Outcome) -> str:
                 f"{name}: {disturbed} of {len(rounds)} rounds disturbed by other work"
             )
     if outcome.retaken:
-        notes.append(f"{outcome.retaken} disturbed rounds were taken again")
+        notes.append(f"{outcome.retaken} disturbed rounds were repeated")
     notes += [f"{name}: skipped, {reason}" for name, reason in outcome.absent.items()]
     notes += [f"{name}: FAILED, {reason}" for name, reason in outcome.failed.items()]
     return "\n".join(

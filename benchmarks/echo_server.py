@@ -1,6 +1,6 @@
 """An echo server on any event loop: ``python -m benchmarks.echo_server --loop uvloop``.
 
-Prints its port, and ends when its standard input does.
+Prints its port, and exits when its standard input ends.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ from benchmarks.lifeline import NOT_INSTALLED, announce, when_input_ends
 from benchmarks.loops import NotInstalledError, factory_of
 
 MODES = ("protocol", "buffered", "streams")
-"""The ways to write a TCP echo; "datagrams" is the one to write UDP's."""
+"""The ways to write a TCP echo; UDP has only one, "datagrams"."""
 
-#: Above any number of connections that are measured: a client that connects
-#: them all at once must not meet a full queue, whose answer takes a second.
+#: More than any number of connections that is measured.  A client connects them all
+#: at the same time, and with a full queue a connect would take a second.
 BACKLOG = 4096
 
-#: asyncio's own size for a read.
+#: The size that asyncio reads with.
 BUFFER_BYTES = 256 * 1024
 
 
@@ -51,8 +51,8 @@ class BufferedEcho(asyncio.BufferedProtocol):
         return self.buffer
 
     def buffer_updated(self, nbytes: int) -> None:
-        # A copy: a transport may keep what it is given until it is sent, and
-        # the next read overwrites the buffer.
+        # A copy, because a transport may keep the bytes until they are sent, and the
+        # next read overwrites the buffer.
         self.transport.write(bytes(self.buffer[:nbytes]))
 
 
@@ -111,7 +111,7 @@ def main() -> None:
         prog="python -m benchmarks.echo_server", description=__doc__
     )
     parser.add_argument(
-        "--loop", default="asyncio", help="a peer's name, or module:factory"
+        "--loop", default="asyncio", help="the name of a loop, or module:factory"
     )
     parser.add_argument("--mode", default="protocol", choices=(*MODES, "datagrams"))
     options = parser.parse_args()

@@ -1,9 +1,10 @@
 """``python -m benchmarks.follow``: how soon do connections follow a decision?
 
-Two loop threads with a uvicorn on each, over one listening socket; a crowd of
-keep-alive connections in a process of its own; and one ``Migrator.drain`` after
-the other, to and fro.  For each drain: when the connections arrived, counted
-from the call; how long nobody read from each; what the crowd noticed.
+Two loop threads with a uvicorn each share one listening socket.  The demo's
+verifying client, in a process of its own, keeps connections to it.  One
+``Migrator.drain`` follows the other, back and forth.  For each drain it reports when
+the connections arrived, counted from the call; how long each was read by no loop; and
+what the clients noticed.
 """
 
 import asyncio
@@ -17,25 +18,27 @@ import statistics
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from asyncio.subprocess import PIPE
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import aioadapt
+from aioadapt.measure.processes import allow_descriptors
 from aioadapt.migration.report import Pauses
 from benchmarks import follow_phases
-from benchmarks.follow_client import allow_descriptors
+from demo.load import Load
+from demo.options import Options
+from demo.report import FAULTS
 from demo.serve import Side, serving
 
 READY_WITHIN_S = 30.0
-LOOK_S = 0.5  # the throughput before a drain is that of so long
+LOOK_S = 0.5  # the throughput before a drain is measured over this time
 
 
 @dataclass
 class Passage:
-    """One drain and what it was like."""
+    """One drain and its figures."""
 
     direction: str
     connections: int
@@ -46,80 +49,67 @@ class Passage:
     half_s: float
     last_s: float
     pause: Pauses
-    rate_before: float  # answers a second
+    rate_before: float  # responses per second
     rate_during: float
-    busy: float  # CPU of the server process in the time before, in cores
-    denied: float  # part of its running time in which the drain had no core to run on
-    collection_s: float  # the interpreter's longest garbage collection meanwhile
-    slowest_s: float  # what the crowd waited longest for, around the drain
+    busy: float  # CPU of the server process before the drain, in cores
+    denied: float  # share of its runnable time in which the drain waited for a core
+    collection_s: float  # the longest garbage collection during the drain
+    slowest_s: float  # the longest that a client waited for a response around the drain
     phases: dict[str, Pauses] = field(default_factory=dict)
 
 
-class CrowdProcess:
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
-        self.process = process
-        self.standing: dict[str, Any] = {}
-        self.slowest_s = 0.0
-        self.changed = asyncio.Condition()
-        self.listener = asyncio.create_task(self._listen())
+class Clients(Load):
+    """The demo's verifying client, without visitors and with GET requests only."""
 
-    async def _listen(self) -> None:
-        assert self.process.stdout is not None
-        async for line in self.process.stdout:
-            self.standing = json.loads(line)
-            self.slowest_s = max(self.slowest_s, self.standing["slowest_s"])
-            async with self.changed:
-                self.changed.notify_all()
+    def __init__(self, process: asyncio.subprocess.Process, connections: int) -> None:
+        super().__init__(process, connections)
+        self.answered = asyncio.Event()  # every connection has had a response
+        self.slowest_s = 0.0  # since it was last set to 0
 
-    async def until(self, what: str) -> None:
-        async with asyncio.timeout(READY_WITHIN_S), self.changed:
-            await self.changed.wait_for(
-                lambda: self.standing.get(what) or self.listener.done()
-            )
-        if not self.standing.get(what):
-            raise RuntimeError(f"the crowd ended: {self.standing}")
-
-    def think(self, seconds: float) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(b"%f\n" % seconds)
-
-    async def settle(self) -> dict[str, Any]:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        await self.until("settled")
-        await self.process.wait()
-        await self.listener
-        return self.standing
+    def heard(self, said: dict[str, Any]) -> None:
+        super().heard(said)
+        self.slowest_s = max(self.slowest_s, said["slowest_since_report_s"])
+        if said["answered"] >= self._connections:
+            self.answered.set()
 
 
 @contextlib.asynccontextmanager
-async def crowd(
+async def clients_of(
     address: tuple[str, int], count: int, names: list[str]
-) -> AsyncIterator[CrowdProcess]:
-    process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "benchmarks.follow_client", *map(str, address), str(count),
-        "--engines", ",".join(names), stdin=PIPE, stdout=PIPE,
+) -> AsyncIterator[Clients]:
+    clients = await Clients.start(
+        address, Options(connections=count), names,
+        "--visitors", "0", "--gets", "--report-every-s", "0.1",
     )  # fmt: skip
-    found = CrowdProcess(process)
     try:
-        await found.until("ready")
-        yield found
+        answered = asyncio.create_task(clients.answered.wait())
+        await asyncio.wait(
+            {answered, clients.ended},
+            timeout=READY_WITHIN_S,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        answered.cancel()
+        if clients.ended.done():
+            clients.ended.result()
+        if not clients.answered.is_set():
+            raise RuntimeError(
+                f"not every client had a response within {READY_WITHIN_S:g} s: "
+                f"{clients.standing}"
+            )
+        yield clients
     finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-        found.listener.cancel()
+        await clients.kill()
 
 
 def denied() -> tuple[float, float]:
-    """Of all threads of this process: on a core, and waiting for one; seconds.
+    """Seconds on a core, and seconds waiting for one, of all threads of this process.
 
-    The machine's other work, the crowd included, takes it: where the second
-    is large, the figures are the machine's and not ours.
+    If the second is large, other work on the machine, the clients included, had the
+    cores, and the figures say more about that than about us.
     """
     ran_ns = waited_ns = 0
     for path in Path("/proc/self/task").glob("*/schedstat"):
-        with contextlib.suppress(OSError):  # a thread that has just ended
+        with contextlib.suppress(OSError):  # the thread has just ended
             ran, waited, _ = map(int, path.read_text().split())
             ran_ns += ran
             waited_ns += waited
@@ -128,7 +118,7 @@ def denied() -> tuple[float, float]:
 
 @contextlib.contextmanager
 def collections_watched() -> Iterator[list[float]]:
-    """How long each garbage collection took: it stops every thread."""
+    """How long each garbage collection took; it stops every thread."""
     took_s: list[float] = [0.0]
     began_s = 0.0
 
@@ -152,14 +142,14 @@ def cpu_s() -> float:
 
 
 class Meter:
-    """Answers and CPU since the last look."""
+    """Responses and CPU since the last look."""
 
     def __init__(self, sides: list[Side]) -> None:
         self._sides = sides
         self.look()
 
     def look(self) -> tuple[float, float]:
-        """Answers a second, and CPU in cores."""
+        """Responses per second, and CPU in cores."""
         now = time.monotonic(), self._answers(), cpu_s()
         before = getattr(self, "_before", now)
         self._before = now
@@ -175,14 +165,14 @@ async def drain(
     source: Side,
     target: Side,
     meter: Meter,
-    people: CrowdProcess,
+    clients: Clients,
     asked: Namespace,
 ) -> Passage:
     meter.look()
     await asyncio.sleep(LOOK_S + random.random() * 0.1)
     rate_before, busy = meter.look()
     connections = len(source.thread.connections)
-    people.slowest_s = 0.0
+    clients.slowest_s = 0.0
     with (
         follow_phases.watched(asked.phases) as phases,
         collections_watched() as collections_s,
@@ -212,19 +202,19 @@ async def drain(
         busy=busy,
         denied=waited_s / ((ran_s + waited_s) or 1.0),
         collection_s=max(collections_s),
-        slowest_s=people.slowest_s,
+        slowest_s=clients.slowest_s,
         phases=phases,
     )
 
 
-async def halve(people: CrowdProcess, meter: Meter, connections: int) -> None:
-    """Find the think time with which the server uses half a core."""
+async def halve(clients: Clients, meter: Meter, connections: int) -> None:
+    """Find the think time at which the server uses half a core."""
     meter.look()
     await asyncio.sleep(1.0)
     rate, cores = meter.look()
     for _ in range(3):
         rate *= 0.5 / cores
-        people.think(connections / rate)
+        clients.command(think_s=connections / rate)
         await asyncio.sleep(0.2)
         meter.look()
         await asyncio.sleep(1.0)
@@ -239,34 +229,32 @@ async def follow(asked: Namespace) -> tuple[list[Passage], dict[str, Any]]:
         f"{name}{i}" if len(set(engines)) == 1 else name
         for i, name in enumerate(engines)
     ]
-    migrator = aioadapt.Migrator(
-        **({"at_once": asked.at_once} if asked.at_once else {})
-    )
+    migrator = aioadapt.Migrator(max_in_flight=asked.max_in_flight)
     with aioadapt.LoopThread(engines[0]) as a, aioadapt.LoopThread(engines[1]) as b:
         sides = [Side(names[0], a), Side(names[1], b)]
         async with (
             serving(sides) as address,
-            crowd(address, asked.connections, names) as people,
+            clients_of(address, asked.connections, names) as clients,
         ):
             meter = Meter(sides)
-            # Whoever accepted them, they are all on the first side now.
+            # Start with all of them on the first side, whichever accepted them.
             await migrator.drain(b, to=a, timeout_s=30)
             if asked.load == "half" and asked.think_ms is None:
-                await halve(people, meter, asked.connections)
+                await halve(clients, meter, asked.connections)
             elif asked.think_ms:
-                people.think(asked.think_ms / 1000)
+                clients.command(think_s=asked.think_ms / 1000)
                 await asyncio.sleep(0.2 + asked.think_ms / 1000)
             passages = []
             for i in range(asked.drains):
                 source, target = sides[i % 2], sides[1 - i % 2]
                 passages.append(
-                    await drain(migrator, source, target, meter, people, asked)
+                    await drain(migrator, source, target, meter, clients, asked)
                 )
                 if not asked.json:
                     print(line_of(passages[-1]), flush=True)
-                # What stayed behind follows, so that each starts with all.
+                # Move what stayed behind, so that every drain starts with all.
                 await migrator.drain(source.thread, to=target.thread, timeout_s=30)
-            outcome = await people.settle()
+            outcome = await clients.stop()
     return passages, outcome
 
 
@@ -322,19 +310,25 @@ def median_of(passages: list[Passage]) -> dict[str, float]:
 
 def add_arguments(parser: ArgumentParser) -> None:
     parser.add_argument("--connections", type=int, default=1000)
-    parser.add_argument("--drains", type=int, default=10, help="to and fro")
+    parser.add_argument(
+        "--drains", type=int, default=10, help="number of drains, back and forth"
+    )
     parser.add_argument(
         "--load", choices=["full", "half"], default="full",
-        help="full: each asks again at once; half: with a think time that halves the rate",
+        help="full: no think time; half: a think time with which the server uses half a core",
     )  # fmt: skip
     parser.add_argument(
-        "--think-ms", type=float, help="mean think time, instead of --load"
+        "--think-ms", type=float, help="mean think time; overrides --load"
     )
     parser.add_argument("--timeout-s", type=float, default=5.0)
-    parser.add_argument("--at-once", type=int, help="Migrator(max_in_flight=...)")
-    parser.add_argument("--switch-interval-ms", type=float, help="of the whole process")
+    parser.add_argument("--max-in-flight", type=int, help="Migrator(max_in_flight=...)")
+    parser.add_argument(
+        "--switch-interval-ms", type=float, help="sys.setswitchinterval()"
+    )
     parser.add_argument("--engines", default="epoll,uring")
-    parser.add_argument("--phases", action="store_true", help="where each pause goes")
+    parser.add_argument(
+        "--phases", action="store_true", help="show the stages of each pause"
+    )
     parser.add_argument("--json", action="store_true")
 
 
@@ -351,7 +345,7 @@ def run(asked: Namespace) -> int:
         print(json.dumps({
             "asked": vars(asked) | {"switch_interval_s": sys.getswitchinterval()},
             "cores": os.cpu_count(),
-            "medians": by_direction, "crowd": outcome,
+            "medians": by_direction, "clients": outcome,
             "drains": [asdict(p) for p in passages],
         }))  # fmt: skip
     else:
@@ -360,8 +354,8 @@ def run(asked: Namespace) -> int:
                 f"median {direction}: "
                 + ", ".join(f"{k} {v:.4g}" for k, v in median.items())
             )
-        print(f"crowd: {outcome}")
-    return int(bool(outcome["wrong"] or outcome["lost"] or outcome["silent"]))
+        print(f"clients: {outcome}")
+    return int(any(outcome[fault] for fault in FAULTS))
 
 
 if __name__ == "__main__":

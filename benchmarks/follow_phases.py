@@ -1,7 +1,7 @@
-"""Where a pause goes: the stations of each move, written down while it passes them.
+"""The stages of each pause: times recorded while a move passes through them.
 
-The library keeps only the beginning and the end of a pause.  For a
-measurement its methods are wrapped, which costs about a microsecond a station.
+The library keeps only the beginning and the end of a pause.  For a measurement its
+methods are wrapped, which costs about one microsecond for each recorded time.
 """
 
 import contextlib
@@ -14,25 +14,27 @@ from aioadapt.migration.messages import TransferBatch
 from aioadapt.migration.move import Move
 from aioadapt.migration.report import Pauses
 
-STATIONS = ("asked", "stopped", "released", "opened", "landing", "landed")
+#: Two recorded times, and the stage between them.  In order: the drain was called, the
+#: source stopped reading, it released the connection, the target's thread took the
+#: transfer batch, this connection's turn in the batch came, it was adopted.
 NAMES = {
-    ("asked", "stopped"): "until quiet, and room",
-    ("stopped", "released"): "source: rest, kernel lets go",
+    ("asked", "stopped"): "until quiet and admitted",
+    ("stopped", "released"): "source: settle, detach",
     ("released", "opened"): "between: until the target's thread runs",
-    ("opened", "landing"): "target: others of the same crate",
-    ("landing", "landed"): "target: adopt, its protocol, first read",
+    ("opened", "landing"): "target: others of the same batch",
+    ("landing", "landed"): "target: adopt, new protocol, first read",
 }
 
 
 @contextlib.contextmanager
 def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
-    """Filled in at the end; nothing, unless *wanted*."""
+    """Filled in at the end; empty unless *wanted*."""
     found: dict[str, Pauses] = {}
     if not wanted:
         yield found
         return
     times: dict[str, dict[int, float]] = defaultdict(dict)
-    crates: list[int] = []
+    batch_sizes: list[int] = []
     opened_at_s = 0.0
     clock = time.monotonic
     stopped, released, opened, land = (
@@ -50,7 +52,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
     def open_(self: TransferBatch) -> None:
         nonlocal opened_at_s
         opened_at_s = clock()
-        crates.append(len(self._moves or ()))
+        batch_sizes.append(len(self._moves or ()))
         opened(self)
 
     def land_(self: Move, *args: Any) -> None:
@@ -75,6 +77,6 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
     for (start, end), name in NAMES.items():
         spans = [times[end][m] - times[start][m] for m in times["landed"]]
         found[name] = Pauses.of(spans)
-    found["connections in a crate (thousandths)"] = Pauses.of(
-        [c / 1000 for c in crates]
+    found["connections in a batch (thousandths)"] = Pauses.of(
+        [size / 1000 for size in batch_sizes]
     )

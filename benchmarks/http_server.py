@@ -1,7 +1,7 @@
 """uvicorn with httptools on any event loop.
 
-``python -m benchmarks.http_server --loop uvloop``.  Prints its port, and
-ends when its standard input does.
+``python -m benchmarks.http_server --loop uvloop``.  Prints its port, and exits
+when its standard input ends.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ REQUEST = "GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: spin\r\nAccept: */*\
 
 BODY = b"Hello, world!"
 
-#: The whole answer.  uvicorn adds a date and its name to it unless it is told
-#: not to, and the client compares every byte.
+#: The whole response.  The client compares every byte, so uvicorn is told not to add
+#: the date and its name.
 ANSWER = (
     "HTTP/1.1 200 OK\r\n"
     "content-type: text/plain\r\n"
@@ -48,19 +48,19 @@ def main() -> None:
         prog="python -m benchmarks.http_server", description=__doc__
     )
     parser.add_argument(
-        "--loop", default="asyncio", help="a peer's name, or module:factory"
+        "--loop", default="asyncio", help="the name of a loop, or module:factory"
     )
     options = parser.parse_args()
     try:
         factory = factory_of(options.loop)
         try:
-            import httptools  # noqa: F401  uvicorn's complaint comes much later
+            import httptools  # noqa: F401  uvicorn itself complains much later
             import uvicorn
         except ModuleNotFoundError as error:
             raise NotInstalledError(f"not installed: {error}") from error
-        # With the protocol spelled out: asyncio leaves Nagle's algorithm on
-        # for a socket made with protocol 0, and an answer in two writes then
-        # waits 40 ms for a delayed acknowledgement.
+        # With an explicit protocol: for a socket made with protocol 0 asyncio leaves
+        # Nagle's algorithm on, and a response in two writes then waits 40 ms for a
+        # delayed acknowledgement.
         listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
         listener.bind(("127.0.0.1", 0))
         listener.listen(BACKLOG)
@@ -81,7 +81,7 @@ def main() -> None:
         when_input_ends(lambda: setattr(server, "should_exit", True))
         with asyncio.Runner(loop_factory=factory) as runner:
             runner.get_loop()
-            # The socket listens already: who connects now is served later.
+            # The socket is listening: connections made now are served later.
             announce(listener.getsockname()[1])
             runner.run(server.serve(sockets=[listener]))
     except NotInstalledError as error:

@@ -1,6 +1,6 @@
-"""A server under test lives as long as its standard input.
+"""A server under test runs until its standard input ends.
 
-So it ends with the run that started it, however that run ends.
+So it exits with the run that started it, however that run ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ NOT_INSTALLED = 69
 
 
 def when_input_ends(call: Callable[[], object]) -> None:
-    """Call from a thread of its own, which sleeps until then and costs nothing."""
+    """Wait and then call from a separate thread, which sleeps and so costs nothing."""
 
     def wait() -> None:
         while os.read(sys.stdin.fileno(), 4096):

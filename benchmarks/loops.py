@@ -1,4 +1,4 @@
-"""The names of event loops: ours, the peers, and ``module:factory``."""
+"""The names of event loops: our own, the peers, and ``module:factory``."""
 
 from __future__ import annotations
 
@@ -17,22 +17,22 @@ LOOPS: dict[str, str] = {
     "rloop": "rloop:new_event_loop",
     "zloop": "zloop:new_event_loop",
     "veloxloop": "veloxloop:new_event_loop",
-    # No loop of its own: it replaces the transports of another one.
+    # Not a loop of its own: it replaces the transports of another loop.
     "aiofastnet": "benchmarks.loops:aiofastnet_over_uvloop",
 }
 
 
 class NotInstalledError(Exception):
-    """The loop is a peer that this environment does not have."""
+    """The loop is a peer that is not installed in this environment."""
 
 
 def factory_of(name: str) -> LoopFactory:
-    """The factory behind a name of :data:`LOOPS` or behind ``module:factory``."""
+    """The factory for a name in :data:`LOOPS`, or for ``module:factory``."""
     module_name, colon, attribute = LOOPS.get(name, name).partition(":")
     if not colon:
         known = ", ".join(LOOPS)
         raise ValueError(
-            f"unknown loop {name!r}: it is one of {known}, or module:factory"
+            f"unknown loop {name!r}: expected one of {known}, or module:factory"
         )
     try:
         module = importlib.import_module(module_name)
@@ -56,7 +56,7 @@ def aiofastnet_over_uvloop() -> asyncio.AbstractEventLoop:
 
 
 def version_of(name: str) -> str | None:
-    """The version of the distribution that a loop comes from, where there is one."""
+    """The version of the distribution that provides a loop, if there is one."""
     package = name if name in LOOPS else name.partition(":")[0].partition(".")[0]
     if package in ("epoll", "uring"):
         package = "aioadapt"

@@ -1,6 +1,6 @@
-"""What the small things of an event loop cost: ``python -m benchmarks micro``.
+"""What the small operations of an event loop cost: ``python -m benchmarks micro``.
 
-Each loop is measured in processes of its own, which take turns.
+Each loop is measured in processes of its own, and the loops take turns.
 """
 
 from __future__ import annotations
@@ -11,14 +11,14 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from aioadapt.measure.processes import pinned_to
 from benchmarks.lifeline import NOT_INSTALLED
 from benchmarks.loops import NotInstalledError
-from benchmarks.measure import pinned_to
 from benchmarks.micro_worker import SCENARIOS
 from benchmarks.report import Figure, Table, figure, ratio_text
 from benchmarks.servers import C_SERVERS, ROOT, ServerError
 
-#: A child that takes longer than this has stopped working; a guess, ample.
+#: A child that takes longer has stopped working; a generous guess.
 PATIENCE_S = 120.0
 
 
@@ -46,7 +46,7 @@ def measure(
     command = [sys.executable, "-m", "benchmarks.micro_worker", "--loop", name]
     command += [f"--scale={scale}", *(f"--only={scenario}" for scenario in only)]
     try:
-        with pinned_to(core):
+        with pinned_to({core}):
             done = subprocess.run(
                 command,
                 cwd=ROOT,
@@ -56,12 +56,12 @@ def measure(
                 check=False,
             )
     except subprocess.TimeoutExpired:
-        raise ServerError(f"was not done after {PATIENCE_S:g} s") from None
+        raise ServerError(f"it did not finish within {PATIENCE_S:g} s") from None
     complaint = done.stderr.strip().rpartition("\n")[2]
     if done.returncode == NOT_INSTALLED:
         raise NotInstalledError(complaint)
     if done.returncode != 0:
-        raise ServerError(complaint or f"ended with status {done.returncode}")
+        raise ServerError(complaint or f"it exited with status {done.returncode}")
     results: dict[str, float | str] = json.loads(done.stdout)
     return results
 
@@ -119,7 +119,7 @@ def as_json(outcome: Outcome) -> dict[str, object]:
 
 
 def text(outcome: Outcome) -> str:
-    """One row per scenario, one column per loop: microseconds, and the ratio."""
+    """One row per scenario, one column per loop: microseconds and the ratio."""
     table = Table(["us CPU per operation", *outcome.rounds])
     for scenario in outcome.scenarios:
         row = [scenario]

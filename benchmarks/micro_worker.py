@@ -1,8 +1,8 @@
-"""The small things of an event loop, each as one program fragment.
+"""The small operations of an event loop, each as a short function.
 
-``python -m benchmarks.micro_worker --loop uvloop`` runs them in this process
-and prints the CPU microseconds of the whole process, other threads included,
-per operation.
+``python -m benchmarks.micro_worker --loop uvloop`` runs them in this process and
+prints the CPU time per operation in microseconds: that of the whole process,
+other threads included.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from collections.abc import Callable, Coroutine
 from benchmarks.lifeline import NOT_INSTALLED
 from benchmarks.loops import LoopFactory, NotInstalledError, factory_of
 
-#: Operations that are in the air together, where that is the point.
+#: Operations in flight at the same time, in the scenarios that batch them.
 BATCH = 1000
 
 
@@ -101,7 +101,7 @@ async def gather(count: int) -> None:
 
 
 async def threadsafe_ping_pong(count: int) -> None:
-    """To a thread that sleeps and back to a loop that sleeps."""
+    """To a sleeping thread, and back to a sleeping loop."""
     loop = asyncio.get_running_loop()
     balls: queue.SimpleQueue[asyncio.Future[None] | None] = queue.SimpleQueue()
 
@@ -123,7 +123,7 @@ Run = Callable[[LoopFactory, int], int]
 
 
 def inside(body: Callable[[int], Coroutine[object, object, None]]) -> Run:
-    """The CPU nanoseconds of *body* on a running loop that is warm."""
+    """The CPU nanoseconds of *body* on a warmed-up loop."""
 
     def run(factory: LoopFactory, count: int) -> int:
         with asyncio.Runner(loop_factory=factory) as runner:
@@ -136,7 +136,7 @@ def inside(body: Callable[[int], Coroutine[object, object, None]]) -> Run:
 
 
 def loop_life(factory: LoopFactory, count: int) -> int:
-    """Make a loop, run one coroutine on it, close it."""
+    """Create a loop, run one coroutine on it, and close it."""
     before = time.process_time_ns()
     for _ in range(count):
         loop = factory()
@@ -145,7 +145,7 @@ def loop_life(factory: LoopFactory, count: int) -> int:
     return time.process_time_ns() - before
 
 
-#: What runs, and how many operations take about a fifth of a second.
+#: The function, and how many operations take about a fifth of a second.
 SCENARIOS: dict[str, tuple[Run, int]] = {
     "call_soon chain": (inside(call_soon_chain), 200_000),
     "call_soon batch": (inside(call_soon_batch), 300_000),
@@ -165,7 +165,7 @@ def main() -> None:
         prog="python -m benchmarks.micro_worker", description=__doc__
     )
     parser.add_argument(
-        "--loop", default="asyncio", help="a peer's name, or module:factory"
+        "--loop", default="asyncio", help="the name of a loop, or module:factory"
     )
     parser.add_argument("--only", action="append", choices=list(SCENARIOS))
     parser.add_argument("--scale", type=float, default=1.0)
@@ -176,11 +176,11 @@ def main() -> None:
         factory().close()
         for name in options.only or SCENARIOS:
             run, count = SCENARIOS[name]
-            # Whole batches, so that every scenario does what it counts.
+            # Whole batches, so that every scenario runs as many operations as it counts.
             scaled = max(1, round(count * options.scale / BATCH)) * BATCH
             try:
                 results[name] = run(factory, scaled) / 1e3 / scaled
-            except Exception as error:  # A peer's failure is a result, too.
+            except Exception as error:  # A peer's failure is a result as well.
                 results[name] = f"{type(error).__name__}: {error}"
     except NotInstalledError as error:
         print(error, file=sys.stderr)

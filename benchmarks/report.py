@@ -1,4 +1,4 @@
-"""From rounds to figures: the median, the spread, the ratio to one peer."""
+"""From rounds to figures: the median, the spread, the ratio to a reference."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from pathlib import Path
 
 from benchmarks.loops import version_of
 
-#: Above this share of a window spent waiting for its core, a round says more
-#: about the machine's other work than about the server.  Chosen by looking:
+#: If a process waited for its core for more than this share of a round, the round says
+#: more about the machine's other work than about the server.  Chosen from observation:
 #: undisturbed rounds stay below 1 %, disturbed ones start at 20 %.
 DISTURBED_SHARE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """One quantity over the rounds, lower is better."""
+    """One quantity over all rounds; lower is better."""
 
     median: float
     least: float
     most: float
-    #: To the reference; None for want of one.
+    #: To the reference; None without one.
     ratio: float | None
 
     def as_json(self) -> dict[str, float | None]:
@@ -37,10 +37,11 @@ class Figure:
 
 
 def figure(values: Sequence[float], reference: Sequence[float]) -> Figure:
-    """The ratio is the median of the ratios of neighbouring rounds.
+    """The figure of *values*.
 
-    So a machine that grows slower or faster in the course of a run moves both
-    sides of each ratio and not the result.
+    The ratio is the median of the ratios of neighbouring rounds.  So if the machine
+    becomes slower or faster during a run, both sides of each ratio change and the
+    result does not.
     """
     pairs = [mine / its for mine, its in zip(values, reference, strict=False) if its]
     return Figure(
@@ -53,7 +54,7 @@ def figure(values: Sequence[float], reference: Sequence[float]) -> Figure:
 
 @dataclass(slots=True)
 class Table:
-    """Text in columns; the first is flush left, the others flush right."""
+    """Text in columns: the first is left-aligned, the others right-aligned."""
 
     head: list[str]
     rows: list[list[str]] = field(default_factory=list)
@@ -75,7 +76,7 @@ def ratio_text(ratio: float | None) -> str:
 
 
 def machine(names: Iterable[str]) -> dict[str, object]:
-    """What a reader has to know to compare a result with his own."""
+    """What a reader needs in order to compare a result with their own."""
     model = "unknown"
     with Path("/proc/cpuinfo").open() as lines:
         for line in lines:

@@ -1,9 +1,8 @@
-"""Start a server on one core, a client on another, and take one measurement."""
+"""One measurement: a server on one core, the load client on another."""
 
 from __future__ import annotations
 
 import contextlib
-import json
 import select
 import subprocess
 import sys
@@ -12,31 +11,34 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
 
-from aioadapt.measure.usage import asleep
+from aioadapt.measure.processes import LoadClient, pinned_to
+from aioadapt.measure.usage import ExperimentError, asleep
 from benchmarks.build import program
 from benchmarks.http_server import ANSWER, REQUEST
 from benchmarks.lifeline import NOT_INSTALLED
 from benchmarks.loops import NotInstalledError
-from benchmarks.measure import Usage, pinned_to, usage
+from benchmarks.measure import Usage, usage
 
 ROOT = Path(__file__).resolve().parent.parent
 
 C_SERVERS = {"c-epoll": "c_echo_epoll", "c-uring": "c_echo_uring"}
 C_DATAGRAM_SERVERS = {"c-epoll": "c_datagrams_epoll"}
 
-#: Time for an interpreter to start and for a process to end; a guess, ample.
+#: Time for an interpreter to start and for a process to exit; a generous guess.
 START_STOP_S = 10.0
+#: Every connection has had its first response by then; this is for caches and the heap.
+WARMUP_S = 0.3
 
 
 class ServerError(Exception):
-    """A server, or the client that looks at it, did not do what it should."""
+    """A server, or the client that checks its responses, did not do what it should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What is asked of every server alike."""
+    """The load, the same for every server."""
 
     kind: str  # "echo", "datagrams" or "http"
     mode: str  # of an echo: "protocol", "buffered" or "streams"
@@ -70,11 +72,11 @@ class Round:
     operations: int
     seconds: float
     cpu_ns: int
-    #: The longer of the two times that server or client was ready and did not
-    #: run, because somebody else had its core.
+    #: The longer of two times: how long the server, or the client, was ready to run
+    #: while another process had its core.
     waited_ns: int
     faults: int
-    #: From the first connect until every connection had one right answer.
+    #: From the first connect until every connection had one correct response.
     first_answers_s: float
     least_per_connection: int
     most_per_connection: int
@@ -119,13 +121,12 @@ def server_command(name: str, kind: str, mode: str) -> list[str]:
 def child(
     command: list[str], core: int
 ) -> Iterator[tuple[subprocess.Popen[str], IO[str]]]:
-    """A process on one core, and what it says on its error output.
+    """Start a process on one core; yields it and what it writes to stderr.
 
-    On the way out its input ends, and it should too; a process that does not
-    is killed.
+    On exit its input ends, which tells it to exit; if it does not, it is killed.
     """
     with tempfile.TemporaryFile("w+") as errors:
-        with pinned_to(core):
+        with pinned_to({core}):
             process = subprocess.Popen(
                 command,
                 cwd=ROOT,
@@ -148,10 +149,10 @@ def child(
 
 
 def read_line(process: subprocess.Popen[str], timeout_s: float) -> str:
-    """The next line of its output; "" when there is none in time, or no more at all."""
+    """The first line of its output; "" if there is none in time."""
     assert process.stdout is not None
-    # Both programs print one line, then wait to be told to go on: nothing of
-    # a line stays behind in the text buffer, where select would not see it.
+    # A server prints one line, so nothing can be left in the text buffer, where
+    # select would not see it.
     ready, _, _ = select.select([process.stdout], [], [], timeout_s)
     return process.stdout.readline() if ready else ""
 
@@ -172,7 +173,7 @@ def running_server(
             raise ServerError(complaint)
         try:
             yield process, int(line)
-        except ServerError as error:
+        except (ServerError, ExperimentError) as error:
             complaint = last_line(errors)
             raise ServerError(
                 f"{error} ({complaint})" if complaint else str(error)
@@ -184,66 +185,53 @@ def last_line(errors: IO[str]) -> str:
     return errors.read().strip().rpartition("\n")[2]
 
 
-def client_command(port: int, scenario: Scenario) -> list[str]:
-    command = [str(program("echo_client")), f"--port={port}"]
-    command += [
-        f"--connections={scenario.connections}",
-        f"--seconds={scenario.seconds}",
-    ]
+def load_client(port: int, scenario: Scenario) -> LoadClient:
     if scenario.kind == "http":
-        return [*command, f"--request={REQUEST}", f"--answer={ANSWER}"]
-    command += ["--datagrams"] if scenario.kind == "datagrams" else []
-    return [*command, f"--bytes={scenario.request_bytes}"]
-
-
-def client_says(
-    client: subprocess.Popen[str], event: str, timeout_s: float
-) -> dict[str, Any]:
-    line = read_line(client, timeout_s)
-    if not line:
-        raise ServerError(f"the client did not get {event} within {timeout_s:g} s")
-    said: dict[str, Any] = json.loads(line)
-    if said["event"] != event:
-        raise ServerError(said.get("message", line))
-    return said
+        options = [f"--request={REQUEST}", f"--answer={ANSWER}"]
+    elif scenario.kind == "datagrams":
+        options = [f"--udp-echo={scenario.request_bytes}"]
+    else:
+        options = [f"--echo={scenario.request_bytes}"]
+    return LoadClient(
+        port, {scenario.client_core}, most=scenario.connections, options=options
+    )
 
 
 def settled_usage(pid: int) -> Usage:
-    """What it has used once it sleeps, which the last answers leave it to do."""
-    # Ample even where the core is shared with much other work.
+    """What a process has used, once it has finished the last responses and sleeps."""
+    # Ample even if the core is shared with much other work.
     deadline = time.monotonic() + START_STOP_S
     while time.monotonic() < deadline:
         if asleep(pid):
             return usage(pid)
         time.sleep(0.002)
-    raise ServerError("it does not sleep where it has nothing to do")
+    raise ServerError("it does not sleep although it has nothing to do")
 
 
 def measure(name: str, scenario: Scenario) -> Round:
-    """One round of one server, both processes new.
+    """One round of one server.
 
-    A new process each time, because the layout of its heap and the hashes of
-    its strings are part of what differs from run to run.
+    Both processes are new each time, because the layout of a heap and the hashes
+    of strings are part of what differs from run to run.
     """
+    connections = scenario.connections
     with (
         running_server(name, scenario) as (server, port),
-        child(client_command(port, scenario), scenario.client_core) as (client, _),
+        load_client(port, scenario) as client,
     ):
-        assert client.stdin is not None
-        ready = client_says(client, "ready", 3 * START_STOP_S)
+        first = client.run(connections=connections, operations=connections)
+        client.run(connections=connections, seconds=WARMUP_S)
         before, client_before = settled_usage(server.pid), usage(client.pid)
-        client.stdin.write("\n")
-        client.stdin.flush()
-        done = client_says(client, "done", scenario.seconds + 2 * START_STOP_S)
+        done = client.run(connections=connections, seconds=scenario.seconds)
         used = settled_usage(server.pid) - before
         client_used = usage(client.pid) - client_before
     return Round(
-        operations=done["operations"],
+        operations=done["requests"],
         seconds=done["seconds"],
         cpu_ns=used.cpu_ns,
         waited_ns=max(used.waited_ns, client_used.waited_ns),
         faults=used.faults,
-        first_answers_s=ready["first_answers_s"],
+        first_answers_s=first["first_answers_s"],
         least_per_connection=done["least_per_connection"],
         most_per_connection=done["most_per_connection"],
     )

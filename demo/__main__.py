@@ -1,4 +1,4 @@
-"""``python -m demo``: its options, and what it prints."""
+"""``python -m demo``: its options and its output."""
 
 import json
 import sys
@@ -12,30 +12,35 @@ from aioadapt.cli.main import run
 
 def demo(
     seconds: Annotated[
-        float, typer.Option(min=1, max=86_400, help="How long the clients talk.")
+        float,
+        typer.Option(min=1, max=86_400, help="How long the clients send requests."),
     ] = 10.0,
     connections: Annotated[
-        int, typer.Option(min=1, max=50_000, help="Keep-alive connections at most.")
+        int,
+        typer.Option(
+            min=1, max=50_000, help="Maximum number of keep-alive connections."
+        ),
     ] = 256,
     rounds: Annotated[
         int | None,
         typer.Option(
             min=1,
-            help="Ramps, or drains there and back, spread over the time.  [as many as fit]",
+            help="Number of ramps, or of drains there and back, spread over the time.  "
+            "[as many as fit]",
         ),
     ] = None,
     think_ms: Annotated[
         float,
         typer.Option(
-            min=0, max=10_000, help="How long a client thinks between its requests."
+            min=0, max=10_000, help="Mean think time of a client between requests."
         ),
     ] = 0.0,
     drains: Annotated[
         bool,
         typer.Option(
             "--drains",
-            help="No ramp and no controller: all connections at once, drained from "
-            "one loop to the other and back as often as fits.",
+            help="Without ramp and controller: drain all connections from one loop "
+            "to the other and back, as often as fits.",
         ),
     ] = False,
     as_json: Annotated[
@@ -43,16 +48,16 @@ def demo(
         typer.Option("--json", help="Print one JSON object instead of the summary."),
     ] = False,
 ) -> None:
-    """An adaptive server on a ramp of live connections, and every byte checked.
+    """Run an adaptive server under a ramp of live connections, checking every byte.
 
-    Keep-alive clients in another process become many and few again.  The server
-    begins on epoll; its controller sees the load change and changes the engine,
-    and the live connections follow to the other loop, and back.
+    Keep-alive clients in another process become many, and then few again.  The
+    server starts on epoll.  Its controller sees the load change and switches the
+    engine, and the live connections follow to the other loop, and back.
 
-    The exit status is 1 if anything failed, was lost, doubled or misrouted, or
+    The exit status is 1 if a request failed, was lost, duplicated or misrouted, or
     if nothing was moved.
     """
-    # Here, so that --help works and is quick with no server installed.
+    # Imported here, so that --help is fast and works without a server installed.
     from rich.console import Console
 
     from .options import Options

@@ -1,4 +1,4 @@
-"""The adaptive server of the demo: it begins on epoll, and nobody tells it when to change."""
+"""The demo's adaptive server: it starts on epoll and switches engines by itself."""
 
 import asyncio
 import time
@@ -23,7 +23,7 @@ ENGINES: tuple[Engine, Engine] = ("epoll", "uring")
 
 
 def make_app() -> EchoApp:
-    """Called once on each loop; an instance serves on no other."""
+    """Called once on each loop; an instance serves on that loop only."""
     loop: Any = asyncio.get_running_loop()
     return EchoApp(loop.engine, loop)
 
@@ -69,7 +69,7 @@ async def adapted(options: Options) -> AsyncIterator[Stage]:
 
 
 def tally_up(record: Record, server: AdaptiveServer, begun_s: float) -> None:
-    """What the controller decided, and what came of it, so far."""
+    """Copy the controller's decisions and their results so far into *record*."""
     stats = server.migrator.stats
     record.moves.update(stats.moves)
     record.returned = stats.returned

@@ -1,8 +1,9 @@
-"""The application of the demo: plain ASGI, and it has never heard of aioadapt.
+"""The demo's application: plain ASGI, without any knowledge of aioadapt.
 
-It echoes what a request carried and says which engine's loop ran it.  There
-is one instance per loop.  An instance refuses to serve on any other loop than
-its own, so an answer's ``x-engine`` is what ran it, not what should have.
+It echoes the body of a request and names the engine whose loop ran it.  There is
+one instance per loop.  An instance refuses to serve on any other loop, so the
+``x-engine`` of a response is the engine that did serve it, not the one that should
+have.
 """
 
 import asyncio
@@ -33,7 +34,7 @@ class EchoApp:
         while more:
             message = await receive()
             if message["type"] != "http.request":
-                return  # the client has gone: nobody is left to answer
+                return  # the client has disconnected
             body += message["body"]
             more = message["more_body"]
 
@@ -46,9 +47,8 @@ class EchoApp:
             await send(_start([*headers, (b"transfer-encoding", b"chunked")]))
             first, second = halves(body)
             await send({"type": "http.response.body", "body": first, "more_body": True})
-            await asyncio.sleep(
-                0
-            )  # a streaming answer has turns in which nothing of it is sent
+            # A streaming response has iterations in which none of it is sent.
+            await asyncio.sleep(0)
             await send({"type": "http.response.body", "body": second})
         else:
             await send(_start([*headers, (b"content-length", b"%d" % len(body))]))

@@ -1,13 +1,18 @@
-"""A crowd of keep-alive connections that compares every byte of every answer.
+"""Keep-alive connections that compare every byte of every response.
 
-It runs in a process of its own, ``python -m demo.client``, so
-that it shares neither interpreter nor loop with what it tests, and it is
-plain sockets over epoll so that it shares no code with it either.
+The client runs in a process of its own, ``python -m demo.client``, so that it
+shares neither an interpreter nor a loop with what it tests.  It uses plain
+sockets and epoll, so that it shares no code with it either.
 
-It prints one JSON object per line: how things stand, several times a second,
-and at the end what came of it.  A number on a line of its standard input is
-how many connections there shall be from now on; those above leave after one
-more batch, the others stay.  It ends when its standard input does.
+It prints one JSON object per line: the current state at every report, and the
+outcome at the end.  It reads commands from its standard input, also one JSON
+object per line:
+
+    {"connections": 16}     have this many from now on: when there are too many, the
+                            newest send one more batch and leave
+    {"think_s": 0.01}       the mean think time from now on
+
+When its standard input ends, it waits for the responses in flight and exits.
 """
 
 import argparse
@@ -27,14 +32,15 @@ from typing import Any
 from .connection import Connection, Leave, State, choose_leave
 from .judge import Faults
 from .limits import allow_descriptors
-from .wire import batches, opening
+from .wire import PLAIN_GET, batches, opening
 
-# A connection's whole stay is a second or so of a busy server: guesses.
-VISITS_AT_LEAST, VISITS_AT_MOST = 10, 150
+# How many batches a visitor sends before it leaves: about a second with a busy
+# server.  Guesses.
+VISIT_LEAST, VISIT_MOST = 10, 150
 CONNECTING_AT_MOST = 256  # well below any backlog
 RETRY_S = 0.1
 REPORT_EVERY_S = 0.25
-PATIENCE_S = 10.0  # far above any pause: who waits longer waits for ever
+PATIENCE_S = 10.0  # far above any pause: a response that takes longer never comes
 
 
 class Crowd:
@@ -47,33 +53,45 @@ class Crowd:
         think_s: float = 0.0,
         visitors: int | None = None,
         requests: int = 0,
+        gets: bool = False,
         seed: int | None = None,
         patience_s: float = PATIENCE_S,
+        report_every_s: float = REPORT_EVERY_S,
     ) -> None:
-        """*visitors* of the *connections* come and go: an eighth unless told otherwise.
+        """The parameters of a load.
 
-        *requests*, if not 0: stop when so many have been answered.
+        Args:
+            engines: the names that responses may carry.
+            think_s: mean think time between a response and the next request.
+            visitors: how many of the *connections* come and go, by default an
+                eighth.  With 0, none of those that are added later do either.
+            requests: stop after this many responses; 0 for never.
+            gets: send GET requests only, one at a time.
+            patience_s: a request that has no response after this time is lost.
         """
         self.address = address
         self.family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
         self.rng = random.Random(seed)
-        self.batches = batches(self.rng)
+        self.batches = [PLAIN_GET] if gets else batches(self.rng)
         self.openings = {opening(engine): engine for engine in engines}
         self.think_s = think_s
         self.connections = connections
         self.requests = requests
         self.patience_s = patience_s
+        self.report_every_s = report_every_s
         self.now = time.monotonic()
         self.epoll = select.epoll()
         self.stopping = False
         self.answers = dict.fromkeys(engines, 0)
-        self.changes: Counter[str] = (
-            Counter()
-        )  # "epoll>uring": seen between two answers
+        # "epoll>uring": how often two consecutive responses came from these two.
+        self.changes: Counter[str] = Counter()
         self.faults = Faults()
         self.slowest_s = 0.0
+        self.slowest_since_report_s = 0.0
         self.opened = 0
-        self.best: Connection | None = None  # the one most often moved
+        self.answered = 0  # connections that have had a response
+        self.best: Connection | None = None  # the one that was moved most often
+        self._visited = visitors != 0
         self._numbers = 0
         self._table: dict[int, Connection] = {}  # by descriptor; owns the connections
         self._connecting = 0
@@ -82,7 +100,7 @@ class Crowd:
         self._to_open = self._newcomers(connections, visitors)
         self._half_command = b""
 
-    # What connections call.
+    # Called by connections.
 
     def later(self, delay_s: float, callback: Callable[[], None]) -> None:
         self._timer_count += 1
@@ -91,6 +109,10 @@ class Crowd:
     def connected(self, connection: Connection) -> None:
         self._connecting -= 1
         self.opened += 1
+
+    def batch_took(self, seconds: float) -> None:
+        self.slowest_s = max(self.slowest_s, seconds)
+        self.slowest_since_report_s = max(self.slowest_since_report_s, seconds)
 
     def gone(self, connection: Connection, failed_to_connect: bool) -> None:
         descriptor = connection.sock.fileno()
@@ -107,18 +129,19 @@ class Crowd:
         else:
             self._to_open.append(visits)
 
-    # Its loop.
+    # The event loop.
 
     def run(
         self, commands: int | None = None, report: Callable[[], None] = lambda: None
     ) -> None:
-        """Talk until *commands*, a pipe, comes to its end, or until :meth:`stop`."""
+        """Run until *commands*, a pipe, ends, or until :meth:`stop`."""
         if commands is not None:
             self.epoll.register(commands, select.EPOLLIN)
-        next_report = self.now + REPORT_EVERY_S
+        next_report = self.now + self.report_every_s
         while self._table or not self.stopping:
             self._open_some()
             for descriptor, events in self.epoll.poll(self._timeout_s(next_report)):
+                self.now = time.monotonic()
                 connection = self._table.get(descriptor)
                 if connection is None:
                     if descriptor == commands and not self._obey(descriptor):
@@ -134,13 +157,14 @@ class Crowd:
             if self.requests and sum(self.answers.values()) >= self.requests:
                 self.stop()
             if self.now >= next_report:
-                next_report = self.now + REPORT_EVERY_S
+                next_report = self.now + self.report_every_s
                 self._give_up_on_the_silent()
                 report()
+                self.slowest_since_report_s = 0.0
         self.epoll.close()
 
     def stop(self) -> None:
-        """No new requests; what is in the air is still waited for."""
+        """Send no more requests, but wait for the responses in flight."""
         if self.stopping:
             return
         self.stopping = True
@@ -149,17 +173,17 @@ class Crowd:
             if connection.state is State.CONNECTING:
                 connection.state = State.LEAVING
                 connection.ended("")
-            elif connection.state is State.TALKING and not connection.in_air:
+            elif connection.state is State.TALKING and not connection.in_flight:
                 connection.start()
 
     def resize(self, connections: int) -> None:
-        """Have as many from now on; of those that are open, the oldest stay."""
+        """Have this many from now on; of the open ones, the oldest stay."""
         if self.stopping:
             return
         more = connections - self.connections
         self.connections = connections
         if more > 0:
-            self._to_open += self._newcomers(more, None)
+            self._to_open += self._newcomers(more, None if self._visited else 0)
             return
         unopened = min(-more, len(self._to_open))
         del self._to_open[len(self._to_open) - unopened :]
@@ -169,16 +193,19 @@ class Crowd:
 
     @staticmethod
     def _newcomers(count: int, visitors: int | None) -> list[bool]:
-        """True for each that visits, rather than stays."""
+        """True for each one that visits, False for each one that stays."""
         visitors = count // 8 if visitors is None else visitors
         return [True] * visitors + [False] * (count - visitors)
 
     def _obey(self, commands: int) -> bool:
-        """Do what was written there; False at its end."""
+        """Carry out the commands that have arrived; False at the end of the pipe."""
         said = os.read(commands, 4096)
         *lines, self._half_command = (self._half_command + said).split(b"\n")
         for line in lines:
-            self.resize(int(line))
+            command = json.loads(line)
+            if "connections" in command:
+                self.resize(command["connections"])
+            self.think_s = command.get("think_s", self.think_s)
         return bool(said)
 
     def _timeout_s(self, next_report: float) -> float:
@@ -192,25 +219,24 @@ class Crowd:
             and not self.stopping
         ):
             leave = choose_leave(self.rng) if self._to_open.pop() else Leave.STAYS
-            visits = self.rng.randint(VISITS_AT_LEAST, VISITS_AT_MOST)
+            visit = self.rng.randint(VISIT_LEAST, VISIT_MOST)
             self._numbers += 1
-            connection = Connection(self, self._numbers, leave, visits)
+            connection = Connection(self, self._numbers, leave, visit)
             self._table[connection.sock.fileno()] = connection
             self._connecting += 1
             self.epoll.register(connection.sock.fileno(), select.EPOLLOUT)
             connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            connection.sock.connect_ex(self.address)  # epoll tells how it went
+            connection.sock.connect_ex(self.address)  # epoll reports the result
 
     def _give_up_on_the_silent(self) -> None:
         for connection in list(self._table.values()):
             if connection.waits_too_long(self.now, self.patience_s):
                 if connection.state is State.LEAVING:
-                    connection.state = (
-                        State.TALKING
-                    )  # not as agreed: the server did not close
-                connection.ended(f"nothing came for {self.patience_s:g} s")
+                    # A fault: the server should have closed it.
+                    connection.state = State.TALKING
+                connection.ended(f"nothing arrived for {self.patience_s:g} s")
 
-    # What it knows.
+    # What it reports.
 
     def _remember(self, connection: Connection) -> None:
         if self.best is None or len(connection.runs) > len(self.best.runs):
@@ -220,8 +246,10 @@ class Crowd:
         return {
             "connected": len(self._table) - self._connecting,
             "opened": self.opened,
+            "answered": self.answered,
             "requests": sum(self.answers.values()),
             "requests_by_engine": self.answers,
+            "slowest_since_report_s": self.slowest_since_report_s,
             **self.faults.as_counts(),
         }
 
@@ -248,13 +276,20 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--connections", type=int, default=256)
     parser.add_argument(
-        "--engines", default="epoll,uring", help="names that answers may carry"
+        "--engines", default="epoll,uring", help="the names that responses may carry"
     )
-    parser.add_argument("--think-ms", type=float, default=0.0)
-    parser.add_argument("--requests", type=int, default=0, help="stop after so many")
+    parser.add_argument("--think-ms", type=float, default=0.0, help="mean think time")
+    parser.add_argument("--requests", type=int, default=0, help="stop after this many")
+    parser.add_argument(
+        "--visitors", type=int, help="connections that come and go  [an eighth]"
+    )
+    parser.add_argument(
+        "--gets", action="store_true", help="send GET requests only, one at a time"
+    )
+    parser.add_argument("--report-every-s", type=float, default=REPORT_EVERY_S)
     parser.add_argument("--seed", type=int)
     options = parser.parse_args()
-    # A terminal's Ctrl-C goes to the whole group, but who started us stops us.
+    # A terminal sends Ctrl-C to the whole process group, but our parent stops us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     allow_descriptors(options.connections + 64)
     crowd = Crowd(
@@ -262,8 +297,11 @@ def main() -> None:
         connections=options.connections,
         engines=options.engines.split(","),
         think_s=options.think_ms / 1e3,
+        visitors=options.visitors,
         requests=options.requests,
+        gets=options.gets,
         seed=options.seed,
+        report_every_s=options.report_every_s,
     )
 
     def say(kind: str, what: dict[str, Any]) -> None:

@@ -1,8 +1,8 @@
 """One keep-alive connection of the verifying client.
 
-A connection is a closed loop: it sends a batch (one request, or a few
-pipelined ones), waits for the last answer, perhaps thinks, sends the next.
-What it waits for is kept as the exact bytes it must receive.
+A connection is a closed loop: it sends a batch (one request, or a few pipelined
+ones), waits for the last response, perhaps thinks, and sends the next batch.  What
+it waits for is kept as the exact bytes that it must receive.
 """
 
 import random
@@ -24,19 +24,17 @@ RUNS_AT_MOST = 16
 
 
 class State(Enum):
-    CONNECTING = "the kernel shakes hands"
-    TALKING = "requests are in the air, or the next ones are being thought up"
-    LEAVING = "all is answered, and the server is to close"
-    CLOSED = "the descriptor is gone"
+    CONNECTING = "the TCP handshake is in progress"
+    TALKING = "requests are in flight, or it thinks before the next ones"
+    LEAVING = "every response is here, and the server should close the connection"
+    CLOSED = "the descriptor is closed"
 
 
 class Leave(Enum):
-    STAYS = "never leaves of itself"
-    CLOSES = "closes after the last answer"
-    SHUTS = (
-        "shuts its sending half after the last answer and waits for the server's end"
-    )
-    ASKS = "puts connection: close into the last request"
+    STAYS = "never leaves by itself"
+    CLOSES = "closes after the last response"
+    SHUTS = "shuts down sending after the last response and waits for the server's EOF"
+    ASKS = "sends connection: close with the last request"
 
 
 class Connection:
@@ -45,7 +43,7 @@ class Connection:
         "batches_left",
         "crowd",
         "engine",
-        "in_air",
+        "in_flight",
         "leave",
         "number",
         "pieces",
@@ -66,29 +64,26 @@ class Connection:
         self.crowd = crowd  # borrowed: it outlives its connections
         self.number = number
         self.leave = leave
-        self.batches_left = batches_left  # counts for those who leave
+        self.batches_left = batches_left  # ignored if it stays
         self.place = crowd.rng.randrange(len(crowd.batches))  # in the list of batches
         self.sequence = 0  # of the next request
-        self.in_air: deque[bytes] = (
-            deque()
-        )  # answers to come, oldest first, without their openings
-        self.received = b""  # the beginning of an answer
+        # Expected responses, oldest first, without their openings.
+        self.in_flight: deque[bytes] = deque()
+        self.received = b""  # the beginning of a response
         self.unsent = b""  # what the socket did not take
         self.pieces: list[bytes] = []  # of a dribbled request, the next one last
-        self.engine = ""  # that gave the last answer
-        self.runs: list[
-            tuple[str, int]
-        ] = []  # (engine, sequence of the first answer it gave)
+        self.engine = ""  # the one that the last response came from
+        # Runs of responses from one engine: (engine, sequence of the first).
+        self.runs: list[tuple[str, int]] = []
         self.replaced = True  # another one is opened when it has left
-        self.spoiled = False  # a fault has been counted: how it ends is no news
+        self.spoiled = False  # a fault has been counted: its end is not another one
         self.asked_at = crowd.now
         self.state = State.CONNECTING
-        self.sock = socket.socket(
-            crowd.family, socket.SOCK_STREAM
-        )  # owned until CLOSED
+        # Owned until CLOSED.
+        self.sock = socket.socket(crowd.family, socket.SOCK_STREAM)
         self.sock.setblocking(False)
 
-    # What epoll reports.
+    # Called when epoll reports the socket.
 
     def writable(self) -> None:
         if self.state is State.CONNECTING:
@@ -115,19 +110,23 @@ class Connection:
             self.ended(f"cannot read: {error}")
             return
         if not data:
-            self.ended("the server closed it")
+            self.ended("the server closed the connection")
             return
         if self.received:
             data = self.received + data
             self.received = b""
         crowd = self.crowd
-        in_air = self.in_air
+        in_flight = self.in_flight
         start = 0
         while start < len(data):
             line_end = data.find(b"\n", start + OPENING_LEAST_BYTES) + 1
             engine = crowd.openings.get(data[start:line_end])
-            if engine is not None and in_air and data.startswith(in_air[0], line_end):
-                start = line_end + len(in_air.popleft())
+            if (
+                engine is not None
+                and in_flight
+                and data.startswith(in_flight[0], line_end)
+            ):
+                start = line_end + len(in_flight.popleft())
                 crowd.answers[engine] += 1
                 if engine is not self.engine:
                     self._changed_to(engine)
@@ -139,61 +138,63 @@ class Connection:
                 self.received = data[start:]
                 break
             start += size
-        if not in_air and self.state is State.TALKING:
-            crowd.slowest_s = max(crowd.slowest_s, crowd.now - self.asked_at)
+        if not in_flight and self.state is State.TALKING:
+            crowd.batch_took(crowd.now - self.asked_at)
             self._batch_is_answered()
 
     def _changed_to(self, engine: str) -> None:
         if self.engine:
             self.crowd.changes[f"{self.engine}>{engine}"] += 1
+        else:
+            self.crowd.answered += 1
         self.engine = engine
         if len(self.runs) < RUNS_AT_MOST:
-            self.runs.append((engine, self.sequence - len(self.in_air) - 1))
+            self.runs.append((engine, self.sequence - len(self.in_flight) - 1))
 
     def _other_than_expected(self, data: bytes) -> int:
-        """How many of *data*'s bytes are dealt with: 0 when more must come first."""
-        if self.in_air and any(
-            (opening + self.in_air[0]).startswith(data)
+        """How many bytes of *data* have been handled; 0 if more must arrive first."""
+        if self.in_flight and any(
+            (opening + self.in_flight[0]).startswith(data)
             for opening in self.crowd.openings
         ):
-            return 0  # right so far
-        first = self.sequence - len(self.in_air)
+            return 0  # correct so far
+        first = self.sequence - len(self.in_flight)
         try:
             answer = read_answer(data)
         except GarbledError as error:
             self.crowd.faults.add(
-                Fault.FAILED if self.in_air else Fault.DUPLICATED,
+                Fault.FAILED if self.in_flight else Fault.DUPLICATED,
                 f"connection {self.number}, request {first}: {error}",
             )
-            if self.in_air:
-                self.in_air.popleft()
+            if self.in_flight:
+                self.in_flight.popleft()
             self.received = b""
             self.spoiled = True
-            self.ended("its answers can be read no further")
+            self.ended("its responses can no longer be parsed")
             return 0
         if answer is None:
             return 0
         verdict = judge(answer, self.number, range(first, self.sequence))
         for _ in range(verdict.answered):
-            self.in_air.popleft()
+            self.in_flight.popleft()
         self.spoiled = True
         self.crowd.faults.add(verdict.fault, verdict.why, verdict.lost or 1)
         return answer.size_bytes
 
-    # What it sends.
+    # Sending.
 
     def start(self) -> None:
-        """Send the next batch, unless it has left while it was thinking."""
+        """Send the next batch, unless it has left while thinking."""
         crowd = self.crowd
         if self.state is not State.TALKING:
             return
         if crowd.stopping:
-            self._say_good_bye()
+            self._finish()
             return
         batch = self._next_batch()
         parts = []
         for exchange in batch.exchanges:
-            self.in_air.append(exchange.answer(self.number, self.sequence))
+            self.in_flight.append(exchange.answer(self.number, self.sequence))
             parts.append(exchange.request(self.number, self.sequence))
             self.sequence += 1
         self.asked_at = crowd.now
@@ -221,24 +222,22 @@ class Connection:
 
     def send(self, data: bytes) -> None:
         if self.unsent:
-            self.unsent += (
-                data  # a piece of a dribbled request that finds the socket full
-            )
+            self.unsent += data  # a piece of a dribbled request; the socket is full
             return
         try:
             sent = self.sock.send(data)
         except BlockingIOError:
             sent = 0
         except OSError:
-            return  # reading finds what the server had to say, and the end
+            return  # reading will find what the server sent, and the end
         if sent < len(data):
             self.unsent = data[sent:]
             self.crowd.epoll.modify(self.sock.fileno(), EPOLLIN | EPOLLOUT)
 
-    # How it ends.
+    # Leaving.
 
     def leave_soon(self) -> None:
-        """One more batch, and then go; nobody comes in its place."""
+        """Send one more batch and leave; it is not replaced."""
         self.replaced = False
         if self.leave is Leave.STAYS:
             self.leave = choose_leave(self.crowd.rng)
@@ -249,20 +248,20 @@ class Connection:
     def _batch_is_answered(self) -> None:
         crowd = self.crowd
         if crowd.stopping or (self.leave is not Leave.STAYS and self.batches_left <= 0):
-            self._say_good_bye()
+            self._finish()
         elif crowd.think_s:
             crowd.later(crowd.think_s * (0.5 + crowd.rng.random()), self.start)
         else:
             self.start()
 
-    def _say_good_bye(self) -> None:
+    def _finish(self) -> None:
         self.asked_at = self.crowd.now
         if self.batches_left <= 0 and self.leave is Leave.SHUTS:
             self.state = State.LEAVING
             try:
                 self.sock.shutdown(socket.SHUT_WR)
             except OSError as error:
-                self.ended(f"cannot shut the sending half: {error}")
+                self.ended(f"cannot shut down sending: {error}")
         elif self.batches_left <= 0 and self.leave is Leave.ASKS:
             self.state = State.LEAVING
         else:
@@ -270,25 +269,29 @@ class Connection:
             self.ended("")
 
     def ended(self, why: str) -> None:
-        """It is over, as agreed or not: count what is missing or too much."""
+        """Close it, and count what is missing or surplus as faults."""
         faults = self.crowd.faults
         name = f"connection {self.number}"
-        if self.in_air:
-            first = self.sequence - len(self.in_air)
+        if self.in_flight:
+            first = self.sequence - len(self.in_flight)
             faults.add(
-                Fault.LOST, f"{name}, request {first} and on: {why}", len(self.in_air)
+                Fault.LOST,
+                f"{name}, request {first} and later: {why}",
+                len(self.in_flight),
             )
         elif self.state is not State.LEAVING and not self.spoiled:
             faults.add(Fault.FAILED, f"{name}, request {self.sequence}: {why}")
         elif self.received:
-            faults.add(Fault.DUPLICATED, f"{name}: {self.received[:80]!r} is left over")
+            faults.add(
+                Fault.DUPLICATED, f"{name}: surplus bytes {self.received[:80]!r}"
+            )
         failed_to_connect = self.state is State.CONNECTING
         self.state = State.CLOSED
         self.crowd.gone(self, failed_to_connect)
         self.sock.close()
 
     def waits_too_long(self, now: float, patience_s: float) -> bool:
-        waiting = self.in_air or self.state is not State.TALKING
+        waiting = self.in_flight or self.state is not State.TALKING
         return bool(waiting) and now - self.asked_at > patience_s
 
 

@@ -1,4 +1,4 @@
-"""What is where, while it happens: a table on a terminal, lines elsewhere."""
+"""The progress of the demo: a table on a terminal, lines elsewhere."""
 
 import asyncio
 from typing import Protocol
@@ -12,14 +12,14 @@ from .load import Load
 from .report import FAULTS, in_words, percentile
 from .stage import Stage
 
-# Drawing takes some milliseconds of the interpreter that the loops also want.
+# Drawing uses the interpreter, which the loops need too, for some milliseconds.
 LIVE_EVERY_S = 0.5
 LINE_EVERY_S = 1.0
 DECISIONS_SHOWN = 4
 
 
 class Scene:
-    """The figures of one moment, and the rates since the moment before."""
+    """The current figures, and the rates since the previous ones."""
 
     def __init__(self, stage: Stage, load: Load) -> None:
         self._stage = stage
@@ -29,9 +29,8 @@ class Scene:
         self._begun = self._then = self._loop.time()
         self._requests_then = dict.fromkeys(stage.engines, 0)
         self.elapsed_s = 0.0
-        self.rows: list[
-            tuple[str, int, float]
-        ] = []  # engine, connections, requests per second
+        # Engine, connections, requests per second.
+        self.rows: list[tuple[str, int, float]] = []
 
     def look(self) -> None:
         self._stage.tally()
@@ -53,7 +52,9 @@ class Scene:
 
     @property
     def moves(self) -> str:
-        return ", ".join(f"{way} {count:,}" for way, count in self.record.moves.items())
+        return ", ".join(
+            f"{ends} {count:,}" for ends, count in self.record.moves.items()
+        )
 
     @property
     def pause(self) -> str:
@@ -61,7 +62,7 @@ class Scene:
         return f"p50 {p50:.2f} ms, p99 {p99:.2f} ms"
 
     @property
-    def wrong(self) -> str:
+    def faults(self) -> str:
         return ", ".join(
             f"{self._load.standing.get(fault, 0):,} {fault}" for fault in FAULTS
         )
@@ -78,7 +79,7 @@ class LiveTable:
     every_s = LIVE_EVERY_S
 
     def __init__(self, console: Console) -> None:
-        # No thread that redraws by itself: it would take the interpreter unasked.
+        # Without a refresh thread, which would take the interpreter at any time.
         self._live = Live(console=console, auto_refresh=False, transient=True)
         self._live.start()
 
@@ -89,7 +90,7 @@ class LiveTable:
         table.add_column("requests/s", justify="right")
         for name, connections, rate in scene.rows:
             table.add_row(name, f"{connections:,}", f"{rate:,.0f}")
-        below = f"moves  {scene.moves}\npause  {scene.pause}\nwrong  {scene.wrong}"
+        below = f"moves   {scene.moves}\npause   {scene.pause}\nfaults  {scene.faults}"
         decisions = [in_words(x) for x in scene.record.decisions[-DECISIONS_SHOWN:]]
         below = "\n".join([below, "", *decisions, scene.record.deciding])
         picture = Group(f"aioadapt demo, {scene.elapsed_s:.0f} s", table, Text(below))
@@ -117,7 +118,7 @@ class Lines:
         )
         line = (
             f"{scene.elapsed_s:5.1f} s  {where}  moves: {scene.moves}"
-            f"  pause: {scene.pause}  wrong: {scene.wrong}"
+            f"  pause: {scene.pause}  faults: {scene.faults}"
         )
         self._print(line)
 
@@ -129,7 +130,7 @@ class Lines:
 
 
 async def follow(display: Display, scene: Scene) -> None:
-    """Show *scene* again and again, until cancelled."""
+    """Show *scene* repeatedly, until cancelled."""
     while True:
         await asyncio.sleep(display.every_s)
         scene.look()

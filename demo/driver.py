@@ -1,4 +1,4 @@
-"""The moves: everything from one side to the other, and back, again and again."""
+"""Moves every connection from one side to the other and back, repeatedly."""
 
 import asyncio
 from collections.abc import Sequence
@@ -8,8 +8,8 @@ import aioadapt
 from .report import Record
 from .serve import Side
 
-# Between two drains every connection should have some requests answered where
-# it is.  With 256 clients at ten thousand requests a second these are ten each.
+# Between two drains every connection should get some responses from the loop that it
+# is on.  With 256 clients and ten thousand requests a second that is ten each.
 REST_S = 0.25
 DRAIN_TIMEOUT_S = 5.0
 
@@ -32,17 +32,17 @@ async def drive(
     rounds: int | None,
     stop: asyncio.Event,
 ) -> None:
-    """Drain there and back for *seconds*, or *rounds* times spread over them."""
+    """Drain there and back for *seconds*, or *rounds* times spread over that time."""
     loop = asyncio.get_running_loop()
     begun = loop.time()
     deadline = begun + seconds
-    ways = directions(sides)
-    drains = None if rounds is None else rounds * len(ways)
+    both = directions(sides)
+    drains = None if rounds is None else rounds * len(both)
     done = 0
     while not stop.is_set() and (
         loop.time() < deadline if drains is None else done < drains
     ):
-        source, target = ways[done % len(ways)]
+        source, target = both[done % len(both)]
         await _drain(source, target, migrator, record, loop.time(), deadline)
         done += 1
         wake_at = (

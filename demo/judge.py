@@ -1,7 +1,7 @@
-"""What is wrong with an answer that is not, byte for byte, the expected one.
+"""What is wrong with a response that is not, byte for byte, the expected one.
 
-The client's fast path only compares.  When the comparison fails, the answer
-is read here as HTTP, far enough to say whose it is.
+The client's fast path only compares.  When the comparison fails, the response is
+parsed here, as far as needed to find the request that it belongs to.
 """
 
 from collections.abc import Sequence
@@ -12,31 +12,31 @@ EXAMPLES_AT_MOST = 20
 
 
 class Fault(Enum):
-    FAILED = "an error, another status, or other bytes than were asked for"
-    LOST = "asked, and never answered"
-    DUPLICATED = "answered twice, or bytes that nobody asked for"
-    MISROUTED = "somebody else's answer, or an answer out of its order"
+    FAILED = "an error, another status, or not the bytes that were asked for"
+    LOST = "a request without a response"
+    DUPLICATED = "a second response, or bytes that were not requested"
+    MISROUTED = "the response to another connection's request, or out of order"
 
 
 class GarbledError(Exception):
-    """The bytes are no answer at all; where the next one begins cannot be known."""
+    """The bytes are not a response; where the next one begins is unknown."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """As much of an answer as is needed to say whose it is."""
+    """As much of a response as is needed to find its request."""
 
     status: int
     connection: int | None
     sequence: int | None
-    size_bytes: int  # head and body, as they came over the wire
+    size_bytes: int  # head and body, on the wire
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
     fault: Fault
-    answered: int  # how many requests, from the oldest in the air, this answer is for
-    lost: int = 0  # how many of these were passed over, and so are lost
+    answered: int  # how many requests this settles, from the oldest in flight
+    lost: int = 0  # how many of these were skipped, and so are lost
     why: str = ""
 
 
@@ -55,10 +55,10 @@ class Faults:
 
 
 def read_answer(data: bytes) -> Answer | None:
-    """The answer that *data* begins with; None while more bytes are needed."""
+    """The response that *data* begins with; None while more bytes are needed."""
     head, blank, _ = data.partition(b"\r\n\r\n")
     if not data.startswith(b"HTTP/1.1 "[: len(data)]):
-        raise GarbledError(f"an answer begins with {data[:40]!r}")
+        raise GarbledError(f"a response begins with {data[:40]!r}")
     if not blank:
         return None
     status_line, *lines = head.split(b"\r\n")
@@ -82,7 +82,7 @@ def read_answer(data: bytes) -> Answer | None:
             end,
         )
     except (KeyError, ValueError, IndexError):
-        raise GarbledError(f"an answer's head is {head[:200]!r}") from None
+        raise GarbledError(f"a response has the head {head[:200]!r}") from None
 
 
 def _number(headers: dict[bytes, bytes], name: bytes) -> int | None:
@@ -100,23 +100,25 @@ def _end_of_chunks(data: bytes, start: int) -> int | None:
             return start
 
 
-def judge(answer: Answer, connection: int, in_air: Sequence[int]) -> Verdict:
-    """What *answer* means to *connection*, which waits for *in_air*, oldest first.
+def judge(answer: Answer, connection: int, in_flight: Sequence[int]) -> Verdict:
+    """Judge *answer*, received on *connection* with *in_flight*, oldest first.
 
-    Of two answers in the wrong order the first counts as one that was lost and
-    the second as one too many.
+    Of two responses in the wrong order, the first counts as a lost one and the
+    second as a duplicate.
     """
-    whose = f"connection {connection} waiting for {list(in_air)[:4]} received {answer}"
-    expected = in_air[0] if in_air else None
+    whose = (
+        f"connection {connection} waits for {list(in_flight)[:4]}, received {answer}"
+    )
+    expected = in_flight[0] if in_flight else None
     if answer.connection is not None and answer.connection != connection:
-        return Verdict(Fault.MISROUTED, answered=1 if in_air else 0, why=whose)
+        return Verdict(Fault.MISROUTED, answered=1 if in_flight else 0, why=whose)
     if answer.sequence is None or answer.sequence == expected:
-        # An error page carries no number.  It takes the place of the oldest answer.
-        if not in_air:
+        # An error page carries no number.  It stands for the oldest response.
+        if not in_flight:
             return Verdict(Fault.DUPLICATED, answered=0, why=whose)
         return Verdict(Fault.FAILED, answered=1, why=whose)
-    if answer.sequence in in_air:
-        passed_over = in_air.index(answer.sequence)
+    if answer.sequence in in_flight:
+        passed_over = in_flight.index(answer.sequence)
         return Verdict(
             Fault.LOST, answered=passed_over + 1, lost=passed_over, why=whose
         )

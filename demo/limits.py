@@ -1,10 +1,10 @@
-"""How many descriptors a process may have open."""
+"""The limit of open descriptors of a process."""
 
 import resource
 
 
 def allow_descriptors(count: int) -> bool:
-    """Raise this process's soft limit; False when the hard one forbids it."""
+    """Raise this process's soft limit; False if the hard limit is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and count > hard:
         return False

@@ -1,4 +1,4 @@
-"""The client's process: start it, follow it, stop it, have its result."""
+"""The client's process: start it, follow its reports, stop it, and get its outcome."""
 
 import asyncio
 import json
@@ -11,12 +11,12 @@ from .options import DemoError, Options
 
 ROOT = Path(__file__).parents[1]  # where ``python -m demo.client`` is found
 LINE_BYTES = 1 << 20
-# It gives up on an unanswered request after 10 s, and reports at the latest then.
+# It gives up on a request without a response after 10 s, and then reports.
 STOPS_WITHIN_S = 15.0
 
 
 class Load:
-    """The verifying client at work.  ``standing`` is what it said last."""
+    """A running verifying client.  ``standing`` is its latest report."""
 
     def __init__(self, process: Process, connections: int) -> None:
         self._process = process
@@ -31,10 +31,13 @@ class Load:
         address: tuple[str, int],
         options: Options,
         engines: list[str],
-        *,
+        *further: str,
         beginning_with: int | None = None,
     ) -> Self:
-        """With so many connections at first, or as many as *options* say."""
+        """Start it with *beginning_with* connections, by default those of *options*.
+
+        *further* are more options of ``python -m demo.client``.
+        """
         host, port = address
         connections = beginning_with or options.connections
         process = await asyncio.create_subprocess_exec(
@@ -43,6 +46,7 @@ class Load:
             *("--connections", str(connections)),
             *("--think-ms", str(options.think_ms)),
             *("--engines", ",".join(engines)),
+            *further,
             stdin=PIPE,
             stdout=PIPE,
             limit=LINE_BYTES,
@@ -50,42 +54,46 @@ class Load:
         )
         return cls(process, connections)
 
+    def heard(self, said: dict[str, Any]) -> None:
+        """Called with every report."""
+        self.standing = said
+        if said["opened"] >= self._connections:
+            self.connected.set()
+
     async def _follow(self) -> dict[str, Any]:
         outcome: dict[str, Any] | None = None
         assert self._process.stdout is not None
         async for line in self._process.stdout:
             said = json.loads(line)
-            self.standing = said
+            self.heard(said)
             if said["kind"] == "outcome":
                 outcome = said
-            if said["opened"] >= self._connections:
-                self.connected.set()
         status = await self._process.wait()
         if outcome is None:
             raise DemoError(
-                f"the client's process ended with status {status} and no result"
+                f"the client process exited with status {status} and no outcome"
             )
         return outcome
 
-    def resize(self, connections: int) -> None:
-        """Have as many connections from now on."""
+    def command(self, **command: float) -> None:
+        """Change what it does: see ``demo/client.py``."""
         assert self._process.stdin is not None
-        self._process.stdin.write(b"%d\n" % connections)
+        self._process.stdin.write(json.dumps(command).encode() + b"\n")
 
     async def stop(self) -> dict[str, Any]:
-        """Wait until what is in the air has been answered, or given up."""
+        """Stop it; returns once every request in flight has its response or is lost."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         await asyncio.wait({self.ended}, timeout=STOPS_WITHIN_S)
         if not self.ended.done():
             raise DemoError(
-                f"the client's process did not end within {STOPS_WITHIN_S:g} s"
+                f"the client process did not exit within {STOPS_WITHIN_S:g} s"
             )
         return self.ended.result()
 
-    async def abandon(self) -> None:
-        """Whatever happened: leave no process behind."""
+    async def kill(self) -> None:
+        """Leave no process behind, whatever has happened."""
         if self._process.returncode is None:
             self._process.kill()
         await asyncio.wait({self.ended})
-        self.ended.exception()  # whoever abandons it knows already
+        self.ended.exception()  # retrieved, so that it is not logged: it is known

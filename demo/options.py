@@ -1,4 +1,4 @@
-"""What the demo was asked to do."""
+"""The options of the demo."""
 
 from dataclasses import dataclass
 
@@ -6,13 +6,13 @@ from aioadapt import AioadaptError
 
 
 class DemoError(AioadaptError):
-    """The demo cannot begin or go on; the message is for the person who started it."""
+    """The demo cannot start or continue; the message is for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Options:
     seconds: float = 10.0
     connections: int = 256
-    rounds: int | None = None  # there and back; None: as many as there is time for
+    rounds: int | None = None  # there and back; None: as many as fit into the time
     think_ms: float = 0.0
-    drains: bool = False  # no controller: everything there and back, again and again
+    drains: bool = False  # no controller: drain everything there and back, repeatedly

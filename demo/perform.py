@@ -1,4 +1,4 @@
-"""The whole demo, from two loop threads to the report."""
+"""The whole demo, from the loop threads to the report."""
 
 import asyncio
 import signal
@@ -18,18 +18,17 @@ from .report import Report
 from .serve import Side
 from .stage import drained
 
-DESCRIPTORS_BESIDES = (
-    256  # a guess: listeners, rings, eventfds, pipes, what Python has open
-)
+# In addition to connections: listeners, rings, eventfds, pipes, Python's own.  A guess.
+FURTHER_DESCRIPTORS = 256
 CONNECTED_WITHIN_S = 30.0
 
 
 def perform(options: Options, console: Console) -> Report:
-    """Run the demo; *console* is where it says what is going on."""
-    if not allow_descriptors(options.connections + DESCRIPTORS_BESIDES):
+    """Run the demo; *console* is where it shows its progress."""
+    if not allow_descriptors(options.connections + FURTHER_DESCRIPTORS):
         raise DemoError(
             f"{options.connections:,} connections need more descriptors than this"
-            " process may open (`ulimit -Hn`): raise the limit or choose fewer"
+            " process may open (`ulimit -Hn`): raise the limit or use fewer"
             " --connections"
         )
     with ExitStack() as stack:
@@ -41,13 +40,13 @@ def perform(options: Options, console: Console) -> Report:
 
 
 def _engines(options: Options, console: Console) -> list[tuple[str, str]]:
-    """(name in answers, engine) of the two sides to drain; none: the server adapts."""
+    """(name in responses, engine) of two sides to drain; if none, the server adapts."""
     support = aioadapt.uring_support()
     if support.available:
         return [("epoll", "epoll"), ("uring", "uring")] if options.drains else []
     console.print(
-        f"io_uring is not to be had here ({support.reason}):"
-        " moving between two epoll loops",
+        f"io_uring is not available ({support.reason}):"
+        " moving between two epoll loops instead",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -83,7 +82,7 @@ async def _perform(options: Options, sides: Sequence[Side], console: Console) ->
                     display.close()
                 client = await load.stop()
             finally:
-                await load.abandon()
+                await load.kill()
             stage.tally()
     return Report(
         stage.engines, options.connections, seconds, interrupted, stage.record, client
@@ -104,28 +103,26 @@ async def _connected(load: Load, stop: asyncio.Event) -> None:
     if load.ended.done():
         load.ended.result()
     if not load.connected.is_set() and not stop.is_set():
-        raise DemoError(
-            f"the clients were not connected within {CONNECTED_WITHIN_S:g} s"
-        )
+        raise DemoError(f"the clients did not connect within {CONNECTED_WITHIN_S:g} s")
 
 
 @contextmanager
 def _interruptible(loop: asyncio.AbstractEventLoop) -> Iterator[asyncio.Event]:
-    """The first Ctrl-C sets the event; the second one is Python's again."""
+    """The first Ctrl-C sets the event; the second one is handled by Python."""
     stop = asyncio.Event()
     caught = (signal.SIGINT, signal.SIGTERM)
 
-    def give_back() -> None:
+    def restore() -> None:
         for number in caught:
             loop.remove_signal_handler(number)
 
     def interrupted() -> None:
         stop.set()
-        give_back()
+        restore()
 
     for number in caught:
         loop.add_signal_handler(number, interrupted)
     try:
         yield stop
     finally:
-        give_back()
+        restore()

@@ -1,7 +1,7 @@
-"""The ramp: a few connections become many and few again, round after round.
+"""The ramp: few connections become many and few again, round after round.
 
-Nobody says when to change the engine: the server's controller sees the
-connections come and go, decides, and the live ones follow.
+The ramp does not control the engine.  The server's controller sees connections
+come and go and decides, and the live ones follow.
 """
 
 import asyncio
@@ -11,15 +11,15 @@ from aioadapt.control.thresholds import Thresholds
 
 from .load import Load
 
-# A guess: long enough to be watched, and for the controller to make up its
-# mind twice, there and back.
+# A guess: long enough to watch, and for the controller to decide twice, there and
+# back.
 ROUND_S = 6.0
 STEPS = 8  # each way
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    at_s: float  # since the ramp began
+    at_s: float  # since the start of the ramp
     connections: int
 
 
@@ -28,8 +28,8 @@ def few(connections: int) -> int:
 
 
 def steps(connections: int, seconds: float, rounds: int | None) -> list[Step]:
-    """Of every round a twentieth passes, then a fifth on the way up, a quarter
-    with all, and a fifth on the way down; what is left is spent with few."""
+    """The steps of every round: up in a fifth of it, all connections for a quarter,
+    down in a fifth.  A twentieth before and the remainder after have few."""
     count = rounds or max(1, round(seconds / ROUND_S))
     round_s = seconds / count
     low = few(connections)
@@ -47,7 +47,7 @@ def steps(connections: int, seconds: float, rounds: int | None) -> list[Step]:
 
 
 def thresholds(connections: int, seconds: float, rounds: int | None) -> Thresholds:
-    """For a ramp of seconds, where the defaults are for a day of service."""
+    """Thresholds for a ramp of seconds; the defaults are for a day of service."""
     count = rounds or max(1, round(seconds / ROUND_S))
     tick_s = min(0.25, seconds / count / 40)
     return Thresholds(
@@ -57,7 +57,7 @@ def thresholds(connections: int, seconds: float, rounds: int | None) -> Threshol
         snap_connections=10 * connections,
         sustain_ticks=2,
         cooldown_s=4 * tick_s,
-        # Every round has two switches, and each of them is wanted.
+        # Every round has two switches, and both are intended.
         lock_switches=1000,
     )
 
@@ -65,12 +65,12 @@ def thresholds(connections: int, seconds: float, rounds: int | None) -> Threshol
 async def ramp(
     load: Load, plan: list[Step], seconds: float, stop: asyncio.Event
 ) -> None:
-    """Tell the client how many connections to have, until the time is over."""
+    """Tell the client how many connections to have, until the time is up."""
     begun = asyncio.get_running_loop().time()
     for step in plan:
         if await _happens(stop, begun + step.at_s):
             return
-        load.resize(step.connections)
+        load.command(connections=step.connections)
     await _happens(stop, begun + seconds)
 
 

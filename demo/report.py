@@ -1,4 +1,4 @@
-"""What the demo has to show at its end: one JSON object, or lines for people."""
+"""The demo's result: one JSON object, or lines of text."""
 
 import platform
 from collections import Counter
@@ -14,18 +14,17 @@ RUNS_SHOWN = 5
 
 @dataclass(slots=True)
 class Record:
-    """What the moves came to, drain by drain."""
+    """The results of the moves so far."""
 
     moves: dict[str, int]  # "epoll>uring": how many
     returned: int = 0
     left: Counter[str] = field(default_factory=Counter)
     pauses_s: list[float] = field(default_factory=list)
-    last_pauses_s: Sequence[float] = ()  # of the latest drain alone
+    last_pauses_s: Sequence[float] = ()  # of the latest drain only
     drains: int = 0
-    decisions: list[dict[str, Any]] = field(
-        default_factory=list
-    )  # to change the engine
-    deciding: str = ""  # what the controller thinks just now
+    # To switch the engine.
+    decisions: list[dict[str, Any]] = field(default_factory=list)
+    deciding: str = ""  # the controller's latest decision, and its reason
 
     def add(
         self,
@@ -45,7 +44,7 @@ class Record:
 
 
 def percentile(values: Sequence[float], per_cent: float) -> float:
-    """By nearest rank, so it is one of *values*; 0 of none."""
+    """By nearest rank, so it is one of *values*; 0 if there are none."""
     if not values:
         return 0.0
     ordered = sorted(values)
@@ -64,9 +63,9 @@ class Report:
 
     @property
     def ok(self) -> bool:
-        """Nothing went wrong, and something was tried.
+        """There were no faults, and connections moved in both directions.
 
-        A demo that was interrupted need not have got that far.
+        An interrupted demo need not have moved any.
         """
         tried = self.interrupted or all(self.record.moves.values())
         return tried and not any(self.client[fault] for fault in FAULTS)
@@ -103,7 +102,7 @@ class Report:
     def lines(self) -> list[str]:
         facts = self.as_json()
         pause = facts["pause_us"]
-        ended = "interrupted" if self.interrupted else "to its end"
+        ended = "interrupted" if self.interrupted else "complete"
         opened = facts["connections_opened"]
         left = ", ".join(
             f"{count:,} ({reason})" for reason, count in facts["left"].items()
@@ -115,17 +114,17 @@ class Report:
             ),
             (
                 "connections",
-                f"{self.connections:,} at a time, {opened:,} in all",
+                f"up to {self.connections:,} at a time, {opened:,} in total",
             ),
             (
                 "requests",
                 f"{facts['requests']:,}: {_counts(facts['requests_by_engine'])}",
             ),
-            ("wrong", ", ".join(f"{facts[fault]:,} {fault}" for fault in FAULTS)),
+            ("faults", ", ".join(f"{facts[fault]:,} {fault}" for fault in FAULTS)),
             (
                 "moves",
                 f"{_counts(facts['moves'])};"
-                f" {facts['returned']:,} returned; left: {left or '0'}",
+                f" {facts['returned']:,} returned; not moved: {left or '0'}",
             ),
             (
                 "pause",
@@ -140,7 +139,7 @@ class Report:
         return [
             title,
             *(f"  {name:<12} {text}" for name, text in rows),
-            *(f"  {'decided':<12} {in_words(x)}" for x in facts["decisions"]),
+            *(f"  {'decision':<12} {in_words(x)}" for x in facts["decisions"]),
             *self._proof_lines(),
             *(f"  ! {example}" for example in facts["fault_examples"]),
         ]
@@ -152,13 +151,13 @@ class Report:
         runs = proof["runs"]
         nexts = [first for _, first in runs[1:]] + [proof["answers"]]
         shown = [
-            f"    requests {first:>7,} to {end - 1:>7,} answered by {engine}"
+            f"    requests {first:>7,} to {end - 1:>7,} served by {engine}"
             for (engine, first), end in zip(runs[:RUNS_SHOWN], nexts, strict=False)
         ]
         if len(runs) > RUNS_SHOWN:
-            shown.append(f"    and so on, {len(runs) - 1} moves or more")
+            shown.append(f"    and so on, at least {len(runs) - 1} moves")
         return [
-            f"  the proof    connection {proof['connection']}, one TCP connection:",
+            f"  proof        connection {proof['connection']}, one TCP connection:",
             *shown,
         ]
 

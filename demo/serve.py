@@ -1,4 +1,4 @@
-"""The demo's servers: a ``uvicorn.Server`` per loop, over one listening socket."""
+"""The demo's servers: one ``uvicorn.Server`` per loop, on a shared listening socket."""
 
 import asyncio
 import concurrent.futures
@@ -14,7 +14,7 @@ import aioadapt
 
 from .app import EchoApp
 
-# One core's worth of connections may arrive before either server first accepts.
+# Connections may arrive before either server first accepts.
 BACKLOG = 4096
 
 
@@ -22,12 +22,12 @@ BACKLOG = 4096
 class Side:
     """One of the two loops that connections move between."""
 
-    name: str  # what answers carry: the engine, and a number where both are the same
+    name: str  # as in responses: the engine, and a number if both are the same
     thread: aioadapt.LoopThread
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's own, which also says when it has begun to accept."""
+    """uvicorn's server, which also reports when it has started to accept."""
 
     def __init__(self, config: uvicorn.Config) -> None:
         super().__init__(config)
@@ -40,7 +40,7 @@ class _Server(uvicorn.Server):
 
 @asynccontextmanager
 async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
-    """Serve on every side's loop; gives the address that all of them accept on."""
+    """Serve on every side's loop; yields the address that all of them accept on."""
     servers: list[_Server] = []
     ends: list[asyncio.Future[None]] = []
     with socket.create_server(("127.0.0.1", 0), backlog=BACKLOG) as listener:
@@ -48,7 +48,7 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
             for side in sides:
                 server = _Server(configure(EchoApp(side.name, side.thread.loop)))
                 servers.append(server)
-                # A duplicate each: a server closes its listening socket when it stops.
+                # Each gets a duplicate, because a server closes its listener on exit.
                 end = asyncio.wrap_future(
                     side.thread.submit(server.serve(sockets=[listener.dup()]))
                 )
@@ -60,7 +60,7 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
                 if end.done():
                     end.result()
                     raise RuntimeError(
-                        f"uvicorn on the {side.name} loop ended before it served"
+                        f"uvicorn on the {side.name} loop exited before it served"
                     )
             yield listener.getsockname()
         finally:
@@ -69,12 +69,12 @@ async def serving(sides: Sequence[Side]) -> AsyncIterator[tuple[str, int]]:
             await asyncio.gather(*ends)
 
 
-# uvicorn's own settings.
+# Settings passed to uvicorn.
 SERVER_SETTINGS: dict[str, Any] = {
     "http": "httptools",
     "ws": "none",
     "lifespan": "off",
-    # Answers are compared byte for byte, so they carry nothing that varies.
+    # Responses are compared byte for byte, so they must not vary.
     "date_header": False,
     "server_header": False,
     "proxy_headers": False,
@@ -85,7 +85,7 @@ SERVER_SETTINGS: dict[str, Any] = {
 def configure(app: EchoApp) -> uvicorn.Config:
     return uvicorn.Config(
         app,
-        loop="none",  # it runs on the thread's loop, and makes none
+        loop="none",  # it runs on the thread's loop and creates none
         backlog=BACKLOG,
         access_log=False,
         log_config=None,

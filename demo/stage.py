@@ -1,8 +1,8 @@
-"""What is shown: loops that serve, and somebody who has connections moved.
+"""What the demo shows: loops that serve, and a component that moves connections.
 
-There are two stages.  The adaptive server, whose controller decides; and two
-loops with a migrator, drained there and back, which needs neither a ramp nor
-io_uring.
+There are two stages.  One is the adaptive server, whose controller decides.  The
+other is two loops and a migrator that drains them there and back; it needs neither
+a ramp nor io_uring.
 """
 
 import asyncio
@@ -22,18 +22,18 @@ from .serve import Side, serving
 @dataclass(frozen=True, slots=True)
 class Stage:
     address: tuple[str, int]
-    engines: list[str]  # the names that answers may carry
-    sides: Callable[[], Sequence[Side]]  # those there are just now
+    engines: list[str]  # the names that responses may carry
+    sides: Callable[[], Sequence[Side]]  # the current ones
     record: Record
-    connections: int  # to begin with
+    connections: int  # at the beginning
     play: Callable[[Load, asyncio.Event], Awaitable[None]]
-    tally: Callable[[], None]  # brings the record up to date
+    tally: Callable[[], None]  # updates the record
 
 
 @asynccontextmanager
 async def drained(options: Options, sides: Sequence[Side]) -> AsyncIterator[Stage]:
-    """Two servers on two loops; all connections are drained there and back."""
-    record = Record(moves={name(*way): 0 for way in directions(sides)})
+    """Two servers on two loops, with all connections drained there and back."""
+    record = Record(moves={name(*ends): 0 for ends in directions(sides)})
     async with serving(sides) as address:
         yield Stage(
             address,

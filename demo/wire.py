@@ -1,7 +1,8 @@
-"""What the demo's client and server say to each other, byte for byte.
+"""What the demo's client and server send each other, byte for byte.
 
-A request names its connection and its place in the connection's sequence in
-the path, and the answer repeats both, the body, and the engine that served:
+The path of a request contains the number of its connection and its place in the
+connection's sequence.  The response repeats both, the body, and the engine that
+served it:
 
     POST /17/204 HTTP/1.1          HTTP/1.1 200 OK
     host: demo                     x-engine: uring
@@ -11,12 +12,12 @@ the path, and the answer repeats both, the body, and the engine that served:
 
                                    hello
 
-Everything in an answer but the engine's name is known before the request is
-sent, so a client checks every byte of it with one comparison.  The engine's
-header comes first for that reason: what follows it is one run of bytes.
+Everything in a response except the name of the engine is known before the request
+is sent, so the client checks every byte of it with one comparison.  For that reason
+the engine's header comes first: everything after it is one run of bytes.
 
-A request whose body came in chunks is answered in chunks: two, the body's
-halves.
+A request with a chunked body gets a chunked response of two chunks: the halves of
+the body.
 """
 
 import itertools
@@ -25,7 +26,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 BODY_SOURCE_BYTES = 1 << 20
-PATTERNS = 2048  # distinct batches; a guess: far more than a connection sends in a row
+PATTERNS = 2048  # distinct batches; a guess: far more than one connection sends
 
 _HEAD = b"HTTP/1.1 200 OK\r\nx-engine: "
 
@@ -34,12 +35,12 @@ class Shape(Enum):
     PLAIN = "one request, one send"
     PIPELINED = "two to four requests in one send"
     DRIBBLED = "one request in several small sends"
-    CHUNKED = "one request whose body comes in chunks"
+    CHUNKED = "one request with a chunked body"
 
 
 @dataclass(frozen=True, slots=True)
 class Exchange:
-    """One request and its answer, without the two numbers that make them unique."""
+    """One request and its response, without the two numbers that make them unique."""
 
     method: bytes
     request_tail: bytes
@@ -64,7 +65,7 @@ class Batch:
 
 
 def opening(engine: str) -> bytes:
-    """The part of an answer that comes before :meth:`Exchange.answer`."""
+    """The part of a response that comes before :meth:`Exchange.answer`."""
     return b"%b%b\r\n" % (_HEAD, engine.encode("ascii"))
 
 
@@ -77,9 +78,9 @@ def halves(body: bytes) -> tuple[bytes, bytes]:
 
 
 def whole(body: bytes, *, last: bool = False) -> Exchange:
-    """A body whose length is announced, or a GET where there is none.
+    """A request with a content-length, or a GET if there is no body.
 
-    *last*: the request asks the server to close the connection afterwards.
+    *last*: it asks the server to close the connection afterwards.
     """
     close = b"connection: close\r\n" if last else b""
     length = b"content-length: %d\r\n" % len(body)
@@ -89,6 +90,9 @@ def whole(body: bytes, *, last: bool = False) -> Exchange:
         % (length if body else b"", close, body),
         answer_tail=b"%b%b\r\n%b" % (length, close, body),
     )
+
+
+PLAIN_GET = Batch(Shape.PLAIN, (whole(b""),))
 
 
 def chunked(chunks: list[bytes]) -> Exchange:
@@ -109,7 +113,7 @@ def _in_chunks(parts: list[bytes] | tuple[bytes, ...]) -> bytes:
 
 
 def batches(rng: random.Random) -> list[Batch]:
-    """What connections send: each starts somewhere in the list and goes on."""
+    """What connections send: each starts somewhere in the list and continues."""
     source = rng.randbytes(BODY_SOURCE_BYTES)
 
     def body() -> bytes:
@@ -129,15 +133,15 @@ def batches(rng: random.Random) -> list[Batch]:
 
 
 def _body_size(rng: random.Random) -> int:
-    """Mostly small, as requests are; one in a hundred is larger than one read."""
+    """Mostly small, as in practice; one in a hundred is larger than one read."""
     at_most = rng.choices([0, 64, 512, 4096, 40_000], weights=[10, 40, 40, 9, 1])[0]
     return rng.randint(at_most // 8, at_most)
 
 
 def cuts(size: int, rng: random.Random) -> list[slice]:
-    """Two to six pieces of a request, cut anywhere."""
+    """Two to six pieces of a request, cut at random places."""
     pieces = min(size, rng.randint(3, 6))
-    # Half of the cuts fall into the first 80 bytes: request line and headers.
+    # Half of the cuts are in the first 80 bytes: request line and headers.
     places = {
         rng.randrange(1, min(size, 80) if rng.random() < 0.5 else size)
         for _ in range(pieces - 1)

@@ -1,12 +1,12 @@
-"""The adaptive server, started from code, with its engine changed by a signal.
+"""An adaptive server, started from code, that also switches its engine on a signal.
 
     python examples/adaptive_server.py 8000
     curl http://127.0.0.1:8000/
-    kill -USR1 PID        # the other engine; live connections come along
-    kill PID              # finish what is under way, and end
+    kill -USR1 PID        # switch to the other engine; live connections follow
+    kill PID              # finish the requests in progress, and exit
 
-It also changes by itself when the load calls for it; the signal is there to see
-it without load.  What it prints at the start has the PID.
+It switches by itself when the load requires it.  The signal is there so that you can
+see a switch without load.  The first line of output contains the PID.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ async def app(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     send: Callable[[dict[str, Any]], Awaitable[None]],
 ) -> None:
-    """Says which loop runs it."""
+    """Responds with the name of the loop that runs it."""
     if scope["type"] != "http":
         return
     body = f"{type(asyncio.get_running_loop()).__name__}\n".encode()
@@ -36,26 +36,26 @@ async def app(
 
 async def main(port: int) -> None:
     wake_up = asyncio.Event()
-    wishes: list[str] = []
+    requests: list[str] = []
 
-    def wish(what: str) -> None:
-        wishes.append(what)
+    def request(what: str) -> None:
+        requests.append(what)
         wake_up.set()
 
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, wish, "switch")
+    loop.add_signal_handler(signal.SIGUSR1, request, "switch")
     for end in signal.SIGTERM, signal.SIGINT:
-        loop.add_signal_handler(end, wish, "end")
+        loop.add_signal_handler(end, request, "end")
 
     async with aioadapt.AdaptiveServer(app, port=port) as server:
         start = server.state().start
         print(f"PID {os.getpid()} serves {server.urls[0]}", flush=True)
         print(f"on {start.engine}: {start.reason}", flush=True)
-        while "end" not in wishes:
+        while "end" not in requests:
             await wake_up.wait()
             wake_up.clear()
-            while "switch" in wishes:
-                wishes.remove("switch")
+            while "switch" in requests:
+                requests.remove("switch")
                 active = server.controller.active
                 switch = await server.switch(
                     "uring" if active == "epoll" else "epoll", reason="SIGUSR1"

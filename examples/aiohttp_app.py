@@ -1,14 +1,14 @@
-"""An aiohttp application, made once per loop.
+"""An aiohttp application, created once per loop.
 
-An adaptive server has two loops, one per engine, and an aiohttp application
-belongs to the loop that first ran it.  So give the function that makes it:
+An adaptive server has two loops, one per engine, and an aiohttp application belongs to
+the loop that first ran it.  So pass the function that creates it:
 
     cd examples
     aioadapt serve aiohttp_app:make_app --factory --port 8000
     curl http://127.0.0.1:8000/
 
-``cleanup_ctx`` runs on each loop.  What is made there, here a task that belongs
-to its loop, is kept in the application, of which there are two.
+``cleanup_ctx`` runs on each loop.  What it creates, here a task that belongs to its
+loop, is kept in the application, and there is one application for each loop.
 """
 
 import asyncio

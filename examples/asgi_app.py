@@ -1,15 +1,15 @@
-"""An ASGI application with state that is made once per loop.
+"""An ASGI application with state that is created once per loop.
 
-An adaptive server runs the application on two loops, one per engine, and its
-lifespan once on each.  What belongs to a loop is made in the lifespan and kept
-in ``scope["state"]``: each request finds that of the loop which serves it.
+An adaptive server runs the application on two loops, one per engine, and its lifespan
+once on each.  Create what belongs to a loop in the lifespan and keep it in
+``scope["state"]``: each request then finds the state of the loop that serves it.
 
     cd examples
     aioadapt serve asgi_app:app --port 8000
     curl http://127.0.0.1:8000/
 
-Frameworks give the same: with Starlette or FastAPI, ``yield {"desk": desk}`` in
-the lifespan, then ``request.state.desk``.
+Frameworks offer the same.  With Starlette or FastAPI, ``yield {"desk": desk}`` in the
+lifespan and use ``request.state.desk``.
 """
 
 import asyncio
@@ -21,9 +21,9 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 
 class Desk:
-    """In the place of a connection pool: a queue, and a task that empties it.
+    """A stand-in for a connection pool: a queue, and a task that empties it.
 
-    Both belong to the loop they are made on.
+    Both belong to the loop that they are created on.
     """
 
     def __init__(self) -> None:

@@ -1,6 +1,6 @@
 """An asyncio server on the loop of your choice.
 
-Nothing here knows of aioadapt but the last lines.  Run it, and talk to it:
+Only the last lines use aioadapt.  Run it and connect to it:
 
     python examples/echo.py 8000
     AIOADAPT_ENGINE=epoll python examples/echo.py 8000
@@ -32,7 +32,7 @@ async def main(port: int) -> None:
 if __name__ == "__main__":
     port = int(sys.argv[1]) if len(sys.argv) > 1 else 8000
     try:
-        # The engine: $AIOADAPT_ENGINE, else io_uring where it can be used.
+        # The engine is $AIOADAPT_ENGINE, or io_uring if it is available.
         aioadapt.run(main(port))
     except KeyboardInterrupt:
         print("ended")

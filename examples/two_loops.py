@@ -2,8 +2,8 @@
 
     python examples/two_loops.py
 
-Each loop thread has an ordinary asyncio server, on a duplicate of one listening
-socket.  The clients notice nothing but that another thread answers.
+Each loop thread runs an ordinary asyncio server on a duplicate of one listening
+socket.  All that the clients notice is that another thread responds.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"
 
 
 class Where(asyncio.Protocol):
-    """Answers each request with the name of the thread that serves it."""
+    """Responds to each request with the name of the thread that serves it."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
@@ -69,7 +69,7 @@ async def main(a: aioadapt.LoopThread, b: aioadapt.LoopThread) -> None:
         return dict(Counter(await asyncio.gather(*(c.ask() for c in clients))))
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        # A duplicate each: a server closes its socket when it stops.
+        # Each gets a duplicate, because a server closes its socket when it stops.
         on_a = await asyncio.wrap_future(a.submit(serve(listener.dup())))
         for client in clients:
             await client.connect(listener.getsockname())

@@ -1,11 +1,11 @@
-"""What the controller decides, as it decides it.
+"""Shows the controller's decisions as they are made.
 
     python examples/watching_decisions.py
 
-It serves itself: first few connections, then many, then few again, until all of
-them are where they should be.  The thresholds are so low that this is a load.
-It prints each decision with its reason, and what would have had to be
-different; and in the end what became of each switch.
+The program is its own client: first with few connections, then many, then few again,
+each time until all of them are on the right engine.  The thresholds are low enough for
+this to count as load.  It prints each decision with its reason and with what would
+have led to another one, and at the end the result of each switch.
 """
 
 import asyncio
@@ -19,9 +19,9 @@ import aioadapt
 THRESHOLDS = aioadapt.Thresholds(
     up_connections=16, down_connections=8, snap_connections=64, cooldown_s=1.0
 )
-# Connections, and the engine that they are to be served by.
+# Connections, and the engine that should serve them.
 RAMP = ((4, "epoll"), (24, "uring"), (4, "epoll"))
-STEP_S = 1.0  # at least: time to look at it
+STEP_S = 1.0  # at least, so that there is time to watch
 GIVES_UP_AFTER_S = 30.0
 REQUEST = b"GET / HTTP/1.1\r\nHost: example\r\n\r\n"
 
@@ -40,7 +40,7 @@ async def app(
 async def one_client(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Asks again and again over one connection."""
+    """Sends requests over one connection, one after the other."""
     try:
         while True:
             writer.write(REQUEST)
@@ -65,7 +65,7 @@ async def load(count: int, address: tuple[str, int]) -> AsyncIterator[None]:
 
 
 class Watcher:
-    """Prints the decisions that it has not seen yet."""
+    """Prints decisions that it has not seen before."""
 
     def __init__(self, server: aioadapt.AdaptiveServer) -> None:
         self._server = server
@@ -74,7 +74,7 @@ class Watcher:
         self._last: object = None
 
     async def watch(self, count: int, engine: str) -> None:
-        """Until *count* connections are on that engine, and the others are gone."""
+        """Wait until *count* connections are on *engine*, and no others are left."""
         began_s = time.monotonic()
         while True:
             await asyncio.sleep(0.1)
@@ -85,7 +85,7 @@ class Watcher:
                     self._print(decision)
             lasted_s = time.monotonic() - began_s
             served = {each.engine: each.stats.connections for each in state.engines}
-            # What a switch has moved is told a moment after the last move.
+            # A switch reports what it has moved shortly after the last move.
             told = all(switch.moved == switch.connections for switch in state.switches)
             there = served.get(engine) == sum(served.values()) == count
             if lasted_s >= STEP_S and state.active == engine and there and told:
@@ -96,7 +96,7 @@ class Watcher:
                 )
 
     async def until_all_are_gone(self) -> None:
-        """On a busy machine the server hears of it a moment later."""
+        """Wait until the server has noticed; on a busy machine that takes a moment."""
         while True:
             engines = self._server.state().engines
             if not any(each.stats.connections for each in engines):
@@ -104,7 +104,7 @@ class Watcher:
             await asyncio.sleep(0.01)
 
     def _print(self, decision: aioadapt.Decision) -> None:
-        # One to stay, by the same rule as the last, says nothing new.
+        # Another decision to stay, by the same rule, is not news.
         what = (decision.verdict, decision.rule)
         if decision.verdict is aioadapt.Verdict.STAY and what == self._last:
             return

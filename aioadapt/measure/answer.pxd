@@ -1,23 +1,17 @@
-"""One answer as it comes in, read and judged without keeping its body."""
+"""One response as it comes in, read and judged without keeping its body."""
+
+from aioadapt.measure.workload cimport Verdict
 
 cdef enum:
     IDENTITY_BYTES = 24      # as in wire.py; the numbers and their separators
     HEAD_BYTES = 1024        # ours have about 150; a guess
 
-cdef enum Verdict:
-    UNFINISHED       # more of it is to come
-    RIGHT
-    FAILED           # an error, or other bytes than were asked for
-    DUPLICATED       # answered before
-    MISROUTED        # somebody else's, or an answer out of its order
-    GARBLED          # no answer at all; where the next begins cannot be known
-
 cdef struct Answer:
     long long body_bytes     # as its head says; -1 while the head is coming in
     long long read_bytes     # of the body, so far
-    int head_bytes           # gathered in head, where it comes in pieces
+    int head_bytes           # gathered in head, if it comes in pieces
     int status
-    bint differs             # some byte was not the pattern's
+    bint differs             # some byte differs from the pattern
     char identity[IDENTITY_BYTES]
     char head[HEAD_BYTES]
 

@@ -1,11 +1,21 @@
-"""Reads answers from whatever pieces they come in, and says what they are.
+"""Reads responses, in whatever pieces they come, and judges them.
 
-The body is compared where it lies and never kept.  What has gone wrong is
-named as aioadapt's demo names it; with one request in the air on each
-connection, an answer to an earlier one is a duplicate.
+The body is compared in place and never kept.  The names of what can go wrong are
+those of aioadapt's demo.  With one request in flight on each connection, a response
+to an earlier request is a duplicate.
 """
 
 from libc.string cimport memcmp, memcpy
+
+from aioadapt.measure.workload cimport (
+    DUPLICATED,
+    FAILED,
+    GARBLED,
+    MISROUTED,
+    RIGHT,
+    UNFINISHED,
+    Verdict,
+)
 
 
 cdef extern from "<string.h>" nogil:
@@ -26,7 +36,7 @@ cdef Verdict read(
     Answer *answer, const char **data, size_t *size, const Wanted *wanted,
     const char *pattern, long long pattern_bytes,
 ) noexcept nogil:
-    """Take bytes off *data* until one answer is complete, or all are taken."""
+    """Consume bytes of *data* until one response is complete or none are left."""
     cdef Verdict verdict
     if answer.body_bytes < 0:
         verdict = read_head(answer, data, size)
@@ -47,7 +57,7 @@ cdef Verdict read_head(Answer *answer, const char **data, size_t *size) noexcept
     cdef size_t before = answer.head_bytes
     cdef size_t length
     if before:
-        # Gather until the blank line is there; what is beyond it is given back.
+        # Gather until the blank line is there; what comes after it is not consumed.
         taken = min(taken, HEAD_BYTES - before)
         memcpy(answer.head + before, start, taken)
         start = answer.head
@@ -90,7 +100,7 @@ cdef bint parse_head(Answer *answer, const char *head, size_t size) noexcept nog
 
 
 cdef long long number(const char *text, size_t size) noexcept nogil:
-    """The number that *text* begins with; -1 where it is none."""
+    """The number that *text* begins with; -1 if there is none."""
     cdef long long value = 0
     cdef size_t at = 0
     while at < size and at < 18 and c"0" <= text[at] <= c"9":
@@ -122,7 +132,7 @@ cdef void read_body(
 cdef Verdict judge(Answer *answer, const Wanted *wanted) noexcept nogil:
     cdef const char *identity = answer.identity
     cdef long long connection, sequence
-    # An error page carries no numbers.  It takes the place of the answer.
+    # An error page carries no numbers; it comes instead of the response.
     if answer.status != 200 or answer.body_bytes < IDENTITY_BYTES:
         return FAILED
     if identity[10] != c"/" or identity[23] != c"\n":

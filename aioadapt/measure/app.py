@@ -1,4 +1,4 @@
-"""The ASGI application that the experiment serves: it answers as it was asked.
+"""The ASGI application of all measurements: the request says what to answer.
 
 It costs a few microseconds, so that what is measured is the server.
 """
@@ -12,7 +12,7 @@ Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 _PATTERN = pattern()
-_rests: dict[bytes, bytes] = {}  # by the size that a request spells out
+_rests: dict[bytes, bytes] = {}  # keyed by the size as the request spells it
 
 
 async def app(scope: dict[str, Any], receive: Receive, send: Send) -> None:

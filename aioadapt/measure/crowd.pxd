@@ -1,57 +1,61 @@
-"""Many keep-alive connections, on one thread, at a few microseconds per request."""
+"""Many keep-alive connections on one thread, at a few microseconds per request."""
 
-from aioadapt._kernel.linux cimport sockaddr_in
-from aioadapt.measure.answer cimport Answer, Wanted
+from aioadapt.measure.sockets cimport Sockets
 from aioadapt.measure.timing cimport Due, Latencies
+from aioadapt.measure.workload cimport Verdict, Workload
 
+
+cdef enum Trouble:           # why a run ends with an error
+    NO_TROUBLE
+    REFUSED                  # cannot connect
+    CLOSED                   # by the server
+    BROKEN                   # send or recv failed
+    SILENT                   # no response within the patience
+    WRONG                    # the workload knows what
+    EARLY                    # a response was complete before its request was sent
+    STRAY                    # bytes that nobody asked for
 
 cdef struct Connection:
-    int fd                   # owned; -1: not open
-    bint in_air              # a request is
-    bint thinks              # the crowd's timers have it
-    Wanted wanted            # of the request in the air, else of the last one
-    long long begun_ns
-    long long left           # requests until it closes, where connections churn
-    Answer answer
+    bint thinks              # it is in the crowd's timers
+    long long begun_ns       # when the request in flight was
+    long long left           # requests until it is closed, if connections churn
+    long long quota          # requests until the end of the run, where they are counted
+    long long done           # right responses in this run
 
 
-cdef class Crowd:
+cdef class Crowd(Sockets):
     cdef:
-        Connection *connections      # owned; `most` of them
+        Connection *connections      # owned; `most` of them, alongside the sockets
         char *incoming               # owned; read into, then judged
-        const char *pattern          # borrowed from _pattern
-        long long pattern_bytes
-        object _pattern
-        int epoll_fd                 # owned
-        sockaddr_in address
-        Due due                      # who asks next, and when
+        Workload workload
+        Due due                      # which connection asks next, and when
         Latencies latencies          # of this run
-        readonly int most
         readonly long long patience_ns
-        # This run's orders.
+        unsigned long long dice
+        # This run's parameters.
         int wanted                   # connections
         long long think_ns
         long long churn              # requests per connection; 0: it stays
-        long long body_bytes, large_bytes
-        unsigned long long large_below
+        long long operations         # requests in all; 0: as many as there is time for
         bint running
         # This run's counts.
-        long long now_ns
-        long long asked, in_air, opened, closed, closed_by_server, refused, bytes_in
+        long long look_ns, first_answers_ns
+        long long asked, opened, closed, closed_by_server, refused, bytes_in
         long long failed, lost, duplicated, misrouted
-        # Ever.
-        long long numbers            # one for each connection ever opened
-        unsigned long long dice
+        int in_flight, unanswered, silent
+        Trouble trouble
+        int error                    # the errno of the trouble
 
-    cdef unsigned long long random(self) noexcept nogil
-    cdef int open(self, int index) noexcept nogil
-    cdef void shut(self, int index) noexcept nogil
+    cdef void connect(self, int index) noexcept nogil
     cdef void reopen(self, int index) noexcept nogil
-    cdef long long a_rest_ns(self) noexcept nogil
-    cdef void ask_later(self, int index, long long rest_ns) noexcept nogil
+    cdef long long a_pause_ns(self) noexcept nogil
+    cdef void ask_later(self, int index, long long pause_ns) noexcept nogil
     cdef void ask(self, int index) noexcept nogil
-    cdef void settle(self, int index) noexcept nogil
-    cdef void gone(self, int index) noexcept nogil
-    cdef void readable(self, int index) noexcept nogil
-    cdef void work(self, long long seconds_ns, bint spin) noexcept nogil
+    cdef void settled(self, int index) noexcept nogil
+    cdef bint judge(self, int index, Verdict verdict) noexcept nogil
+    cdef void after_answer(self, int index) noexcept nogil
+    cdef void fault(self, Verdict verdict, Trouble trouble, int error) noexcept nogil
+    cdef void give_up(self, Trouble trouble, int error) noexcept nogil
+    cdef void give_up_on_the_silent(self) noexcept nogil
+    cdef void work(self, long long end_ns, bint spin) noexcept nogil
     cdef void wait(self, long long until_ns, bint spin) noexcept nogil

@@ -1,192 +1,139 @@
-"""A crowd of keep-alive connections that asks, compares every byte, and counts.
+"""Many keep-alive connections that ask, compare every byte, and count.
 
-It is the measuring instrument, so it must cost the measured server nothing:
-it runs in a process of its own, on a core of its own, and spins, since a
-sleeping client has to be woken and the kernel charges that to whoever sent,
-which is the server.
+This is the measuring instrument, so it must add nothing to what the server is
+measured to use.  It runs in a process of its own, on a core of its own, and
+never sleeps while it measures: a sleeping client has to be woken, and the
+kernel charges the wake-up to the process that sent, which is the server.
 
-Each connection has one request in the air.  A run begins and ends in silence:
-no connection waits for an answer, so what the server has used in between is
-the price of exactly the requests that were counted.  From one run to the next
-the connections stay open, unless fewer are wanted.
+Each connection has one request in flight.  A run begins and ends with nothing in
+flight, so what the server has used in between is the cost of exactly the requests
+that were counted.  Connections stay open from one run to the next, unless fewer are
+wanted.
 
-    closed --open--> resting --ask--> in the air --the right answer--> resting
-       ^                |                 |
+    closed --connect--> idle --ask--> in flight --the right response--> idle
+       ^                 |                |
        '--- the server closes it, or it has made all its requests (churn)
 
-What can go wrong with a request is counted, never passed over: it fails, is
-lost, is answered twice, or has somebody else's answer.
+Every fault of a request is counted: it failed, was lost, was answered twice, or got
+the response to another request.  With a strict workload, the first fault ends the run
+with an error that says what was seen.
 """
 
 from libc.errno cimport EAGAIN, EINTR, errno
-from libc.stdio cimport snprintf
+from libc.limits cimport LLONG_MAX as NEVER
 from libc.stdlib cimport calloc, free, malloc
-from libc.string cimport memset
-from posix.unistd cimport close as close_fd
 
-from aioadapt._kernel.linux cimport (
-    AF_INET,
-    EPOLL_CLOEXEC,
-    EPOLL_CTL_ADD,
-    EPOLLIN,
-    IPPROTO_TCP,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    SOCK_CLOEXEC,
-    SOCK_STREAM,
-    TCP_NODELAY,
-    epoll_create1,
-    epoll_ctl,
-    epoll_event,
-    epoll_wait_ns,
-    now_ns,
-    recv,
-    send,
-    setsockopt,
-    sockaddr,
-    socklen_t,
-)
-from aioadapt.measure.answer cimport (
+from aioadapt._kernel.linux cimport MSG_DONTWAIT, now_ns, recv
+from aioadapt.measure.dice cimport roll, seeded
+from aioadapt.measure.workload cimport (
     DUPLICATED,
     GARBLED,
+    LOST,
     MISROUTED,
     RIGHT,
     UNFINISHED,
-    Verdict,
-    begin,
-    read,
 )
-from aioadapt.measure.timing cimport Due, Latencies
 
 import os
 
-
-cdef extern from "<sys/socket.h>" nogil:
-    int socket(int family, int kind, int protocol)
-    int connect(int fd, const sockaddr *address, socklen_t size)
-    int SOL_SOCKET, SO_SNDTIMEO
-
-cdef extern from "<arpa/inet.h>" nogil:
-    int inet_pton(int family, const char *text, void *address)
-    unsigned short htons(unsigned short number)
-
-cdef extern from "<sys/time.h>" nogil:
-    struct timeval:
-        long tv_sec
-        long tv_usec
+from aioadapt.measure.usage import ExperimentError
 
 cdef enum:
     INCOMING_BYTES = 262_144
-    REQUEST_BYTES = 160
-    EVENTS = 512             # a guess: at most so many answers are taken per look
-    CONNECT_S = 5            # over loopback only a full backlog takes time
-    LOOK_S = 1               # a sleeping client looks so often for silence
 
 cdef long long RETRY_NS = 100_000_000
 
 
-cdef class Crowd:
-    """At most *most* connections to an IPv4 address, with or without a rest between.
+cdef class Crowd(Sockets):
+    """At most *most* connections to an IPv4 address, with or without a think time.
 
     Args:
-        pattern: what answers are cut from: :func:`aioadapt.measure.wire.pattern`.
-        patience_s: a request without an answer for so long is lost.
+        patience_s: a request that has no response after this time is lost.
+        scan: look at every connection instead of asking epoll, see :mod:`.sockets`.
     """
 
     def __cinit__(
-        self, str host, int port, bytes pattern, *, int most, double patience_s=10.0,
-        unsigned long long seed=1,
+        self, str host, int port, Workload workload not None, *, int most,
+        double patience_s=10.0, bint scan=False, unsigned long long seed=1,
     ):
-        cdef int i
-        self.epoll_fd = -1
-        self.most = most
         self.patience_ns = <long long> (patience_s * 1e9)
-        self.dice = 0x9E3779B97F4A7C15 ^ (seed << 1)
-        self._pattern = pattern
-        self.pattern = pattern
-        self.pattern_bytes = len(pattern)
+        self.dice = seeded(seed)
+        self.workload = workload
+        self.datagrams = workload.datagrams
         self.due = Due(most)
         self.latencies = Latencies()
         self.connections = <Connection *> calloc(max(most, 1), sizeof(Connection))
         self.incoming = <char *> malloc(INCOMING_BYTES)
         if self.connections == NULL or self.incoming == NULL:
             raise MemoryError
-        for i in range(most):
-            self.connections[i].fd = -1
-        memset(&self.address, 0, sizeof(self.address))
-        (<sockaddr *> &self.address).sa_family = AF_INET
-        self.address.sin_port = htons(port)
-        if inet_pton(AF_INET, host.encode(), &self.address.sin_addr) != 1:
-            raise ValueError(f"{host!r} is no IPv4 address")
-        self.epoll_fd = epoll_create1(EPOLL_CLOEXEC)
-        if self.epoll_fd < 0:
-            raise OSError(errno, f"cannot make an epoll: {os.strerror(errno)}")
+        workload.prepare(most)
 
     def __dealloc__(self):
-        self.close()
         free(self.connections)
         free(self.incoming)
 
-    def close(self):
-        """Close every connection.  What uses it afterwards is refused."""
-        cdef int i
-        if self.epoll_fd < 0:
-            return
-        for i in range(self.most):
-            self.shut(i)
-        close_fd(self.epoll_fd)
-        self.epoll_fd = -1
-
     def run(
-        self, *, int connections, double seconds, double think_s=0.0,
-        long long requests_per_connection=0, long long body_bytes=128,
-        long long large_bytes=0, double large_share=0.0, bint spin=True,
+        self, *, int connections, seconds=None, long long operations=0,
+        double think_s=0.0, long long requests_per_connection=0, bint spin=True, **asked,
     ):
-        """Ask for so long, then wait for the answers; returns what was counted.
+        """Send requests, then wait for the responses; returns what was counted.
 
         Args:
             connections: how many are open; more are opened and the last ones
                 closed, as needed, before the clock starts.
-            think_s: mean rest of a connection between answer and request; the
-                single rest is anything between half and one and a half of it.
-            requests_per_connection: after so many a connection is closed and
+            seconds: how long requests are sent.
+            operations: instead of *seconds*: exactly this many requests are sent,
+                spread evenly over the connections.
+            think_s: mean think time of a connection, between a response and the
+                next request; it varies between half and one and a half of this.
+            requests_per_connection: after this many a connection is closed and
                 a new one opened; 0 for never.
-            body_bytes: size of the answers asked for, 24 at least.
-            large_bytes: size of some of them, a share of *large_share*.
             spin: never sleep.
+            asked: the workload's own parameters, see its ``for_run``.
+
+        Raises:
+            ExperimentError: a fault, if the workload is strict; a refused
+                connection, if *operations* are counted.  The crowd is closed.
         """
         cdef int i
-        cdef long long seconds_ns = <long long> (seconds * 1e9)
-        cdef long long start_ns
-        if self.epoll_fd < 0:
-            raise ValueError("the crowd has been closed")
-        if not 0 <= connections <= self.most:
-            raise ValueError(f"{connections} connections: it was made for {self.most}")
-        if body_bytes < 24 or large_bytes and large_bytes < 24:
-            raise ValueError("an answer has 24 bytes at least")
-        self.wanted = connections
+        cdef long long opened_ns, start_ns, end_ns
+        cdef long long run_ns = 0 if seconds is None else <long long> (seconds * 1e9)
+        self.check(connections, seconds, operations, spin)
+        self.workload.for_run(**asked)
         self.think_ns = <long long> (think_s * 1e9)
         self.churn = requests_per_connection
-        self.body_bytes, self.large_bytes = body_bytes, large_bytes
-        self.large_below = <unsigned long long> (
-            min(max(large_share if large_bytes else 0.0, 0.0), 1.0) * 4294967295.0)
-        self.asked = self.in_air = self.opened = self.closed = 0
+        self.operations = operations
+        self.asked = self.opened = self.closed = 0
         self.closed_by_server = self.refused = self.bytes_in = 0
         self.failed = self.lost = self.duplicated = self.misrouted = 0
+        self.silent = 0
         with nogil:
-            self.now_ns = now_ns()
-            # What has come since the last run: the server may have closed some.
-            self.wait(self.now_ns, True)
+            # Handle what has come since the last run: the server may have closed some.
+            self.look(self.wanted, 0, True)
+            self.wanted = self.unanswered = connections
+            self.first_answers_ns = -1
             self.running = True
+            opened_ns = now_ns()
             for i in range(self.most):
-                if i >= connections and self.connections[i].fd >= 0:
+                if self.trouble:
+                    break
+                if i >= connections and self.sockets[i].fd >= 0:
                     self.shut(i)
                     self.closed += 1
-                elif i < connections and self.connections[i].fd < 0:
-                    self.open(i)
-            start_ns = now_ns()
+                elif i < connections and self.sockets[i].fd < 0:
+                    self.connect(i)
+        for i in range(connections):
+            self.connections[i].quota = (
+                (operations + connections - 1 - i) // connections if operations else NEVER)
+        with nogil:
+            start_ns = self.now_ns = now_ns()
             self.latencies.begin(start_ns)
-            self.work(seconds_ns, spin)
+            end_ns = NEVER if operations else start_ns + run_ns
+            self.work(end_ns, spin)
+        if self.trouble:
+            self.close()
+            raise ExperimentError(self.in_words())
+        done = [self.connections[i].done for i in range(connections)]
         return {
             "connections": connections,
             "asked": self.asked,
@@ -200,210 +147,249 @@ cdef class Crowd:
             "lost": self.lost,
             "duplicated": self.duplicated,
             "misrouted": self.misrouted,
+            # From the first connect until each had a right response; None: one had not.
+            "first_answers_s": (
+                None if self.first_answers_ns < 0
+                else (self.first_answers_ns - opened_ns) / 1e9
+            ),
+            "least_per_connection": min(done, default=0),
+            "most_per_connection": max(done, default=0),
             **self.latencies.figures(),
         }
 
-    cdef unsigned long long random(self) noexcept nogil:
-        """Of 32 bits; Marsaglia's xorshift."""
-        self.dice ^= self.dice << 13
-        self.dice ^= self.dice >> 7
-        self.dice ^= self.dice << 17
-        return self.dice >> 32
+    def check(self, int connections, seconds, long long operations, bint spin):
+        """Raise if a run with these parameters is impossible."""
+        if self.ended:
+            raise ValueError("this crowd is closed")
+        if not 0 <= connections <= self.most:
+            raise ValueError(f"cannot use {connections} connections: made for {self.most}")
+        if operations < 0 or (seconds is None) != (operations > 0):
+            raise ValueError("a run lasts either seconds or a number of operations")
+        if operations and not connections:
+            raise ValueError("operations need a connection")
+        if self.scans and not spin:
+            raise ValueError("a crowd that scans cannot sleep: spin must be true")
+
+    def in_words(self):
+        """Why the run ended with an error."""
+        if self.trouble == REFUSED:
+            return f"cannot connect: {os.strerror(self.error)}"
+        if self.trouble == CLOSED:
+            return "the server closed a connection"
+        if self.trouble == BROKEN:
+            return f"a connection broke: {os.strerror(self.error)}"
+        if self.trouble == SILENT:
+            return (
+                f"no response within {self.patience_ns / 1e9:g} s on {self.silent} of "
+                f"{self.wanted} connections"
+            )
+        if self.trouble == EARLY:
+            return "a response was complete before its request was sent"
+        if self.trouble == STRAY:
+            return "bytes came that nobody asked for"
+        return self.workload.complaint()
 
     # Connections.
 
-    cdef int open(self, int index) noexcept nogil:
-        """Over loopback this takes microseconds, so it may as well block."""
-        cdef Connection *connection = &self.connections[index]
-        cdef timeval patience
-        cdef epoll_event event
-        cdef int one = 1
-        cdef int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)
-        patience.tv_sec = CONNECT_S
-        patience.tv_usec = 0
-        event.events = EPOLLIN
-        event.data.fd = index
-        if fd >= 0:
-            setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof(patience))
-            setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one))
-            if (
-                connect(fd, <sockaddr *> &self.address, sizeof(self.address)) < 0
-                or epoll_ctl(self.epoll_fd, EPOLL_CTL_ADD, fd, &event) < 0
-            ):
-                close_fd(fd)
-                fd = -1
-        connection.fd = fd
-        if fd < 0:
-            self.refused += 1
-            return -1
-        self.opened += 1
-        self.numbers += 1
-        connection.wanted.connection = self.numbers
-        connection.wanted.sequence = 0
-        connection.in_air = False
-        connection.left = self.churn
-        begin(&connection.answer)
-        return 0
-
-    cdef void shut(self, int index) noexcept nogil:
-        # Its only descriptor: closing takes it out of the epoll as well.
-        if self.connections[index].fd >= 0:
-            close_fd(self.connections[index].fd)
-            self.connections[index].fd = -1
+    cdef void connect(self, int index) noexcept nogil:
+        cdef int error = self.open(index)
+        if error == 0:
+            self.opened += 1
+            self.connections[index].left = self.churn
+            self.workload.connected(index)
+            return
+        self.refused += 1
+        # A run of a number of operations would never end.
+        if self.workload.strict or self.operations:
+            self.give_up(REFUSED, error)
 
     cdef void reopen(self, int index) noexcept nogil:
-        cdef long long rest_ns
+        cdef long long pause_ns
         self.shut(index)
         if self.running:
-            rest_ns = 0 if self.open(index) == 0 else RETRY_NS
-            # Asks from the run's own loop, never from here: a server that
-            # closes at once must not lead into an endless recursion.
-            self.ask_later(index, max(rest_ns, self.a_rest_ns()))
+            self.connect(index)
+            pause_ns = RETRY_NS if self.sockets[index].fd < 0 else 0
+            # The run's own loop asks, never this: a server that closes at once
+            # would lead into an endless recursion.
+            self.ask_later(index, max(pause_ns, self.a_pause_ns()))
+
+    cdef void gone(self, int index, int error) noexcept nogil:
+        """The server has closed it, or it broke."""
+        cdef Trouble trouble = BROKEN if error else CLOSED
+        if self.sockets[index].in_flight:
+            self.settled(index)
+            self.fault(LOST, trouble, error)
+        else:
+            self.closed_by_server += 1
+            if self.workload.strict:
+                self.give_up(trouble, error)
+        self.reopen(index)
 
     # Requests.
 
-    cdef long long a_rest_ns(self) noexcept nogil:
+    cdef long long a_pause_ns(self) noexcept nogil:
         if self.think_ns == 0:
             return 0
         return self.think_ns // 2 + <long long> (
-            self.random() * (self.think_ns / 4294967296.0))
+            roll(&self.dice) * (self.think_ns / 4294967296.0))
 
-    cdef void ask_later(self, int index, long long rest_ns) noexcept nogil:
-        if not self.connections[index].thinks:
+    cdef void ask_later(self, int index, long long pause_ns) noexcept nogil:
+        if self.connections[index].quota and not self.connections[index].thinks:
             self.connections[index].thinks = True
-            self.due.add(self.now_ns + rest_ns, index)
+            self.due.add(self.now_ns + pause_ns, index)
 
     cdef void ask(self, int index) noexcept nogil:
         cdef Connection *connection = &self.connections[index]
-        cdef char request[REQUEST_BYTES]
-        cdef int size
-        connection.wanted.sequence += 1
-        connection.wanted.body_bytes = self.body_bytes
-        if self.large_below and self.random() < self.large_below:
-            connection.wanted.body_bytes = self.large_bytes
-        size = snprintf(
-            request, REQUEST_BYTES, b"GET /%lld/%lld/%lld HTTP/1.1\r\nhost: load\r\n\r\n",
-            connection.wanted.connection, connection.wanted.sequence,
-            connection.wanted.body_bytes)
-        connection.in_air = True
+        cdef const char *request = NULL
+        cdef size_t size = 0
+        self.workload.ask(index, &request, &size)
         connection.left -= 1
+        connection.quota -= 1
         self.asked += 1
-        self.in_air += 1
+        self.in_flight += 1
+        self.sockets[index].in_flight = True
         connection.begun_ns = now_ns()
-        # So few bytes, with nothing before them, always fit: less is an error.
-        if send(connection.fd, request, size, MSG_NOSIGNAL | MSG_DONTWAIT) != size:
-            self.gone(index)
+        self.send(index, request, size)
 
-    cdef void settle(self, int index) noexcept nogil:
-        """The request in the air has had its answer, right or wrong."""
-        cdef Connection *connection = &self.connections[index]
-        connection.in_air = False
-        self.in_air -= 1
-
-    cdef void gone(self, int index) noexcept nogil:
-        """The server has closed it, or what came is no answer at all."""
-        if self.connections[index].in_air:
-            self.settle(index)
-            self.lost += 1
-        else:
-            self.closed_by_server += 1
-        self.reopen(index)
+    cdef void settled(self, int index) noexcept nogil:
+        """The request in flight has had a response, right or wrong, or never will."""
+        self.sockets[index].in_flight = False
+        self.in_flight -= 1
 
     cdef void readable(self, int index) noexcept nogil:
-        cdef Connection *connection = &self.connections[index]
         cdef const char *data = self.incoming
         cdef size_t size
-        cdef ssize_t got
-        cdef Verdict verdict
-        if connection.fd < 0:
+        cdef ssize_t got = recv(
+            self.sockets[index].fd, self.incoming, INCOMING_BYTES, MSG_DONTWAIT)
+        if got < 0:
+            if errno != EAGAIN and errno != EINTR:
+                self.gone(index, errno)
             return
-        got = recv(connection.fd, self.incoming, INCOMING_BYTES, MSG_DONTWAIT)
-        if got <= 0:
-            if got == 0 or (errno != EAGAIN and errno != EINTR):
-                self.gone(index)
+        if got == 0 and not self.datagrams:
+            self.gone(index, 0)
             return
         size = got
         self.bytes_in += got
-        while size > 0:
-            if not connection.in_air:
-                # Nobody asked.  A late copy of an answer may be followed by more.
-                self.duplicated += 1
+        while True:
+            if not self.sockets[index].in_flight:
+                # Unsolicited, perhaps a late copy; more may follow.
+                self.fault(DUPLICATED, STRAY, 0)
                 self.reopen(index)
                 return
-            verdict = read(
-                &connection.answer, &data, &size, &connection.wanted,
-                self.pattern, self.pattern_bytes)
-            if verdict == UNFINISHED:
+            if not self.judge(index, self.workload.read(index, &data, &size)):
                 return
-            if verdict == DUPLICATED:
-                self.duplicated += 1
-                continue
-            self.settle(index)
-            if verdict == RIGHT:
-                self.latencies.add(self.now_ns, now_ns() - connection.begun_ns)
-            elif verdict == MISROUTED:
-                self.misrouted += 1
-            else:
-                self.failed += 1
-            if verdict == GARBLED:
-                self.reopen(index)
-                return
-        if connection.in_air:
-            return
+            if size == 0:
+                break
+        if not self.sockets[index].in_flight:
+            self.after_answer(index)
+
+    cdef bint judge(self, int index, Verdict verdict) noexcept nogil:
+        """False where there is nothing more to read."""
+        cdef Connection *connection = &self.connections[index]
+        cdef Trouble trouble = WRONG
+        if verdict == UNFINISHED:
+            return False
+        if verdict == RIGHT and self.sockets[index].unsent_bytes:
+            verdict, trouble = GARBLED, EARLY
+        if verdict == DUPLICATED:
+            self.fault(DUPLICATED, trouble, 0)
+            return True
+        self.settled(index)
+        if verdict == RIGHT:
+            self.latencies.add(self.now_ns, now_ns() - connection.begun_ns)
+            connection.done += 1
+            if connection.done == 1:
+                self.unanswered -= 1
+                if self.unanswered == 0:
+                    self.first_answers_ns = now_ns()
+        else:
+            self.fault(verdict, trouble, 0)
+        if verdict == GARBLED:
+            self.reopen(index)
+        return verdict != GARBLED
+
+    cdef void after_answer(self, int index) noexcept nogil:
+        cdef Connection *connection = &self.connections[index]
         if self.churn and connection.left <= 0:
             self.closed += 1
             self.reopen(index)
-        elif not self.running:
+        elif not self.running or not connection.quota:
             return
         elif self.think_ns:
-            self.ask_later(index, self.a_rest_ns())
+            self.ask_later(index, self.a_pause_ns())
         else:
             self.ask(index)
 
+    cdef void fault(self, Verdict verdict, Trouble trouble, int error) noexcept nogil:
+        if verdict == LOST:
+            self.lost += 1
+        elif verdict == DUPLICATED:
+            self.duplicated += 1
+        elif verdict == MISROUTED:
+            self.misrouted += 1
+        else:
+            self.failed += 1
+        if self.workload.strict:
+            self.give_up(trouble, error)
+
+    cdef void give_up(self, Trouble trouble, int error) noexcept nogil:
+        """End the run with an error: the first one seen."""
+        if not self.trouble:
+            self.trouble = trouble
+            self.error = error
+
+    cdef void give_up_on_the_silent(self) noexcept nogil:
+        cdef int i
+        self.look_ns = self.now_ns + self.patience_ns // 16
+        for i in range(self.wanted):
+            if (
+                self.sockets[i].in_flight
+                and self.now_ns - self.connections[i].begun_ns >= self.patience_ns
+            ):
+                self.silent += 1
+                self.settled(i)
+                self.fault(LOST, SILENT, 0)
+                self.reopen(i)
+
     # The run.
 
-    cdef void work(self, long long seconds_ns, bint spin) noexcept nogil:
+    cdef void work(self, long long end_ns, bint spin) noexcept nogil:
         cdef int i
-        cdef long long end_ns
-        self.now_ns = now_ns()
-        end_ns = self.now_ns + seconds_ns
+        self.look_ns = self.now_ns + self.patience_ns // 16
         for i in range(self.wanted):
+            if self.trouble:
+                break
+            self.connections[i].done = 0
             self.connections[i].thinks = False
             self.connections[i].left = self.churn
-            if self.connections[i].fd < 0:
+            if self.sockets[i].fd < 0:
                 self.reopen(i)
             elif self.think_ns:
-                # Spread over the time that one thinks, not all at once.
+                # Spread over the think time, not all at once.
                 self.ask_later(i, <long long> (
-                    self.random() * (self.think_ns / 4294967296.0)))
-            else:
+                    roll(&self.dice) * (self.think_ns / 4294967296.0)))
+            elif self.connections[i].quota:
                 self.ask(i)
-        while self.now_ns < end_ns:
+        while self.now_ns < end_ns and not self.trouble:
+            if self.operations and self.asked >= self.operations:
+                break
             self.wait(min(end_ns, self.due.first()), spin)
             while self.due.first() <= self.now_ns:
                 i = self.due.take()
                 self.connections[i].thinks = False
-                if self.connections[i].fd < 0:
+                if self.sockets[i].fd < 0:
                     self.reopen(i)
                 else:
                     self.ask(i)
         self.running = False
         while self.due.count:
             self.connections[self.due.take()].thinks = False
-        while self.in_air and self.now_ns < end_ns + self.patience_ns:
-            self.wait(end_ns + self.patience_ns, spin)
-        for i in range(self.wanted):
-            if self.connections[i].in_air:
-                self.settle(i)
-                self.lost += 1
-                self.shut(i)
+        while self.in_flight and not self.trouble:
+            self.wait(NEVER, spin)
 
     cdef void wait(self, long long until_ns, bint spin) noexcept nogil:
-        """Take what has come; sleep until something does, unless it spins."""
-        cdef epoll_event events[EVENTS]
-        cdef long long timeout_ns = 0 if spin else max(until_ns - self.now_ns, 0)
-        cdef int count = epoll_wait_ns(self.epoll_fd, events, EVENTS, timeout_ns)
-        cdef int i
-        self.now_ns = now_ns()
-        for i in range(count):
-            self.readable(events[i].data.fd)
+        """Handle what has come; without *spin*, sleep until something does."""
+        until_ns = min(until_ns, self.look_ns)
+        self.look(self.wanted, 0 if spin else max(until_ns - self.now_ns, 0), False)
+        if self.now_ns >= self.look_ns:
+            self.give_up_on_the_silent()

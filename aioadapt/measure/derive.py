@@ -1,4 +1,4 @@
-"""From a sweep to thresholds: when is io_uring worth switching to?"""
+"""Derives thresholds from a sweep: when is switching to io_uring worth it?"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -11,26 +11,27 @@ from .sweep import SMALL_BYTES, WORTHWHILE, Comparison
 @dataclass(frozen=True, slots=True)
 class Derived:
     thresholds: Thresholds
-    reasons: list[str]  # a sentence for each number
+    reasons: list[str]  # one sentence for each threshold
 
 
 def derive(table: Sequence[Comparison], base: Thresholds | None = None) -> Derived:
-    """The thresholds that a sweep speaks for; the others stay as in *base*.
+    """Derive what a sweep gives evidence for; the rest stays as in *base*.
 
-    ``up_connections`` is the smallest number measured at which io_uring was
-    cheaper by more than the rounds spread, and from which on it never was the
-    dearer one: its median was better at every number up to the largest, and by
-    more than the spread at two of three at least, so that one bad round does
-    not hide what the others show.  Where there is no such number there is
+    ``up_connections`` is the smallest measured number of connections at which
+    io_uring was cheaper by more than the spread of the rounds, and from which on
+    it stayed cheaper: its median was better at every number up to the largest,
+    and by more than the spread at no fewer than two thirds of them.  So one bad
+    round does not hide what the others show.  If there is no such number, there is
     nothing to gain by switching, and it is None: never.
 
-    ``down_connections`` is the largest number below it at which io_uring was
-    not cheaper, but half of ``up_connections`` at most, so that a load around
-    one of them does not lead to and fro.  ``snap_connections`` is twice
-    ``up_connections``: that far up a mistake is unlikely.
+    ``down_connections`` is the largest measured number below it, where io_uring
+    was not cheaper, but at most half of ``up_connections``, so that a load
+    around one of them does not cause switching back and forth.
+    ``snap_connections`` is twice ``up_connections``: that far up, a mistake is
+    unlikely.
 
-    ``large_payload_bytes`` is the smallest size measured at which io_uring was
-    not cheaper in most places from ``up_connections`` on.
+    ``large_payload_bytes`` is the smallest measured size at which io_uring was
+    not cheaper at most of the numbers from ``up_connections`` on.
     """
     base = base or Thresholds()
     small = sorted(
@@ -41,22 +42,23 @@ def derive(table: Sequence[Comparison], base: Thresholds | None = None) -> Deriv
     if up is None:
         most = small[-1].connections
         why = (
-            f"no difference that counts: there is no number of connections up to {most:,} "
-            f"from which on io_uring was cheaper by more than the spread, so nothing is "
-            f"gained by switching; up_connections is none and the server stays on epoll"
+            f"no significant difference: there is no number of connections up to "
+            f"{most:,} from which io_uring was cheaper by more than the spread, so "
+            f"nothing is gained by switching; up_connections is none and the server "
+            f"stays on epoll"
         )
         return Derived(replace(base, up_connections=None), [why])
     lower = [row.connections for row in small if row.connections < up]
     down = min([up // 2, *lower[-1:]])
     reasons = [
-        f"up_connections {up}: from there on io_uring was the cheaper one",
+        f"up_connections {up}: from there on io_uring was cheaper",
         f"down_connections {down}: "
         + (
-            f"at {lower[-1]} it was not, and half of {up} at most"
+            f"at {lower[-1]} it was not; at most half of {up}"
             if lower
             else "io_uring was cheaper even with one connection"
         ),
-        f"snap_connections {2 * up}: twice as many",
+        f"snap_connections {2 * up}: twice up_connections",
     ]
     large, why = _large(table, up)
     return Derived(
@@ -98,5 +100,5 @@ def _large(table: Sequence[Comparison], up: int) -> tuple[int, str]:
             )
     beyond = 2 * max([SMALL_BYTES, *sizes])
     return beyond, (
-        f"large_payload_bytes {beyond}: io_uring was cheaper at every size tried"
+        f"large_payload_bytes {beyond}: io_uring was cheaper at every size measured"
     )

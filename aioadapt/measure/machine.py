@@ -1,4 +1,4 @@
-"""What of this machine belongs beside a figure, and nothing that names it."""
+"""The facts about this machine to report with a figure; nothing that identifies it."""
 
 import os
 import platform
@@ -10,7 +10,7 @@ import aioadapt
 
 
 def facts() -> dict[str, Any]:
-    """CPU, kernel, Python, versions; no host name and no path."""
+    """CPU, kernel, Python and versions; no host name and no path."""
     return {
         "cpus": len(os.sched_getaffinity(0)),
         "cpu": _cpu_model(),
@@ -41,7 +41,7 @@ def _version() -> str:
 
 
 def _commit() -> str:
-    """Of the checkout that this file lies in; "" where it is not in one."""
+    """The commit of the checkout that holds this file; empty if there is none."""
     try:
         done = subprocess.run(
             ["git", "rev-parse", "--short=10", "HEAD"],

@@ -1,7 +1,7 @@
-"""uvicorn on one loop thread, and nothing that adapts: what a sweep measures.
+"""uvicorn on one loop thread, without adapting: the server that a sweep measures.
 
-``python -m aioadapt.measure.plain_server --engine epoll``.  Prints its
-address as one JSON line, and ends when its input does.
+``python -m aioadapt.measure.plain_server --engine epoll``.  Prints its port as one
+JSON line, and exits when its input ends.
 """
 
 import argparse
@@ -28,7 +28,7 @@ def main() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     config = uvicorn.Config(
         app,
-        loop="none",  # it runs on the thread's loop, and makes none
+        loop="none",  # it runs on the thread's loop and creates none
         http="httptools",
         ws="none",
         lifespan="off",

@@ -1,7 +1,7 @@
-"""The processes of a measurement: servers and the load client, each on its cores.
+"""The processes of a measurement: servers and the load client, pinned to their cores.
 
-Both speak in JSON lines.  They end when their input does, so that none
-outlives who has started it.
+Both communicate in JSON lines.  They exit when their input ends, so none outlives
+its parent.
 """
 
 import json
@@ -19,16 +19,18 @@ from typing import IO, Any, Self
 
 from .usage import ExperimentError
 
-#: For an interpreter to start, or a server to end; a guess, ample.
+#: For an interpreter to start, or a server to exit; a generous guess.
 STARTS_WITHIN_S = 20.0
 ENDS_WITHIN_S = 15.0
-#: Beyond a run's own seconds: until a lost answer has been given up, and more.
+#: In addition to a run's own seconds: more than the wait for a lost response.
 ANSWERS_WITHIN_S = 30.0
+#: For a run of a number of operations, perhaps under an instruction counter; a guess.
+OPERATIONS_WITHIN_S = 600.0
 
 
 @contextmanager
 def pinned_to(cores: Iterable[int]) -> Iterator[None]:
-    """Whatever the calling thread starts in this block runs on these cores only."""
+    """Pin every process that the calling thread starts in this block to these cores."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -38,7 +40,7 @@ def pinned_to(cores: Iterable[int]) -> Iterator[None]:
 
 
 class Child:
-    """A process of ours, spoken to in JSON lines."""
+    """A child process that exchanges JSON lines with us."""
 
     def __init__(
         self, arguments: Sequence[str], cores: Iterable[int], *, cwd: Path | None = None
@@ -69,13 +71,13 @@ class Child:
             self._process.stdin.write(json.dumps(what).encode() + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
-            raise self._gone("it ended") from None
+            raise self._gone("it exited") from None
 
     def hear(self, timeout_s: float) -> dict[str, Any]:
-        """The next thing that it says.
+        """Wait for its next message.
 
         Raises:
-            ExperimentError: it says nothing in time, or has ended, or failed.
+            ExperimentError: no message in time, or it has exited, or it failed.
         """
         assert self._process.stdout is not None
         deadline = time.monotonic() + timeout_s
@@ -83,10 +85,10 @@ class Child:
         while b"\n" not in self._read:
             left_s = deadline - time.monotonic()
             if left_s <= 0 or not select.select([output], [], [], left_s)[0]:
-                raise self._gone(f"it said nothing for {timeout_s:g} s")
+                raise self._gone(f"no message for {timeout_s:g} s")
             more = os.read(output, 1 << 20)
             if not more:
-                raise self._gone("it ended")
+                raise self._gone("it exited")
             self._read += more
         line, _, self._read = self._read.partition(b"\n")
         said: dict[str, Any] = json.loads(line)
@@ -102,11 +104,11 @@ class Child:
         with suppress(subprocess.TimeoutExpired):
             self._process.wait(0.5)
         self._errors.seek(0)
-        last = self._errors.read().strip().rpartition("\n")[2] or "it gave no reason"
-        return ExperimentError(f"the process of {self.name}: {how} ({last})")
+        last = self._errors.read().strip().rpartition("\n")[2] or "no reason given"
+        return ExperimentError(f"the {self.name} process: {how} ({last})")
 
     def stop(self) -> None:
-        """End its input, and wait; who does not end is killed."""
+        """End its input and wait; kill it if it does not exit."""
         with self._process as process, self._errors:
             assert process.stdin is not None
             with suppress(BrokenPipeError):
@@ -124,18 +126,24 @@ class Child:
 
 
 class LoadClient(Child):
-    """The crowd, in its own process."""
+    """A :class:`~.crowd.Crowd` in a process of its own."""
 
-    def __init__(self, port: int, cores: Iterable[int], *, most: int) -> None:
+    def __init__(
+        self,
+        port: int,
+        cores: Iterable[int],
+        *,
+        most: int,
+        options: Sequence[str] = (),
+    ) -> None:
+        """*options*: further ones of ``python -m aioadapt.measure.load``."""
         allow_descriptors(most + 64)
-        super().__init__(
-            ["aioadapt.measure.load", "--port", str(port), "--most", str(most)],
-            cores,
-        )
+        command = ["aioadapt.measure.load", f"--port={port}", f"--most={most}"]
+        super().__init__([*command, *options], cores)
 
     def begin(self, **order: Any) -> None:
         """Start a run: the arguments of ``Crowd.run``.  :meth:`result` waits for it."""
-        self._seconds = float(order["seconds"])
+        self._seconds = float(order.get("seconds", OPERATIONS_WITHIN_S))
         self.tell(order)
 
     def result(self) -> dict[str, Any]:
@@ -147,11 +155,11 @@ class LoadClient(Child):
 
 
 def allow_descriptors(count: int) -> None:
-    """Raise the limit that children inherit, as far as that is allowed."""
+    """Raise the descriptor limit, which children inherit, if it is too low."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < count:
         raise ExperimentError(
-            f"{count} descriptors are needed and the hard limit is {hard}: raise it "
+            f"{count} descriptors are needed, but the hard limit is {hard}: raise it "
             f"(ulimit -Hn), or measure fewer connections"
         )
     if soft != resource.RLIM_INFINITY and soft < count:

@@ -1,4 +1,4 @@
-"""Both engines side by side, over numbers of connections and sizes of answers."""
+"""Measures both engines side by side, by number of connections and response size."""
 
 import statistics
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ FAULTS = ("failed", "lost", "duplicated", "misrouted")
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """What is measured.  *cells* are pairs: connections, bytes of an answer."""
+    """What to measure.  *cells* are pairs: connections, bytes of a response."""
 
     cells: tuple[tuple[int, int], ...]
     rounds: int
@@ -29,9 +29,9 @@ class Plan:
 
 
 SMALL_BYTES = 128
-# Small answers at every number of connections, since that is what the number
-# of connections decides; large ones where engines differ at all, if they do.
-# Five rounds, so that one bad round moves neither the median nor a quartile.
+# Small responses at every number of connections, since for these the number is
+# what decides; large ones only where the engines may differ at all.  Five rounds,
+# so that one bad round moves neither the median nor a quartile.
 FULL = Plan(
     cells=(
         *((n, SMALL_BYTES) for n in (1, 8, 32, 64, 128, 256, 512, 1024)),
@@ -62,10 +62,10 @@ class Cell:
     body_bytes: int
     requests: int
     seconds: float
-    cpu_us: float  # of the server, for each request
+    cpu_us: float  # the server's, per request
     p50_s: float
     p99_s: float
-    waited_share: float  # of the time the server was ready and something else ran
+    waited_share: float  # of the time: the server was ready but something else ran
 
     @property
     def requests_per_s(self) -> float:
@@ -85,14 +85,14 @@ class PlainServer(Child):
 
 
 def sweep(plan: Plan, show: Callable[[str], None] = lambda _: None) -> Iterator[Cell]:
-    """Measure; gives each cell as soon as it is known.
+    """Measure, and yield each cell as soon as it is known.
 
-    New processes in every round, because the layout of their heaps is part of
-    what differs from run to run; and which engine is first alternates.
+    Every round starts new processes, because the layout of their heaps is part
+    of what differs from run to run.  Which engine goes first alternates.
 
     Raises:
-        ExperimentError: an answer was wrong, or a process died.
-        UringUnavailableError: there is nothing to compare.
+        ExperimentError: a response was wrong, or a process died; without io_uring
+            its server dies.
     """
     cores = Cores.of_this_machine()
     for number in range(plan.rounds):
@@ -130,8 +130,9 @@ def _measure(
     wrong = {fault: said[fault] for fault in FAULTS if said[fault]}
     if wrong or not said["requests"]:
         raise ExperimentError(
-            f"{engine} with {connections} connections and answers of {size} bytes: "
-            f"of {said['asked']} requests {said['requests']} were answered rightly; {wrong}"
+            f"{engine} with {connections} connections and responses of {size} bytes: "
+            f"{said['requests']} of {said['asked']} requests were answered correctly; "
+            f"{wrong}"
         )
     return Cell(
         number,
@@ -149,21 +150,21 @@ def _measure(
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """io_uring against epoll at one load, over all rounds."""
+    """io_uring compared with epoll at one load, over all rounds."""
 
     connections: int
     body_bytes: int
-    epoll_us: float  # medians: the server's CPU for each request
+    epoll_us: float  # medians of the server's CPU per request
     uring_us: float
     epoll_per_s: float
     uring_per_s: float
-    gain: float  # how much less CPU io_uring took: the median of the rounds
-    low: float  # the lower and the upper quartile of the same
+    gain: float  # how much less CPU io_uring took; median of the rounds
+    low: float  # the lower and upper quartiles of the gain
     high: float
 
     @property
     def verdict(self) -> str:
-        """ "uring" or "epoll" where one is cheaper by more than the spread, else "tie"."""
+        """ "uring" or "epoll" if one is cheaper by more than the spread, else "tie"."""
         if self.low > 0 and self.gain >= WORTHWHILE:
             return "uring"
         if self.high < 0 and self.gain <= -WORTHWHILE:
@@ -172,8 +173,10 @@ class Comparison:
 
     @classmethod
     def of(cls, cells: Sequence[Cell]) -> Self:
-        """Of the cells at one load; a round's two are compared with each other,
-        since the machine itself is faster in some minutes than in others."""
+        """Compare the cells at one load, each round's two with each other.
+
+        The machine itself is faster in some minutes than in others.
+        """
         by = {(cell.round, cell.engine): cell for cell in cells}
         rounds = sorted({cell.round for cell in cells})
         gains = [
@@ -199,7 +202,7 @@ class Comparison:
         )
 
 
-#: Less is not worth moving anybody: a server's load varies by more.  A guess.
+#: A smaller gain is not worth a switch: a server's load varies by more.  A guess.
 WORTHWHILE = 0.02
 
 
@@ -211,13 +214,13 @@ def quartiles(values: Sequence[float]) -> tuple[float, float]:
 
 
 def disturbance(cells: Sequence[Cell]) -> str:
-    """A sentence, where something else had the server's core; else ""."""
+    """A warning if something else used the server's core, else empty."""
     share = statistics.median(cell.waited_share for cell in cells)
     if share < DISTURBED_SHARE:
         return ""
     return (
-        f"something else had the server's core for {share:.0%} of the time: measure "
-        f"again when this machine has nothing else to do"
+        f"something else used the server's core for {share:.0%} of the time: measure "
+        f"again when this machine is otherwise idle"
     )
 
 

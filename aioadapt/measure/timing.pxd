@@ -1,9 +1,9 @@
-"""When who is due, and how long answers took: plain C arrays."""
+"""Which connection is due when, and how long responses took, in plain C arrays."""
 
 cdef class Due:
     cdef:
-        long long *times         # owned; a heap, the earliest first
-        int *indices             # owned; alongside
+        long long *times         # owned; a heap, earliest first
+        int *indices             # owned; parallel to times
         int count, room
 
     cdef void add(self, long long when_ns, int index) noexcept nogil
@@ -13,7 +13,7 @@ cdef class Due:
 cdef class Latencies:
     cdef:
         long long *values        # owned; nanoseconds
-        long long *by_time       # owned; how many answers in each slot
+        long long *by_time       # owned; the number of responses in each slot
         long long count, room, slots
         long long start_ns
         bint short_of_memory

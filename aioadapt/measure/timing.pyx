@@ -1,7 +1,7 @@
 """A heap of due times, and every single latency of a run.
 
-Percentiles are exact: each answer's time is kept and they are sorted at the
-end, outside of what is measured.
+Percentiles are exact: each response's latency is kept, and they are sorted at the
+end, outside the measured time.
 """
 
 from libc.math cimport ceil
@@ -15,7 +15,7 @@ cdef long long NEVER = 0x7FFFFFFFFFFFFFFF
 
 
 cdef class Due:
-    """At most *room* indices, each in it once at most: who uses it sees to that."""
+    """At most *room* indices, each at most once, which the caller ensures."""
 
     def __cinit__(self, int room):
         self.room = room
@@ -75,7 +75,7 @@ cdef class Due:
 
 
 cdef class Latencies:
-    """Usable from Python as well, so that its percentiles can be checked."""
+    """The latencies of a run; usable from Python, so that tests can check percentiles."""
 
     def __cinit__(self):
         self.by_time = <long long *> malloc(SLOTS * sizeof(long long))
@@ -113,11 +113,11 @@ cdef class Latencies:
             self.by_time[slot] += 1
 
     def figures(self):
-        """``p50_s``, ``p99_s``, ``p999_s`` and so on, by nearest rank; and the course."""
+        """``p50_s``, ``p99_s``, ``p999_s`` and so on, by nearest rank; and counts per slot."""
         cdef long long total_ns = 0
         cdef long long i
         if self.short_of_memory:
-            raise MemoryError(f"{self.count} latencies kept, and no room for more")
+            raise MemoryError(f"no memory for more than {self.count} latencies")
         qsort(self.values, self.count, sizeof(long long), ascending)
         for i in range(self.count):
             total_ns += self.values[i]
@@ -133,15 +133,15 @@ cdef class Latencies:
         }
 
     def percentile_s(self, double percent):
-        """Of values that ``figures`` has sorted."""
+        """Of the values, which ``figures`` must have sorted."""
         if self.count == 0:
             return 0.0
-        # Half a unit in the last place must not raise a whole rank by one.
+        # A rounding error in the last place must not raise a whole rank by one.
         rank = <long long> ceil(round(percent * self.count, 6) / 100)
         return self.values[max(rank, 1) - 1] / 1e9
 
     def keep(self, took_s):
-        """Add what a test makes up, in seconds."""
+        """Add made-up latencies, in seconds; for tests."""
         for each in took_s:
             self.add(self.start_ns, <long long> (each * 1e9 + 0.5))
 

@@ -1,8 +1,8 @@
-"""What a process has used, and when it rests.
+"""How much CPU a process has used, read while it sleeps.
 
-CPU comes from the scheduler (``/proc/PID/task/*/schedstat``), in nanoseconds
-and for every thread, io_uring's kernel workers included.  For a running
-thread the figure is as old as its last scheduler tick, so it is read at rest.
+CPU time comes from the scheduler (``/proc/PID/task/*/schedstat``), in nanoseconds
+and for every thread, io_uring's kernel workers included.  For a running thread
+the figure is as old as the last scheduler tick, so it is read while all sleep.
 """
 
 import os
@@ -13,18 +13,18 @@ from pathlib import Path
 
 from aioadapt import AioadaptError
 
-#: Waiting longer for a server to rest would only stretch the run; a guess.
+#: Waiting longer for a server to sleep would only prolong the run; a guess.
 RESTS_WITHIN_S = 0.5
 LOOK_EVERY_S = 0.001
 
 
 class ExperimentError(AioadaptError):
-    """The machine cannot give a figure, or a process did not do what it should."""
+    """The machine cannot provide a figure, or a process did not do what it should."""
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """Of all threads: on a core, and ready to run while somebody else had it."""
+    """Of all threads: time on a core, and time ready to run but waiting for one."""
 
     cpu_ns: int
     waited_ns: int
@@ -41,17 +41,17 @@ def usage(pid: int) -> Usage:
         except (FileNotFoundError, ProcessLookupError):
             if task.exists():
                 raise ExperimentError(
-                    f"{task}/schedstat is not there: this kernel is built without "
+                    f"{task}/schedstat does not exist: this kernel is built without "
                     "CONFIG_SCHED_INFO, and nothing else counts CPU finely enough"
                 ) from None
-            continue  # The thread has ended in between.
+            continue  # The thread has ended in the meantime.
         cpu_ns += int(fields[0])
         waited_ns += int(fields[1])
     return Usage(cpu_ns, waited_ns)
 
 
 def asleep(pid: int) -> bool:
-    """No thread of it runs or waits for a core."""
+    """Is no thread of it running or waiting for a core?"""
     states = []
     for task in Path(f"/proc/{pid}/task").iterdir():
         with suppress(FileNotFoundError, ProcessLookupError):
@@ -60,7 +60,7 @@ def asleep(pid: int) -> bool:
 
 
 def usage_at_rest(pid: int) -> Usage:
-    """Once it sleeps; or as it is, where it goes on working without being asked."""
+    """Read once it sleeps; or anyway, if it keeps working without any requests."""
     deadline = time.monotonic() + RESTS_WITHIN_S
     while not asleep(pid) and time.monotonic() < deadline:
         time.sleep(LOOK_EVERY_S)
@@ -69,7 +69,7 @@ def usage_at_rest(pid: int) -> Usage:
 
 @dataclass(frozen=True, slots=True)
 class Cores:
-    """Who runs where: what is measured must not share a core with the load."""
+    """Who runs where: the server must not share a core with the load client."""
 
     server: frozenset[int]
     client: frozenset[int]
@@ -81,12 +81,12 @@ class Cores:
         if len(allowed) < 2:
             raise ExperimentError(
                 "this process may use one core only: server and load client need one "
-                "each, since one would stand in for the other (likely cause: taskset, "
-                "or a container's CPU set)"
+                "each, or they would slow each other down (likely cause: taskset, or "
+                "a container's CPU set)"
             )
         return cls(frozenset(allowed[:-1]), frozenset(allowed[-1:]))
 
 
 def main_thread_ns(pid: int) -> int:
-    """CPU of its first thread alone."""
+    """CPU time of its main thread alone."""
     return int(Path(f"/proc/{pid}/task/{pid}/schedstat").read_text().split()[0])

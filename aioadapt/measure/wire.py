@@ -1,22 +1,22 @@
-"""What load client and application agree on: who asks for what, and the right answer.
+"""What load client and application agree on: request paths and correct responses.
 
-A request's path is ``/CONNECTION/SEQUENCE/BYTES``.  The answer's body has that
-many bytes: first the two numbers, so that an answer to somebody else's request
-is told from the right one, then a stretch of a pattern in which no two offsets
-look alike, so that a shifted or repeated stretch is a wrong byte.
+A request's path is ``/CONNECTION/SEQUENCE/BYTES``.  The response body has that many
+bytes.  The two numbers come first, so that a response to another request is told
+from the right one.  Then comes a slice of a pattern in which no two offsets look
+alike, so that a shifted or repeated slice shows as a wrong byte.
 """
 
 import hashlib
 
-#: Bytes of a body that say whose answer it is: ``connection/sequence`` and a newline.
+#: Bytes of a body that identify its request: ``connection/sequence`` and a newline.
 IDENTITY_BYTES = 24
 
-#: No answer is longer.
+#: No response body is longer.
 BODY_BYTES_AT_MOST = 1 << 20
 
 
 def pattern() -> bytes:
-    """What bodies are cut from."""
+    """The bytes that response bodies are cut from."""
     return hashlib.shake_128(b"aioadapt").digest(BODY_BYTES_AT_MOST)
 
 

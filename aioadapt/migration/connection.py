@@ -60,7 +60,7 @@ class Connection:
 
     @property
     def phase(self) -> Phase:
-        """Phase of its latest move: ``SERVING`` before any, ``CLOSED`` at the end."""
+        """Phase of its latest move; ``SERVING`` before any, ``CLOSED`` at the end."""
         phase = self._phase
         if phase in _SERVED and self._stream.closed:
             return Phase.CLOSED

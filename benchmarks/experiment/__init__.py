@@ -1,1 +1,1 @@
-"""``./run report``: what adapting, and moving connections, gains on this machine."""
+"""``./run report``: what adapting and moving connections gain on this machine."""

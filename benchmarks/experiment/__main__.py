@@ -1,4 +1,4 @@
-"""``python -m benchmarks.experiment``: its options, and what it prints."""
+"""``python -m benchmarks.experiment``: its options and its output."""
 
 import sys
 from collections.abc import Sequence
@@ -14,31 +14,33 @@ REPORT = Path("docs/report")
 
 def experiment(
     quick: Annotated[
-        bool, typer.Option("--quick", help="Two minutes at most; less sure.")
+        bool, typer.Option("--quick", help="Takes two minutes at most; less precise.")
     ] = False,
     rounds: Annotated[
         int | None,
-        typer.Option(min=1, help="How often each mode has its iteration.  [3]"),
+        typer.Option(min=1, help="How many times each mode is measured.  [3]"),
     ] = None,
     output: Annotated[
-        Path, typer.Option(help="The folder that results, tables and pictures go to.")
+        Path, typer.Option(help="The folder for results, tables and plots.")
     ] = REPORT,
     source: Annotated[
         Path | None,
-        typer.Option("--from", help="Run nothing; write the report of these results."),
+        typer.Option(
+            "--from", help="Measure nothing; write the report of these results."
+        ),
     ] = None,
 ) -> None:
     """Compare epoll, io_uring, adapting with moving, and adapting without.
 
-    A ramp of keep-alive connections up and down, a burst that opens none,
-    churn, and a mix with large answers, each in all four modes, in turn, in
-    several rounds; then what two loops on one interpreter cost.  Every byte of
-    every answer is compared.  It takes two cores for itself, and about a
-    quarter of an hour.
+    It measures a ramp of keep-alive connections up and down, a burst that opens no
+    connections, churn, and a mix with large responses.  Each runs in all four
+    modes, which take turns, for several rounds.  Then it measures what two loops on
+    one interpreter cost.  Every byte of every response is compared.  It needs two
+    cores for itself and about a quarter of an hour.
 
-    The exit status is 1 if any request failed, was lost, doubled or misrouted.
+    The exit status is 1 if any request failed, was lost, duplicated or misrouted.
     """
-    # Here, so that --help works and is quick with no server installed.
+    # Imported here, so that --help is fast and works without a server installed.
     from dataclasses import replace
 
     from rich.console import Console
@@ -59,7 +61,7 @@ def experiment(
             raise aioadapt.UringUnavailableError(
                 f"there is nothing to compare: {support.reason}"
             )
-        # Before a quarter of an hour is spent on what cannot be kept.
+        # Checked first, rather than after a quarter of an hour.
         check_folder(output)
         plan = QUICK if quick else FULL
         if rounds is not None:

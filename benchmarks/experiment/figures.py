@@ -1,11 +1,11 @@
-"""Percentiles of pauses, the same for server and experiment."""
+"""Percentiles of pauses, computed the same way by the server and the experiment."""
 
 import math
 from collections.abc import Sequence
 
 
 def pauses_in_figures(pauses_s: Sequence[float]) -> dict[str, float]:
-    """By nearest rank; zeros, where nobody was moved."""
+    """By nearest rank; zeros if nothing was moved."""
     ordered = sorted(pauses_s)
 
     def at(percent: int) -> float:

@@ -1,8 +1,8 @@
 """What two loops on one interpreter cost, in throughput and in pauses of moves.
 
-With the GIL both loops share one core's worth of Python, and a thread that
-wants it from a busy one waits up to the interpreter's switch interval (5 ms
-unless set).  A move needs both threads, one after the other.
+With the GIL, both loops share one core's worth of Python, and a thread that needs
+the GIL from a busy one waits up to the interpreter's switch interval (5 ms by
+default).  A move needs both threads, one after the other.
 """
 
 import time
@@ -19,14 +19,14 @@ from .plan import Plan
 from .run import FAULTS, ServerUnderTest, measure
 
 ENGINES = ("epoll", "uring")
-#: Connections moved at a time where both loops go on serving.
-PORTION = 50
+#: Connections moved at a time while both loops keep serving.
+BATCH = 50
 
 
 def gil_section(
     plan: Plan, rules: Thresholds, cores: Cores, progress: Any
 ) -> dict[str, list[dict[str, Any]]]:
-    # The few connections of a rest between two runs must not be a reason to act.
+    # The controller must not react to the few connections between two runs.
     rules = replace(rules, up_connections=None)
     throughput: list[dict[str, Any]] = []
     pauses: list[dict[str, Any]] = []
@@ -58,14 +58,14 @@ def gil_section(
 
 
 def _activities(plan: Plan) -> list[tuple[str, float]]:
-    """Which loops are active, and the switch interval: one alone never waits for it."""
+    """Which loops are active, and the switch interval; a single loop never waits for it."""
     usual, *_ = plan.switch_intervals_s
     both = [("both", interval_s) for interval_s in plan.switch_intervals_s]
     return [("epoll", usual), ("uring", usual), *both]
 
 
 def gil_steps(plan: Plan) -> int:
-    """How many ``progress.step()`` the section makes."""
+    """How many times the section calls ``progress.step()``."""
     if not plan.gil_s:
         return 0
     each = len(_activities(plan)) + len(plan.switch_intervals_s)
@@ -73,7 +73,7 @@ def gil_steps(plan: Plan) -> int:
 
 
 def _shared(cores: Cores) -> Cores:
-    """Everybody everywhere: what two loops could gain from a second core."""
+    """Both processes on every core: what two loops could gain from a second core."""
     every = cores.server | cores.client
     return Cores(every, every)
 
@@ -82,7 +82,7 @@ def _throughput(
     plan: Plan, rules: Thresholds, cores: Cores, active: str, interval_s: float
 ) -> dict[str, Any]:
     connections = plan.gil_connections
-    # A client that spins has a core of its own, or takes one from the server.
+    # A spinning client needs a core of its own, or it takes one from the server.
     spin = not cores.client & cores.server
     with ExitStack() as stack:
         server, client = _processes(
@@ -113,7 +113,7 @@ def _processes(
 def _spread(
     server: ServerUnderTest, client: LoadClient, connections: int, active: str
 ) -> None:
-    """Open them where they are to be; a server of new connections only leaves them."""
+    """Open connections on the right loops; this server does not move them."""
     if active == "both":
         client.run(connections=connections // 2, seconds=0.05)
     if active != "epoll":
@@ -134,11 +134,11 @@ def _pauses(
     with ExitStack() as stack:
         server, client = _processes(stack, "told", rules, cores, interval_s, most)
         probe = measure(server, client, **{**order, "seconds": plan.gil_s / 2})
-        # Each connection then asks half as often as the server could answer.
+        # With this, the request rate is half of what the server can do.
         think_s = 2 * most / probe["requests_per_s"]
-        for load, rest_s in (("half load", think_s), ("saturated", 0.0)):
-            client.begin(**order, think_s=rest_s)
-            moves = _switch_to_and_fro(server, _end_of_moves(order["seconds"]))
+        for load, pause_s in (("half load", think_s), ("saturated", 0.0)):
+            client.begin(**order, think_s=pause_s)
+            moves = _switch_back_and_forth(server, _end_of_moves(order["seconds"]))
             said = client.result()
             records += [{"load": load, **move, **_verdict(said)} for move in moves]
     with ExitStack() as stack:
@@ -147,7 +147,7 @@ def _pauses(
         )
         _spread(server, client, most, "both")
         client.begin(**order)
-        move = _move_portions(server, _end_of_moves(order["seconds"]))
+        move = _move_in_batches(server, _end_of_moves(order["seconds"]))
         records.append(
             {"load": "both loops saturated", **move, **_verdict(client.result())}
         )
@@ -155,7 +155,7 @@ def _pauses(
 
 
 def _end_of_moves(seconds: float) -> float:
-    """The last one has to end while there still is load."""
+    """The last move has to end while there still is load."""
     return time.monotonic() + 0.8 * seconds
 
 
@@ -167,7 +167,9 @@ def _verdict(said: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _switch_to_and_fro(server: ServerUnderTest, until: float) -> list[dict[str, Any]]:
+def _switch_back_and_forth(
+    server: ServerUnderTest, until: float
+) -> list[dict[str, Any]]:
     moves = []
     to = "epoll" if server.ask({"do": "tell"})["active"] == "uring" else "uring"
     while time.monotonic() < until:
@@ -177,14 +179,14 @@ def _switch_to_and_fro(server: ServerUnderTest, until: float) -> list[dict[str, 
     return moves
 
 
-def _move_portions(server: ServerUnderTest, until: float) -> dict[str, Any]:
-    """One record of all of them: the percentiles of a few connections say little."""
+def _move_in_batches(server: ServerUnderTest, until: float) -> dict[str, Any]:
+    """One record for all batches: percentiles of a few connections say little."""
     pauses_s: list[float] = []
     moved = times = 0
     ends = list(ENGINES)
     while time.monotonic() < until:
         time.sleep(0.05)
-        order = {"do": "drain", "source": ends[0], "to": ends[1], "limit": PORTION}
+        order = {"do": "drain", "source": ends[0], "to": ends[1], "limit": BATCH}
         answer = server.ask(order)
         pauses_s += answer["pauses_s"]
         moved += answer["moved"]

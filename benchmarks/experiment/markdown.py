@@ -1,4 +1,4 @@
-"""The report's tables, from the results alone; every sentence here holds for any result."""
+"""The report's tables, made from the results; every sentence is true for any result."""
 
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,9 +20,9 @@ from .summary import (
 
 SCENARIOS = {
     "ramp": "Ramp: keep-alive connections up and back down",
-    "burst": "Burst: everybody at once, nobody new",
-    "churn": "Churn: connections that leave after 20 requests",
-    "mix": "Mix: a tenth of the answers is 64 KiB",
+    "burst": "Burst: all connections at the same time, none of them new",
+    "churn": "Churn: connections that close after 20 requests",
+    "mix": "Mix: a tenth of the responses are 64 KiB",
 }
 
 
@@ -32,7 +32,7 @@ def render(
     *,
     plots: Iterable[str] = (),
 ) -> str:
-    """Markdown of one run, compared with those of other Pythons where there are any."""
+    """Markdown of one run, compared with runs of other Python versions if there are any."""
     results = dict(results)
     pictures = set(plots)
     lines = [*_head(results), *_verdict(results), *_at_a_glance(results, pictures)]
@@ -67,24 +67,24 @@ def _head(results: Mapping[str, Any]) -> list[str]:
     )
     rules = results["thresholds"]
     return [
-        "# Results of `aioadapt experiment`",
+        "# Results of `./run report`",
         "",
-        "This file is written by the command, from `results.json` beside it.",
+        "The command generates this file from `results.json` beside it.",
         "",
         f"Python {machine['python']}, Linux {machine['kernel']} on {machine['machine']}, "
         f"{machine['cpus']} cores ({machine['cpu']}), aioadapt at {machine['commit'] or '?'}. "
-        f"Rounds: {plan['rounds']}; figures are their medians, the spread in parentheses "
-        f"is the lowest and the highest round.",
+        f"Rounds: {plan['rounds']}; figures are their medians, with the lowest and the "
+        f"highest round in parentheses.",
         "",
         "uvicorn with a trivial ASGI application. The load client has a core of its own and "
-        "spins, in a closed loop: one request in the air on each connection. "
-        "CPU is the server process's, of all its threads, divided by the requests.",
+        "spins, in a closed loop: each connection has one request in flight. "
+        "CPU is that of the server process, all threads, divided by the requests.",
         "",
         f"Thresholds: up at {rules['up_connections']} connections, down at "
-        f"{rules['down_connections']}, at once from {rules['snap_connections']}; large "
+        f"{rules['down_connections']}, immediately from {rules['snap_connections']}; large "
         f"payloads from {rules['large_payload_bytes']:,} bytes; a tick every "
-        f"{rules['tick_s']:g} s. Changed for the experiment, whose steps last seconds: "
-        f"{shortened}.",
+        f"{rules['tick_s']:g} s. Changed for the experiment, because its steps last only "
+        f"seconds: {shortened}.",
     ]  # fmt: skip
 
 
@@ -100,10 +100,10 @@ def _verdict(results: dict[str, Any]) -> list[str]:
     if control:
         lines += [
             "",
-            f"The controller's thread used {statistics.median(control):.2%} of a core in "
-            f"the adaptive mode (highest step: {max(control):.2%}).",
+            f"In adaptive mode the controller's thread used {statistics.median(control):.2%} "
+            f"of a core (highest step: {max(control):.2%}).",
         ]
-    # With one busy thread only: several of one server wait for each other.
+    # Only modes with one busy thread: the threads of one server wait for each other.
     waited = [
         step["steady"].get("waited_share", 0.0)  # older results have none
         for step in results["steps"]
@@ -112,14 +112,14 @@ def _verdict(results: dict[str, Any]) -> list[str]:
     if waited and (share := statistics.median(waited)) >= DISTURBED_SHARE:
         lines += [
             "",
-            f"**Something else had the server's core for {share:.0%} of the time: this "
-            f"machine was not idle, and small differences mean nothing.**",
+            f"**Other work used the server's core for {share:.0%} of the time: this machine "
+            f"was not idle, so small differences are not significant.**",
         ]
     return lines
 
 
 def _at_a_glance(results: dict[str, Any], pictures: set[str]) -> list[str]:
-    """What each mode gains over epoll, and moving over not moving, step by step."""
+    """What each mode gains over epoll, and moving over not moving, in each step."""
     pairs = [("uring", "epoll"), ("adaptive", "epoll"), ("routing", "epoll"),
              ("adaptive", "routing")]  # fmt: skip
     steps = dict.fromkeys(
@@ -129,7 +129,7 @@ def _at_a_glance(results: dict[str, Any], pictures: set[str]) -> list[str]:
     )
     titles = [f"{MODE_NAMES[mode]} against {MODE_NAMES[base]}" for mode, base in pairs]
     lines = ["", "## At a glance", "", *_picture("summary", pictures)]
-    for what, title in (("cpu_us", "Server CPU for each request (less is better)"),
+    for what, title in (("cpu_us", "Server CPU per request (less is better)"),
                         ("requests_per_s", "Throughput (more is better)")):  # fmt: skip
         rows = []
         for scenario in SCENARIOS:
@@ -172,7 +172,7 @@ def _steps(steps: Sequence[StepSummary]) -> list[str]:
 
 def _switches(results: dict[str, Any], pictures: set[str]) -> list[str]:
     header = ["step", "mode", "switch", "decided by", "times", "connections", "moved",
-              "left at last", "first moved ms", "last moved ms", "pause p50 ms",
+              "left behind", "first moved ms", "last moved ms", "pause p50 ms",
               "pause p99 ms", "longest ms"]  # fmt: skip
     rows = [
         [
@@ -197,8 +197,8 @@ def _switches(results: dict[str, Any], pictures: set[str]) -> list[str]:
         "## Switches",
         "",
         *_picture("switches", pictures),
-        "Times are from the decision. A connection's pause is the time in which neither loop "
-        "reads it.",
+        "Times are counted from the decision. A connection's pause is the time in which "
+        "neither loop reads from it.",
         "",
         *table(header, rows),
     ]
@@ -236,18 +236,18 @@ def _gil(results: dict[str, Any], pictures: set[str]) -> list[str]:
         "## Two loops and one interpreter",
         "",
         *_picture("gil", pictures),
-        "Throughput with one loop active, and with half of the connections on each. On one "
-        "core the server has the core that the load client does not; on all cores both have "
-        "all of them, and the client sleeps while it waits.",
+        "Throughput with one loop active, and with half of the connections on each. With one "
+        "core, server and load client have a core each. With all cores, both may use all of "
+        "them, and the client sleeps while it waits.",
         "",
         *table(
             ["active", "switch interval ms", "requests/s", "CPU us/request", "p99 ms"],
             throughput,
         ),
         "",
-        "Pauses of forced moves. At half load and saturated, all connections are switched to "
-        "and fro; with both loops saturated, 50 at a time are moved between two loops that "
-        "each serve half.",
+        "Pauses of forced moves. At half load and saturated, all connections are switched "
+        "back and forth. With both loops saturated, each serves half of the connections, and "
+        "50 at a time are moved between them.",
         "",
         *table(
             ["load", "switch interval ms", "times", "moved", "pause p50 ms", "pause p99 ms",
@@ -289,7 +289,7 @@ def _pythons(by_version: Mapping[str, Mapping[str, Any]]) -> list[str]:
         "both loops requests/s",
         "faults",
     ]
-    return ["", "## Pythons side by side", "", *table(header, rows)]
+    return ["", "## Comparison of Python versions", "", *table(header, rows)]
 
 
 def _spread(values: Iterable[float]) -> Spread | None:

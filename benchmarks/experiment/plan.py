@@ -1,4 +1,4 @@
-"""What the experiment runs: modes, scenarios, steps, and for how long."""
+"""What the experiment runs: modes, scenarios and steps, and their durations."""
 
 from dataclasses import dataclass, replace
 
@@ -6,7 +6,7 @@ from aioadapt import Thresholds
 
 MODES = ("epoll", "uring", "adaptive", "routing")
 
-#: For people.
+#: As shown in the report.
 MODE_NAMES = {
     "epoll": "epoll only",
     "uring": "io_uring only",
@@ -17,9 +17,9 @@ MODE_NAMES = {
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One load.  It is settled into, unmeasured by ``steady_s``, then measured.
+    """One load.  It first runs for ``settle_s``, then is measured for ``steady_s``.
 
-    Both parts are recorded; what a switch costs is in the first.
+    Both parts are recorded; the cost of a switch is in the first.
     """
 
     name: str
@@ -31,8 +31,8 @@ class Step:
     large_share: float = 0.0
     requests_per_connection: int = 0
     think_s: float = 0.0
-    #: Before it, new connections and live ones are brought to this engine by
-    #: force, where the mode adapts.
+    #: In the modes that adapt, new and live connections are first switched to this
+    #: engine by force.
     begins_on: str = ""
 
     @property
@@ -89,8 +89,8 @@ def scenarios(
             )
             for index, connections in enumerate(up_and_down)
         ),
-        # So long a rest that hardly anything happens: no decision is made from
-        # that.  Then everybody asks at once, and nobody is new.
+        # The think time is so long that there is too little traffic to judge.  Then all
+        # connections send requests at the same time, and none of them is new.
         "burst": (
             Step("open", burst, 0.0, calm_s / 2, think_s=20.0),
             Step("calm", burst, 0.0, calm_s, think_s=20.0, begins_on="epoll"),
@@ -118,8 +118,8 @@ def scenarios(
     }
 
 
-# A decision that has to be sustained takes 0.75 s, and bringing everybody along
-# less than a second; so 1.5 s to settle.
+# A decision that must be sustained takes 0.75 s, and moving all connections less than
+# a second; hence 1.5 s to settle.
 FULL = Plan(
     name="full",
     rounds=3,
@@ -149,8 +149,8 @@ QUICK = Plan(
     switch_intervals_s=(0.005, 0.0005),
 )
 
-#: What differs from a server's own thresholds: a step lasts seconds, so waiting
-#: ten after each switch, or five minutes after the third, would hide the rest.
+#: What differs from a server's own thresholds.  A step lasts seconds, so waiting for ten
+#: after each switch, or five minutes after the third, would hide the later switches.
 SHORTENED: dict[str, float] = {"cooldown_s": 1.0, "lock_switches": 1000}
 
 

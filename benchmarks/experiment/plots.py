@@ -1,4 +1,4 @@
-"""The report's pictures, by matplotlib: white background, labelled axes, four modes."""
+"""The report's plots, by matplotlib: white background, labelled axes, four modes."""
 
 import statistics
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ from .summary import (
     throughput_of,
 )
 
-# Told apart without colour as well; the colours are Okabe and Ito's.
+# Distinguishable without colour as well; the colours are Okabe and Ito's.
 LOOKS: dict[str, dict[str, Any]] = {
     "epoll": {"color": "#0072B2", "marker": "o", "linestyle": "--"},
     "uring": {"color": "#E69F00", "marker": "s", "linestyle": "--"},
@@ -33,13 +33,13 @@ STYLE: Any = {
     "font.size": 10,
     "grid.alpha": 0.3,
     "savefig.facecolor": "white",
-    # The same results give the same file.
+    # Makes the files reproducible.
     "svg.hashsalt": "aioadapt",
 }
 
 
 def draw(results: dict[str, Any], folder: Path, suffix: str = "") -> list[str]:
-    """Write every picture that *results* have figures for; gives the files' names.
+    """Write every plot that *results* contain figures for; returns the file names.
 
     Raises:
         ExperimentError: matplotlib is not installed.
@@ -48,7 +48,8 @@ def draw(results: dict[str, Any], folder: Path, suffix: str = "") -> list[str]:
         import matplotlib as mpl
     except ModuleNotFoundError as error:
         raise ExperimentError(
-            'matplotlib draws the pictures, and is missing: pip install "aioadapt[report]"'
+            "the plots need matplotlib, which is not installed: "
+            'pip install "aioadapt[report]"'
         ) from error
     mpl.use("Agg")
     folder.mkdir(parents=True, exist_ok=True)
@@ -79,9 +80,7 @@ def draw(results: dict[str, Any], folder: Path, suffix: str = "") -> list[str]:
             _along(axes[0, 0], ramp, "requests_per_s", 1.0)
             _label(axes[0, 0], "Throughput along the ramp", "", "requests/s")
             _along(axes[1, 0], ramp, "cpu_us", 1.0)
-            _label(
-                axes[1, 0], "Server CPU for each request", "connections", "microseconds"
-            )
+            _label(axes[1, 0], "Server CPU per request", "connections", "microseconds")
         with picture("ramp-p99", 1, 1, (9, 4.5)) as axes:
             _along(axes[0, 0], ramp, "p99_s", 1e3)
             axes[0, 0].set_yscale("log")
@@ -114,7 +113,7 @@ def _label(axis: Any, title: str, x: str, y: str, *, legend: bool = True) -> Non
 
 
 def _along(axis: Any, ramp: Sequence[StepSummary], what: str, factor: float) -> None:
-    """One line for each mode, with the lowest and the highest round as a band."""
+    """One line per mode, with the lowest and the highest round as a band."""
     for mode, look in LOOKS.items():
         steps = sorted((s for s in ramp if s.mode == mode), key=lambda s: s.index)
         if not steps:
@@ -143,7 +142,7 @@ def _course(axis: Any, results: dict[str, Any]) -> None:
     _label(
         axis,
         "A keep-alive burst that opens no connection",
-        "seconds since all began to ask",
+        "seconds since the start of the burst",
         "requests/s",
     )
 
@@ -231,13 +230,13 @@ def _summary(
     ramp: Sequence[StepSummary],
     burst: Sequence[StepSummary],
 ) -> None:
-    """For who sees one picture only: the ramp's way up, and the burst."""
+    """One plot that summarises the report: the ramp's way up, and the burst."""
     top = max(step.connections for step in ramp)
-    turn = min(step.index for step in ramp if step.connections == top)
-    _along(axes[0, 0], [s for s in ramp if s.index <= turn], "cpu_us", 1.0)
+    peak = min(step.index for step in ramp if step.connections == top)
+    _along(axes[0, 0], [s for s in ramp if s.index <= peak], "cpu_us", 1.0)
     _label(
         axes[0, 0],
-        "Server CPU for each request",
+        "Server CPU per request",
         "keep-alive connections",
         "microseconds",
     )

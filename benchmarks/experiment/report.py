@@ -1,4 +1,4 @@
-"""Writes and reads the report's files: results as JSON, tables, pictures."""
+"""Writes and reads the report's files: results as JSON, tables, plots."""
 
 import json
 import tempfile
@@ -9,7 +9,7 @@ from aioadapt.measure.usage import ExperimentError
 
 from . import markdown, plots
 
-#: The Python whose report has no version in its files' names.
+#: The Python version whose report files have no version in their names.
 MAIN_PYTHON = "3.11"
 
 
@@ -19,10 +19,10 @@ def suffix_of(results: dict[str, Any]) -> str:
 
 
 def load(path: Path) -> dict[str, Any]:
-    """Results from a file.
+    """Read results from a file.
 
     Raises:
-        ExperimentError: it cannot be read, or holds something else.
+        ExperimentError: it cannot be read, or contains something else.
     """
     try:
         results = json.loads(path.read_text(encoding="utf-8"))
@@ -32,14 +32,14 @@ def load(path: Path) -> dict[str, Any]:
         results
     ):
         raise ExperimentError(
-            f"{path} holds no results of `aioadapt experiment`: it has no machine, steps "
-            f"and switches"
+            f"{path} does not contain results of `./run report`: there are no machine, "
+            f"steps and switches in it"
         )
     return results
 
 
 def check_folder(folder: Path) -> None:
-    """Make the folder, and find out whether a report can be written there.
+    """Create the folder, and check that a report can be written there.
 
     Raises:
         ExperimentError: it cannot.
@@ -50,16 +50,18 @@ def check_folder(folder: Path) -> None:
             pass
     except OSError as error:
         raise ExperimentError(
-            f"cannot write a report into {folder}: {error.strerror}; name another "
+            f"cannot write a report into {folder}: {error.strerror}; choose another "
             f"folder with --output"
         ) from error
 
 
 def write(results: dict[str, Any], folder: Path) -> list[Path]:
-    """JSON, Markdown and pictures of *results*; other Pythons' that lie there are compared.
+    """Write JSON, Markdown and plots of *results*.
+
+    Results of other Python versions in the folder are included in the comparison.
 
     Raises:
-        ExperimentError: the folder cannot be made or written to.
+        ExperimentError: the folder cannot be created or written to.
     """
     check_folder(folder)
     suffix = suffix_of(results)

@@ -1,4 +1,4 @@
-"""Runs the plan: every scenario in every mode, in turn, round after round."""
+"""Runs the plan: every scenario in every mode, taking turns, round after round."""
 
 import json
 from contextlib import ExitStack
@@ -16,7 +16,7 @@ from .plan import SHORTENED, Plan, Step, thresholds
 ROOT = Path(__file__).parents[2]
 
 FAULTS = ("failed", "lost", "duplicated", "misrouted")
-#: Of the load client's counts, what a step's record keeps.
+#: Those of the load client's counts that the record of a step keeps.
 KEPT = (
     "requests", "asked", "seconds", "opened", "closed", "closed_by_server", "refused",
     "p50_s", "p99_s", "p999_s", "max_s", "mean_s", "per_slot", *FAULTS,
@@ -24,7 +24,7 @@ KEPT = (
 
 
 class ServerUnderTest(Child):
-    """An AdaptiveServer in its own process."""
+    """An AdaptiveServer in a process of its own."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class ServerUnderTest(Child):
 
 @dataclass(slots=True)
 class Results:
-    """What came of it; all of it JSON."""
+    """The results; all of it is JSON."""
 
     machine: dict[str, Any]
     plan: dict[str, Any]
@@ -70,14 +70,14 @@ class Results:
 
 
 class Progress:
-    """Told what is being done; does nothing with it."""
+    """Is told about the progress; ignores it."""
 
     def say(self, what: str) -> None: ...
     def step(self) -> None: ...
 
 
 def steps_in(plan: Plan) -> int:
-    """How often ``Progress.step`` is called."""
+    """How many times ``Progress.step`` is called."""
     from .gil import gil_steps
 
     return plan.steps + gil_steps(plan)
@@ -101,10 +101,11 @@ def perform(plan: Plan, progress: Progress | Any = None) -> Results:
         dict(SHORTENED),
     )
     for number in range(plan.rounds):
-        # Another one is first in each round, so that none has always the same neighbour.
-        turn = number % len(plan.modes)
+        # A different mode comes first in each round, so that none always has the same
+        # neighbour.
+        shift = number % len(plan.modes)
         for scenario, steps in plan.scenarios.items():
-            for mode in plan.modes[turn:] + plan.modes[:turn]:
+            for mode in plan.modes[shift:] + plan.modes[:shift]:
                 progress.say(f"round {number + 1} of {plan.rounds}: {scenario}, {mode}")
                 where = {"round": number, "mode": mode, "scenario": scenario}
                 _scenario(results, where, steps, rules, cores, plan.most, progress)
@@ -122,7 +123,7 @@ def _scenario(
     most: int,
     progress: Progress,
 ) -> None:
-    """All its steps on one server and with one load client, both new."""
+    """Run all steps of a scenario with a new server and a new load client."""
     seen = 0
     with ExitStack() as stack:
         server = stack.enter_context(
@@ -156,7 +157,7 @@ def _scenario(
 def measure(
     server: Child, client: LoadClient, seconds: float, **load: Any
 ) -> dict[str, Any]:
-    """One run of the load client, and what the server used in it."""
+    """One run of the load client, and what the server used meanwhile."""
     before, before_main_ns = usage_at_rest(server.pid), main_thread_ns(server.pid)
     said = client.run(seconds=seconds, **load)
     used = usage_at_rest(server.pid) - before
@@ -172,6 +173,6 @@ def figures(said: dict[str, Any], used: Usage, main_ns: int) -> dict[str, Any]:
         "cpu_us": used.cpu_ns / 1e3 / requests if requests else 0.0,
         "busy_share": used.cpu_ns / 1e9 / seconds,
         "waited_share": used.waited_ns / 1e9 / seconds,
-        # The control loop runs on the main thread, and nothing else does.
+        # Only the control loop runs on the main thread.
         "control_share": main_ns / 1e9 / seconds,
     }

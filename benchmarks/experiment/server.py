@@ -1,7 +1,7 @@
-"""The adaptive server under test, in a process of its own, which does as it is told.
+"""The adaptive server under test, in a process of its own, which takes commands.
 
 ``python -m benchmarks.experiment.server --mode adaptive``.  Prints its port, then
-answers JSON lines, and ends when its input does.
+answers commands in JSON lines, and exits when its input ends.
 """
 
 import argparse
@@ -18,13 +18,13 @@ from aioadapt import AdaptiveServer, Switch, Thresholds
 
 from .figures import pauses_in_figures
 
-#: What each mode asks of AdaptiveServer.
+#: The arguments for AdaptiveServer in each mode.
 MODES: dict[str, dict[str, Any]] = {
     "epoll": {"start": "epoll", "adapt": False},
     "uring": {"start": "uring", "adapt": False},
     "adaptive": {"start": "auto"},
     "routing": {"start": "auto", "migrate": False},
-    # For what is forced, not decided.
+    # For switches that are forced, not decided.
     "told": {"start": "epoll", "adapt": False},
     "told-routing": {"start": "epoll", "adapt": False, "migrate": False},
 }
@@ -37,7 +37,7 @@ async def serve(mode: str, thresholds: Thresholds) -> None:
         thresholds=thresholds,
         log_level="warning",
         access_log=False,
-        # Longer than any client of the experiment rests.
+        # Longer than any think time of the experiment.
         keep_alive_s=300.0,
         graceful_s=2.0,
         backlog=4096,
@@ -81,11 +81,11 @@ async def obey(server: AdaptiveServer, do: str, **details: Any) -> dict[str, Any
             },
             "switches": [in_figures(switch) for switch in controller.switches],
         }
-    raise ValueError(f"there is no order {do!r}")
+    raise ValueError(f"unknown command {do!r}")
 
 
 def in_figures(switch: Switch) -> dict[str, Any]:
-    """Without the decision's whole record, and the pauses as percentiles."""
+    """Without the full record of the decision, and with the pauses as percentiles."""
     figures = asdict(switch)
     for name in ("decision", "pauses_s", "at_s"):
         del figures[name]
@@ -100,7 +100,7 @@ def main() -> None:
     parser.add_argument("--switch-interval-s", type=float)
     options = parser.parse_args()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    # The experiment's modes say where to start; an environment must not.
+    # The mode determines the initial engine; the environment must not.
     os.environ.pop("AIOADAPT_START", None)
     if options.switch_interval_s:
         sys.setswitchinterval(options.switch_interval_s)

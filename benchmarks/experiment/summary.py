@@ -1,4 +1,4 @@
-"""Results of several rounds, as medians and spreads: what tables and plots are made from."""
+"""Results of several rounds as medians and spreads, for the tables and plots."""
 
 import statistics
 from collections.abc import Iterable, Sequence
@@ -10,7 +10,7 @@ from .run import FAULTS
 
 @dataclass(frozen=True, slots=True)
 class Spread:
-    """The median of the rounds, the lowest and the highest of them."""
+    """The median, the lowest and the highest of the rounds."""
 
     median: float
     low: float
@@ -36,11 +36,11 @@ class StepSummary:
     p50_s: Spread
     p99_s: Spread
     p999_s: Spread
-    settling_p99_s: Spread  # of its first part, in which switches take place
+    settling_p99_s: Spread  # of the first part, in which switches happen
     faults: dict[str, int]
     closed_by_server: int
-    requests: int  # all of them, in all rounds
-    active: str  # the engine at its end; both, where rounds differ
+    requests: int  # total of all rounds
+    active: str  # the engine at the end; both, if rounds differ
 
 
 def steps_of(results: dict[str, Any]) -> list[StepSummary]:
@@ -137,13 +137,13 @@ def _switches(group: Sequence[dict[str, Any]]) -> SwitchSummary:
 
 
 def verdict_of(results: dict[str, Any]) -> dict[str, int]:
-    """Over everything that was asked in the experiment."""
+    """Requests and faults of the whole experiment."""
     parts = [part for step in results["steps"] for part in _parts(step)]
     parts += results.get("gil", {}).get("throughput", [])
     counts = {"requests": sum(part["requests"] for part in parts)}
     for fault in FAULTS:
         counts[fault] = sum(part[fault] for part in parts)
-    # A run with several moves has the same count in each of their records.
+    # If a run has several moves, each of their records contains the same count.
     runs = {
         (r["round"], r["cores"], r["switch_interval_s"], r["load"]): r
         for r in results.get("gil", {}).get("pauses", [])
@@ -156,7 +156,7 @@ def verdict_of(results: dict[str, Any]) -> dict[str, int]:
 def throughput_of(
     results: dict[str, Any],
 ) -> dict[tuple[str, str, float], list[dict[str, Any]]]:
-    """Of the section about the GIL, by cores, active loops and switch interval."""
+    """The GIL section's throughput, by cores, active loops and switch interval."""
     groups: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
     for record in results.get("gil", {}).get("throughput", []):
         key = (record["cores"], record["active"], record["switch_interval_s"])
@@ -167,7 +167,7 @@ def throughput_of(
 def pauses_of(
     results: dict[str, Any],
 ) -> dict[tuple[str, str, float], list[dict[str, Any]]]:
-    """Of the same section, by cores, load and switch interval."""
+    """The GIL section's pauses, by cores, load and switch interval."""
     groups: dict[tuple[str, str, float], list[dict[str, Any]]] = {}
     for record in results.get("gil", {}).get("pauses", []):
         key = (record["cores"], record["load"], record["switch_interval_s"])
@@ -180,7 +180,7 @@ def against(
 ) -> Spread | None:
     """How much more *mode* has than *base*, as a share: 0.1 for a tenth.
 
-    The two of one round are compared with each other; None where one is missing.
+    The two are compared within each round; None if one is missing.
     """
     found = {
         (each["round"], each["mode"]): each["steady"][what]
@@ -199,7 +199,7 @@ def against(
 def course_of_burst(
     results: dict[str, Any], mode: str
 ) -> tuple[list[float], list[float]]:
-    """Requests per second in each slot from the moment that all begin to ask."""
+    """Requests per second in each slot from the start of the burst."""
     courses, slot_s = [], 0.1
     for step in results["steps"]:
         if (
@@ -209,7 +209,7 @@ def course_of_burst(
         ):
             course: list[int] = []
             for part in _parts(step):
-                # The last slot of a run is cut off by its end.
+                # The last slot of a run is incomplete.
                 course += part["per_slot"][: int(part["seconds"] / slot_s)]
             courses.append(course)
     length = min(map(len, courses), default=0)

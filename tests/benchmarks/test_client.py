@@ -1,35 +1,30 @@
-"""The client believes nothing: each test is a server that errs in one way."""
+"""The benchmark's client trusts no server: each test is one that errs in one way."""
 
 import json
-import shutil
 import socket
 import subprocess
+import sys
 import threading
 from collections.abc import Callable
 
-import pytest
-
-from benchmarks.build import program
-
-pytestmark = pytest.mark.skipif(
-    shutil.which("cc") is None, reason="the client is compiled when it is needed"
-)
-
 Answer = Callable[[bytes, int], bytes]
+
+WARMUP = {"connections": 1, "operations": 1}
+WINDOW = {"connections": 1, "seconds": 0.01}
 
 
 def run_client(
-    server: socket.socket, *arguments: str
+    server: socket.socket, *arguments: str, window: dict[str, float]
 ) -> "subprocess.CompletedProcess[str]":
+    orders = [WARMUP, window]
     return subprocess.run(
         [
-            program("echo_client"),
+            *(sys.executable, "-m", "aioadapt.measure.load"),
             f"--port={server.getsockname()[1]}",
-            "--seconds=0.01",
-            "--warmup-seconds=0",
+            "--most=1",
             *arguments,
         ],
-        input="\n",
+        input="".join(json.dumps(order) + "\n" for order in orders),
         capture_output=True,
         text=True,
         timeout=30,
@@ -38,7 +33,7 @@ def run_client(
 
 
 def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
-    """What the client says of a server whose n-th answer is ``answer(request, n)``.
+    """What the client says about a server whose n-th answer is ``answer(request, n)``.
 
     One connection; the answer ``b""`` closes it.
     """
@@ -58,30 +53,31 @@ def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
     thread = threading.Thread(target=serve, daemon=True)
     with listener:
         thread.start()
-        done = run_client(listener, *arguments)
+        done = run_client(listener, *(arguments or ["--echo=64"]), window=WINDOW)
         thread.join()
     assert done.returncode == (1 if '"error"' in done.stdout else 0), done.stderr
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def complaint(answer: Answer, *arguments: str) -> object:
-    return outcome(answer, *arguments)[-1].get("message")
+    return outcome(answer, *arguments)[-1].get("error")
 
 
 def test_a_right_echo_is_counted() -> None:
     ready, done = outcome(lambda request, number: request)
 
-    assert ready["event"] == "ready"
-    assert done["event"] == "done"
-    assert isinstance(done["operations"], int)
-    assert done["operations"] > 0
-    assert done["operations"] == done["least_per_connection"]
+    assert ready["requests"] == 1
+    assert isinstance(ready["first_answers_s"], float)
+    assert ready["first_answers_s"] > 0
+    assert isinstance(done["requests"], int)
+    assert done["requests"] > 0
+    assert done["requests"] == done["least_per_connection"]
 
 
 def test_one_wrong_byte_ends_the_run() -> None:
-    assert "wrong bytes" in str(
-        complaint(lambda request, number: request[:-1] + bytes([request[-1] ^ 1]))
-    )
+    assert complaint(
+        lambda request, number: request[:-1] + bytes([request[-1] ^ 1])
+    ) == ("wrong byte at offset 63 of a response")
 
 
 def test_the_answer_to_an_earlier_request_is_a_wrong_answer() -> None:
@@ -92,7 +88,7 @@ def test_the_answer_to_an_earlier_request_is_a_wrong_answer() -> None:
         first.append(request)
         return first[0]
 
-    assert "wrong bytes" in str(complaint(stale))
+    assert "wrong byte at offset 0" in str(complaint(stale))
 
 
 def test_a_byte_too_many_ends_the_run() -> None:
@@ -109,7 +105,7 @@ def test_an_answer_that_stops_halfway_ends_the_run_in_time() -> None:
     def half(request: bytes, number: int) -> bytes:
         return request[:10]
 
-    assert "no answer" in str(complaint(half, "--patience-seconds=0.1"))
+    assert "no response" in str(complaint(half, "--echo=64", "--patience-s=0.1"))
 
 
 def test_a_fixed_answer_is_compared_whole() -> None:
@@ -118,11 +114,13 @@ def test_a_fixed_answer_is_compared_whole() -> None:
     right = outcome(lambda request, number: b"HTTP/1.1 200 OK\r\n\r\n", *fixed)
     wrong = complaint(lambda request, number: b"HTTP/1.1 500 OK\r\n\r\n", *fixed)
 
-    assert right[-1]["event"] == "done"
-    assert "wrong bytes" in str(wrong)
+    assert right[-1]["requests"]
+    assert wrong == "wrong byte at offset 9 of a response"
 
 
-def outcome_of_datagrams(answer: Answer, *arguments: str) -> list[dict[str, object]]:
+def outcome_of_datagrams(
+    answer: Answer, *arguments: str, window: dict[str, float] = WINDOW
+) -> list[dict[str, object]]:
     """The same over UDP; the answer ``b""`` is none at all."""
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
@@ -139,7 +137,7 @@ def outcome_of_datagrams(answer: Answer, *arguments: str) -> list[dict[str, obje
 
         thread = threading.Thread(target=serve, daemon=True)
         thread.start()
-        done = run_client(server, "--datagrams", *arguments)
+        done = run_client(server, "--udp-echo=64", *arguments, window=window)
         server.sendto(b"end", server.getsockname())
         thread.join()
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -148,15 +146,22 @@ def outcome_of_datagrams(answer: Answer, *arguments: str) -> list[dict[str, obje
 def test_a_right_echo_of_datagrams_is_counted() -> None:
     ready, done = outcome_of_datagrams(lambda request, number: request)
 
-    assert ready["event"] == "ready"
-    assert isinstance(done["operations"], int)
-    assert done["operations"] > 0
+    assert ready["requests"] == 1
+    assert isinstance(done["requests"], int)
+    assert done["requests"] > 0
 
 
 def test_a_datagram_that_is_lost_ends_the_run_in_time() -> None:
     said = outcome_of_datagrams(
         lambda request, number: b"" if number == 3 else request,
-        "--patience-seconds=0.1",
-        "--seconds=20",  # long enough for a fourth datagram, however busy the machine
+        "--patience-s=0.1",
+        # Long enough for a fourth datagram, however busy the machine.
+        window={"connections": 1, "seconds": 20},
     )
-    assert "no answer" in str(said[-1]["message"])
+    assert "no response" in str(said[-1]["error"])
+
+
+def test_a_datagram_of_another_size_ends_the_run() -> None:
+    said = outcome_of_datagrams(lambda request, number: request[:-1])
+
+    assert said[-1]["error"] == "a datagram of 63 bytes, not 64"

@@ -63,8 +63,8 @@ def test_it_grows_and_shrinks_as_told_and_those_that_stay_are_not_reopened() -> 
             os.close(orders)
         else:
             # In two parts: a command may arrive in any pieces.
-            os.write(orders, b"%d" % steps[len(connected)])
-            os.write(orders, b"\n")
+            os.write(orders, b'{"connections": %d' % steps[len(connected)])
+            os.write(orders, b"}\n")
 
     with DemoServer(rightly) as server:
         crowd = Crowd(
@@ -82,6 +82,103 @@ def test_it_grows_and_shrinks_as_told_and_those_that_stay_are_not_reopened() -> 
             os.close(commands)
     assert connected == steps
     assert crowd.opened == 16 + 5
+    assert faults(crowd) == RIGHT
+
+
+def test_the_think_time_changes_while_it_runs() -> None:
+    """From none to half a minute: it ends only because requests stop coming."""
+    commands, orders = os.pipe()
+    looks: list[int] = []
+    told_at: list[int] = []
+
+    def look() -> None:
+        looks.append(crowd.standing()["requests"])
+        if not told_at and looks[-1] > 20:
+            told_at.append(len(looks))
+            os.write(orders, b'{"think_s": 30}\n')
+        elif told_at and len(looks) > told_at[0] + 3 and looks[-1] == looks[-4]:
+            crowd.stop()
+
+    with DemoServer(rightly) as server:
+        crowd = Crowd(
+            server.address,
+            connections=2,
+            engines=["epoll"],
+            visitors=0,
+            gets=True,
+            seed=1,
+            report_every_s=0.05,
+        )
+        try:
+            crowd.run(commands, look)
+        finally:
+            os.close(commands)
+            os.close(orders)
+    assert told_at
+    assert faults(crowd) == RIGHT
+
+
+def test_with_no_visitors_none_come_later_either() -> None:
+    with DemoServer() as server:
+        crowd = Crowd(
+            server.address,
+            connections=4,
+            engines=["epoll"],
+            visitors=0,
+            requests=4000,
+            seed=1,
+            report_every_s=0.01,
+        )
+        crowd.run(report=lambda: crowd.resize(16))
+    assert crowd.opened == 16
+    assert server.goodbyes == 0
+    assert faults(crowd) == RIGHT
+
+
+def test_gets_are_sent_one_at_a_time() -> None:
+    sizes: list[int] = []
+
+    async def note(asked: Asked) -> None:
+        sizes.append(asked.size)
+        await rightly(asked)
+
+    with DemoServer(note) as server:
+        crowd = Crowd(
+            server.address, connections=3, engines=["epoll"], gets=True, requests=100
+        )
+        crowd.run()
+    assert len(sizes) >= 100
+    assert set(sizes) <= {0, len(b"the last one")}
+    assert server.chunked == 0
+    assert crowd.answered == crowd.opened >= 3
+    assert faults(crowd) == RIGHT
+
+
+def test_the_slowest_response_is_reported_for_each_interval() -> None:
+    async def slow(asked: Asked) -> None:
+        await asyncio.sleep(0.3)
+        await rightly(asked)
+
+    slowest: list[float] = []
+    with DemoServer(wrongly(slow)) as server:
+        crowd = Crowd(
+            server.address,
+            connections=1,
+            engines=["epoll"],
+            visitors=0,
+            think_s=0.01,
+            seed=1,
+            report_every_s=0.1,
+        )
+
+        def look() -> None:
+            slowest.append(crowd.standing()["slowest_since_report_s"])
+            if max(slowest) >= 0.3 and slowest[-1] < 0.3:
+                crowd.stop()
+
+        crowd.run(report=look)
+    assert crowd.slowest_s >= 0.3
+    assert crowd.slowest_s == max(slowest)
     assert faults(crowd) == RIGHT
 
 

@@ -10,7 +10,7 @@ def answer(connection: int | None, sequence: int | None, status: int = 200) -> A
 
 
 @pytest.mark.parametrize(
-    ("given", "in_air", "fault", "answered", "lost"),
+    ("given", "in_flight", "fault", "answered", "lost"),
     [
         (answer(7, 4), [4, 5], Fault.FAILED, 1, 0),
         (answer(7, 6), [4, 5, 6], Fault.LOST, 3, 2),
@@ -24,9 +24,9 @@ def answer(connection: int | None, sequence: int | None, status: int = 200) -> A
     ],
 )
 def test_an_answer_is_judged_by_whose_it_says_it_is(
-    given: Answer, in_air: list[int], fault: Fault, answered: int, lost: int
+    given: Answer, in_flight: list[int], fault: Fault, answered: int, lost: int
 ) -> None:
-    verdict = judge(given, 7, in_air)
+    verdict = judge(given, 7, in_flight)
     assert (verdict.fault, verdict.answered, verdict.lost) == (fault, answered, lost)
 
 

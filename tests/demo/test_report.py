@@ -66,9 +66,9 @@ def test_the_json_object_has_what_scripts_look_for() -> None:
 def test_the_summary_shows_one_connection_answered_by_both() -> None:
     text = "\n".join(report().lines())
     assert "connection 9, one TCP connection" in text
-    assert "requests       0 to      19 answered by epoll" in text
-    assert "requests      20 to      40 answered by uring" in text
-    assert "requests      41 to      49 answered by epoll" in text
+    assert "requests       0 to      19 served by epoll" in text
+    assert "requests      20 to      40 served by uring" in text
+    assert "requests      41 to      49 served by epoll" in text
 
 
 @pytest.mark.parametrize("fault", ["failed", "lost", "duplicated", "misrouted"])

@@ -128,7 +128,7 @@ def test_what_was_measured_beside_something_else_is_stored_only_where_told(
     monkeypatch.setenv("AIOADAPT_THRESHOLDS", str(path))
 
     assert door.main(["calibrate", "--quick"]) == 1
-    assert "had the server's core for 60% of the time" in capsys.readouterr().err
+    assert "used the server's core for 60% of the time" in capsys.readouterr().err
     assert list(tmp_path.iterdir()) == []
 
     assert door.main(["calibrate", "--quick", "--output", str(path)]) == 0

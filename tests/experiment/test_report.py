@@ -180,7 +180,7 @@ def test_another_python_has_files_of_its_own_and_is_compared(tmp_path: Path) -> 
     assert (tmp_path / "results-3.13.json").exists()
     assert (tmp_path / "switches-3.13.svg").exists()
     text = (tmp_path / "results.md").read_text()
-    assert "Pythons side by side" in text
+    assert "Comparison of Python versions" in text
     assert "| 3.11 |" in text
     assert "| 3.13 |" in text
     assert text.index("| 3.11 |") < text.index("| 3.13 |")

@@ -10,6 +10,7 @@ import pytest
 from faulty_server import Asked, Respond, rightly, wrongly
 
 from aioadapt.measure.crowd import Crowd
+from aioadapt.measure.paths import Paths
 from aioadapt.measure.wire import pattern
 
 from .load_server import LoadServer, answer
@@ -24,7 +25,7 @@ LOAD: dict[str, Any] = {"connections": 4, "seconds": 0.15, "spin": False}
 
 @contextmanager
 def crowd_at(port: int, *, most: int = 16, patience_s: float = 5.0) -> Iterator[Crowd]:
-    crowd = Crowd("127.0.0.1", port, pattern(), most=most, patience_s=patience_s)
+    crowd = Crowd("127.0.0.1", port, Paths(pattern()), most=most, patience_s=patience_s)
     try:
         yield crowd
     finally:
@@ -260,5 +261,5 @@ def test_what_it_cannot_do_is_refused() -> None:
         crowd.close()
         with pytest.raises(ValueError, match="closed"):
             crowd.run(connections=1, seconds=0.1)
-    with pytest.raises(ValueError, match="no IPv4 address"):
-        Crowd("localhost", 80, pattern(), most=1)
+    with pytest.raises(ValueError, match="not an IPv4 address"):
+        Crowd("localhost", 80, Paths(pattern()), most=1)

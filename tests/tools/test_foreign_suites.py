@@ -73,7 +73,7 @@ def test_a_run_goes_on_where_it_was_left(environment: Environment) -> None:
     file = running.results_file(SUITE, "asyncio")
     before = file.read_text()
 
-    assert len(run_suite(SUITE, environment, "asyncio", submit_new=True)) == 4
+    assert len(run_suite(SUITE, environment, "asyncio", resume=True)) == 4
 
     assert file.read_text().startswith(before)
 

@@ -24,24 +24,27 @@ def arguments() -> argparse.Namespace:
         type=int,
         default=5,
         metavar="N",
-        help="run what passes on asyncio only N times more on each loop (%(default)s)",
+        help="repeat tests that pass on asyncio only N times on each loop (%(default)s)",
     )
     parser.add_argument(
-        "--kept", action="store_true", help="compare the last run's results"
+        "--kept", action="store_true", help="compare the results of the last run again"
     )
     parser.add_argument(
-        "--go-on", action="store_true", help="run what has no result from the last run"
+        "--go-on",
+        dest="resume",
+        action="store_true",
+        help="resume the last run: only tests without a result",
     )
     parser.add_argument(
-        "--at-once",
+        "--processes",
         type=int,
         default=1,
         metavar="N",
-        help="N processes share each suite (%(default)s; more makes more flakes)",
+        help="N processes share each suite (%(default)s; more cause more flaky tests)",
     )
     chosen = parser.parse_args()
     if unknown := set(chosen.suites) - set(SUITES):
-        parser.error(f"no such suite: {', '.join(sorted(unknown))}")
+        parser.error(f"unknown suite: {', '.join(sorted(unknown))}")
     chosen.suites = [SUITES[name] for name in chosen.suites or SUITES]
     chosen.loops = [kind for kind in KINDS if kind in chosen.loops.split(",")]
     return chosen
@@ -71,20 +74,20 @@ def outcomes(suite: Suite, chosen: argparse.Namespace) -> dict[str, Results]:
             f"{suite.name} {suite.release} over {kind} ...", file=sys.stderr, flush=True
         )
         results[kind] = run_suite(
-            suite, made, kind, submit_new=chosen.submit_new, at_once=chosen.at_once
+            suite, made, kind, resume=chosen.resume, processes=chosen.processes
         )
     return results
 
 
 def compare(suite: Suite, results: dict[str, Results], again: int) -> int:
-    """Print what passes on asyncio only; give how many of these never pass on ours."""
+    """Print what passes on asyncio only; returns how many do not always pass on ours."""
     if "asyncio" not in results:
         return 0
     never = 0
     for kind in [kind for kind in results if kind != "asyncio"]:
         all_lost = lost(results["asyncio"], results[kind])
         differing = [test for test in all_lost if test not in suite.about_asyncio]
-        print(f"\n{suite.name}: {len(differing)} pass on asyncio and not on {kind}")
+        print(f"\n{suite.name}: {len(differing)} pass on asyncio but not on {kind}")
         for test in set(all_lost) & set(suite.about_asyncio):
             print(f"  not counted: {test}: {suite.about_asyncio[test]}")
         repeated = (
@@ -107,7 +110,7 @@ def compare(suite: Suite, results: dict[str, Results], again: int) -> int:
 def repeat(
     suite: Suite, tests: list[str], kinds: tuple[str, ...], times: int
 ) -> dict[str, Counter[str]]:
-    """How often each of *tests* passes, by loop."""
+    """How many times each of *tests* passes, by loop."""
     made = environment.make(suite)
     passed: dict[str, Counter[str]] = {kind: Counter() for kind in kinds}
     for _ in range(times):

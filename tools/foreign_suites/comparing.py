@@ -1,4 +1,4 @@
-"""What passes on asyncio and not on ours, and whether it always does so."""
+"""What passes on asyncio but not on our loops, and whether that is reproducible."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ MODULES = {
     "epoll": "aioadapt.epoll_loop.",
     "uring": "aioadapt.uring_loop.",
 }
-"""How the names of each kind's class begin in a result."""
+"""The prefix of the class names of each kind in a result."""
 
 
 @dataclass(frozen=True)
 class Counted:
-    """One suite over one loop, in figures."""
+    """The figures of one suite over one loop."""
 
     outcomes: Counter[str]
     on_it: int
-    """Tests in whose own process the loop under test ran."""
+    """Tests in whose process the loop under test ran."""
     on_others: int
-    """Tests in which a loop of another class ran: a subclass made by the test, say."""
+    """Tests in which a loop of another class ran, such as a subclass made by the test."""
 
 
 def count(results: Results, kind: str) -> Counted:
@@ -40,7 +40,7 @@ def count(results: Results, kind: str) -> Counted:
 
 
 def lost(reference: Results, ours: Results) -> list[str]:
-    """Tests that pass on asyncio and do anything else on ours."""
+    """Tests that pass on asyncio and have any other outcome on ours."""
     return [
         test
         for test, result in reference.items()
@@ -50,7 +50,7 @@ def lost(reference: Results, ours: Results) -> list[str]:
 
 
 def table(counted: dict[tuple[str, str], Counted]) -> str:
-    """Markdown, a row for each suite and loop."""
+    """Markdown with a row for each suite and loop."""
     shown = [o for o in OUTCOMES if any(c.outcomes[o] for c in counted.values())]
     rows = [["suite", "loop", *shown, "ran the loop"]]
     for (suite, kind), figures in counted.items():

@@ -1,9 +1,10 @@
-"""A suite's tests, unpacked, and a virtual environment in which they run.
+"""The unpacked tests of a suite, and a virtual environment in which they run.
 
-Both lie under ``build/foreign`` and are made once for each release and Python.
-The environment holds the project from the package index, what its tests ask
-for, this checkout's aioadapt as it is built now, and ``inject/chosen_loop.py``,
-which every Python of the environment imports as it starts.
+Both are under ``build/foreign`` and are created once for each release and Python
+version.  The environment contains the project from the package index, the
+requirements of its tests, this checkout's aioadapt as it is currently built, and
+``inject/chosen_loop.py``, which every Python process of the environment imports at
+startup.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class Environment:
     python: Path
 
     def versions(self) -> str:
-        """``pip freeze``, for whoever wants to know what else was there."""
+        """``pip freeze``: what else is installed."""
         return run(self.python, "-m", "pip", "freeze")
 
 
@@ -74,18 +75,18 @@ def unpack(suite: Suite, source: Path) -> None:
 
 
 def put_ours_in(venv: Path) -> None:
-    """The checkout's editable aioadapt, without its entry points, and the chosen loop."""
+    """Add the checkout's editable aioadapt, without entry points, and the chosen loop."""
     [ours] = ROOT.glob(f"{Path(sys.prefix).name}/lib/python*/site-packages")
     [theirs] = venv.glob("lib/python*/site-packages")
-    # meson-python's way: a .pth file that imports a finder of what is built.
+    # How meson-python does it: a .pth file that imports a finder for the build.
     for file in ("aioadapt-editable.pth", "_aioadapt_editable_loader.py"):
         shutil.copy(ours / file, theirs / file)
-    # After the other in the alphabet, and so after it in time.
+    # Its name sorts after the other one's, so it is executed after it.
     (theirs / "foreign-loop.pth").write_text(f"{INJECT}\nimport chosen_loop\n")
 
 
 def run(*command: str | Path) -> str:
-    """What it printed.
+    """Run a command; returns its output.
 
     Raises:
         SystemExit: it failed; its output goes to stderr.
@@ -94,5 +95,5 @@ def run(*command: str | Path) -> str:
     done = subprocess.run(words, capture_output=True, check=False, text=True)
     if done.returncode:
         sys.stderr.write(done.stdout + done.stderr)
-        raise SystemExit(f"failed with {done.returncode}: {' '.join(words)}")
+        raise SystemExit(f"exit status {done.returncode} from {' '.join(words)}")
     return done.stdout

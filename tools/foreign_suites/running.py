@@ -1,8 +1,8 @@
-"""One suite over one loop, to its end, whatever happens on the way.
+"""Runs one suite over one loop to the end, even if processes crash or hang.
 
-``inject/witness.py`` writes down each test as it begins and as it ends.  From
-that file it is known in which test a process died or stood still; that test
-has then that result, and a new process goes on behind it.
+``inject/witness.py`` records each test when it begins and when it ends.  That file
+shows in which test a process crashed or hung.  This becomes the result of the test,
+and a new process continues after it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from .suites import Suite
 
 KINDS = ("asyncio", "epoll", "uring")
 
-#: A single test may take as long as its suite allows, 120 s at the longest of
-#: the four; after this without a sign the process counts as hung.
+#: A single test may take as long as its suite allows, at most 120 s in the first four.
+#: A process without any progress for this long counts as hung.
 STANDS_STILL_AFTER_S = 300
 
 ALL_PASSED, SOME_FAILED, NONE_FOUND = 0, 1, 5
@@ -33,10 +33,10 @@ ALL_PASSED, SOME_FAILED, NONE_FOUND = 0, 1, 5
 @dataclass(frozen=True)
 class Result:
     outcome: str
-    """passed, failed, error, skipped, xfailed; or crashed, or hung."""
+    """passed, failed, error, skipped, xfailed, crashed or hung."""
     why: str = ""
     loops: dict[str, int] = field(default_factory=dict)
-    """How often each class of loop ran in the test's own process."""
+    """How many times each class of loop ran in the test's own process."""
     took_s: float = 0.0
 
 
@@ -44,7 +44,7 @@ Results = dict[str, Result]
 
 
 class SuiteError(Exception):
-    """pytest ended early and not in a test: the log has the reason."""
+    """pytest ended early, but not in a test; the reason is in the log."""
 
 
 def results_file(suite: Suite, kind: str, name: str = "") -> Path:
@@ -59,32 +59,34 @@ def run_suite(
     kind: str,
     tests: Iterable[str] | None = None,
     name: str = "",
-    submit_new: bool = False,
-    at_once: int = 1,
+    resume: bool = False,
+    processes: int = 1,
 ) -> Results:
-    """Over the loop *kind*: all of it, or only *tests*, or what has no result yet.
+    """Run a suite over the loop *kind*: all tests, or *tests*, or what has no result.
 
     Args:
-        suite: whose tests.
-        environment: where they run.
+        suite: the suite.
+        environment: where it runs.
         kind: one of KINDS.
-        tests: as they are named in results.
-        name: something to tell this run's files from another's.
-        submit_new: what the last run's file has a result of is not run.
-        at_once: so many processes share the suite's files among them.
+        tests: only these, named as in the results.
+        name: distinguishes the files of this run from those of others.
+        resume: skip tests that have a result from the last run.
+        processes: how many processes share the files of the suite.
 
     Raises:
-        SuiteError: it cannot be run.
+        SuiteError: the suite cannot be run.
     """
     file = results_file(suite, kind, name)
-    if not submit_new:
+    if not resume:
         file.unlink(missing_ok=True)
     only = None
     if tests is not None:
         only = file.with_suffix(".only")
         only.write_text("\n".join(tests))
-    shares = [Share(k, at_once, f"{name}-{k + 1}of{at_once}") for k in range(at_once)]
-    with ThreadPoolExecutor(at_once) as threads:
+    shares = [
+        Share(k, processes, f"{name}-{k + 1}of{processes}") for k in range(processes)
+    ]
+    with ThreadPoolExecutor(processes) as threads:
         parts = list(
             threads.map(lambda s: run_share(suite, environment, kind, only, s), shares)
         )
@@ -105,7 +107,7 @@ class Share:
 def run_share(
     suite: Suite, environment: Environment, kind: str, only: Path | None, share: Share
 ) -> Path:
-    """One share of the files to its end; where its results are."""
+    """Run one share of the files to the end; returns the file with its results."""
     file = results_file(suite, kind, share.name)
     whole = results_file(suite, kind, share.name.rpartition("-")[0])
     file.write_text(whole.read_text() if whole.exists() else "")
@@ -120,11 +122,13 @@ def run_share(
         unfinished = began_last(file)
         if unfinished is None:
             raise SuiteError(
-                f"{suite.name} over {kind}: pytest ended with {status}: {log}"
+                f"{suite.name} over {kind}: pytest exited with {status}, see {log}"
             )
         outcome = "hung" if hung else "crashed"
         why = (
-            f"no sign for {STANDS_STILL_AFTER_S} s" if hung else f"exit status {status}"
+            f"no progress for {STANDS_STILL_AFTER_S} s"
+            if hung
+            else f"exit status {status}"
         )
         with file.open("a") as lines:
             line = {"test": unfinished, "outcome": outcome, "why": why}
@@ -140,10 +144,10 @@ def run_pytest(
     file: Path,
     log: Path,
 ) -> tuple[int, bool]:
-    """The exit status, and whether it was ended because it stood still."""
+    """The exit status, and whether the process was killed because it hung."""
     variables = {
         **os.environ,
-        # The loops are built: no test is to wait for a build when it imports them.
+        # The loops are built, so no test should wait for a build when importing them.
         "AIOADAPT_BUILT": "yes",
         "FOREIGN_LOOP": kind,
         "FOREIGN_RESULTS": str(file),
@@ -171,8 +175,8 @@ def run_pytest(
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
-            # Its own group: a test's signal to "the group" must not reach us,
-            # and what a hung test has started ends with it.
+            # A process group of its own: a test's signal to its group must not reach
+            # us, and what a hung test has started is killed with it.
             start_new_session=True,
         )
         try:
@@ -184,10 +188,10 @@ def run_pytest(
 
 
 def with_ipv6_localhost() -> list[str]:
-    """What to write before a command so that "localhost" is ::1 as well.
+    """A command prefix that makes "localhost" resolve to ::1 as well.
 
-    Many a container's /etc/hosts leaves it out, and then every other test of
-    IPv6 fails, on asyncio too.  Root can give one command a file of its own.
+    /etc/hosts of many containers lacks this, and then many IPv6 tests fail, on
+    asyncio as well.  Root can give a single command its own version of the file.
     """
     hosts = Path("/etc/hosts").read_text()
     if os.geteuid() != 0 or re.search(r"^::1\s.*\blocalhost\b", hosts, re.MULTILINE):
@@ -196,7 +200,7 @@ def with_ipv6_localhost() -> list[str]:
         ["unshare", "--mount", "true"], check=False, capture_output=True
     )
     if tried.returncode:
-        return []  # a container, or a chroot, that may not
+        return []  # not permitted in this container or chroot
     file = FOREIGN / "hosts"
     file.write_text(f"{hosts}\n::1 localhost\n")
     bind = 'mount --bind "$0" /etc/hosts && exec "$@"'
@@ -228,7 +232,7 @@ def read(file: Path) -> Results:
 
 
 def began_last(file: Path) -> str | None:
-    """The test that began and has no result, if there is one."""
+    """The test that has begun but has no result, if there is one."""
     began = None
     for line in lines_of(file):
         began = line["test"] if "outcome" not in line else None

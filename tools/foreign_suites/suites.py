@@ -1,9 +1,9 @@
 """Which projects' tests are run, where they come from, and what they need.
 
-The source distribution on the package index holds the tests, and says in one
-place or another what they need; the project itself is installed from the same
-release.  Left out is what only lints, measures or publishes, and uvloop: with
-it in reach these suites would test it beside us.
+The source distribution on the package index contains the tests and, in varying
+places, their requirements.  The project itself is installed from the same release.
+Requirements that only lint, measure or publish are left out.  So is uvloop, because
+these suites would test it as well if it were installed.
 """
 
 from __future__ import annotations
@@ -21,23 +21,23 @@ Requirements = list[str]
 class Suite:
     name: str
     release: str
-    """The release that the documented figures are of."""
+    """The release that the documented figures refer to."""
     needs: Callable[[Path], Requirements]
-    """From the unpacked source distribution."""
+    """Reads the requirements from the unpacked source distribution."""
     extra: str = ""
-    """Of the project itself, as in ``uvicorn[standard]``."""
+    """An extra of the project itself, as in ``uvicorn[standard]``."""
     package: str = ""
-    """Its folder in the source: taken away, so that the installed one is tested."""
+    """Its folder in the source, removed so that the installed package is tested."""
     plugins: tuple[str, ...] = ()
-    """pytest's plugins; where it names any, no others are loaded."""
+    """pytest plugins; if there are any, no others are loaded."""
     options: tuple[str, ...] = ()
-    """More for pytest."""
+    """Further options for pytest."""
     stands_in_for: str = ""
-    """A loop of another project in whose place the loop under test is put."""
+    """Another project's loop that the loop under test replaces."""
     about_asyncio: Mapping[str, str] = field(default_factory=dict)
-    """Tests that only asyncio's own class can pass, and what each looks at."""
+    """Tests that only asyncio's own class can pass, and what each one checks."""
     also: tuple[str, ...] = field(default=("pytest-timeout>=2.3",))
-    """Needed by us, whatever the suite says."""
+    """Our own requirements, in addition to those of the suite."""
 
     @property
     def wanted(self) -> str:
@@ -78,7 +78,7 @@ def extra(name: str, *left_out: str) -> Callable[[Path], Requirements]:
 
 
 def pinned(file: str, *left_out: str) -> Callable[[Path], Requirements]:
-    """A requirements file with every version in it."""
+    """A requirements file with pinned versions."""
 
     def read(source: Path) -> Requirements:
         lines = (source / file).read_text().splitlines()
@@ -96,7 +96,7 @@ SUITES = {
         Suite(
             "uvicorn",
             "0.54.0",
-            # uvicorn itself is there already, with what its extra names but uvloop.
+            # uvicorn itself is installed already; of its extra, all but uvloop is.
             lambda source: [
                 *extra("standard", "uvloop")(source),
                 *group(
@@ -114,7 +114,7 @@ SUITES = {
                 )(source),
             ],
             package="uvicorn",
-            # Its own options are eight processes at once.
+            # Its own options run eight processes at a time.
             options=("-o", "addopts=--strict-config --strict-markers"),
             about_asyncio={
                 "tests/test_auto_detection.py::test_loop_auto": (
@@ -128,7 +128,7 @@ SUITES = {
             pinned("requirements/test.txt", "uvloop", "mypy", "python-on-whales"),
             extra="[speedups]",
             package="aiohttp",
-            # Likewise; what its own options leave out is left out here too.
+            # Likewise; what its own options exclude is excluded here too.
             options=(
                 "-o",
                 "addopts=--strict-markers",
@@ -145,7 +145,7 @@ SUITES = {
             plugins=("anyio", "pytest_mock", "timeout"),
             options=(
                 *("-o", "addopts=--strict-config --strict-markers"),
-                # These two reach out to the Internet.
+                # These two access the Internet.
                 "--deselect=tests/test_lazyimport.py::test_sourceless_install",
                 "--deselect=tests/test_sockets.py::test_getaddrinfo[",
             ),
@@ -157,7 +157,7 @@ SUITES = {
             package="uvloop",
             stands_in_for="uvloop",
             also=("pytest>=8.4", "pytest-timeout>=2.3"),
-            # Whether uvloop's own sources are well typed and tidy.
+            # It checks the types and style of uvloop's own sources.
             options=("--ignore=tests/test_sourcecode.py", "--timeout=60"),
         ),
         Suite(

@@ -1,10 +1,10 @@
-"""Every process of a suite's environment gets the loop under test as asyncio's own.
+"""Makes the loop under test asyncio's own loop, in every process of a suite.
 
-A ``.pth`` file imports this as Python starts, in the processes that the tests
-start as well.  Whatever way a test then comes by a loop, through a runner, a
-policy, ``asyncio.new_event_loop``, the class by its name or uvloop's functions,
-it is of the kind that ``FOREIGN_LOOP`` names.  With ``asyncio`` there, all is done
-alike and the loop is asyncio's: the reference differs in nothing else.
+A ``.pth`` file imports this module when Python starts, also in processes that the
+tests start.  However a test then gets a loop, from a runner, a policy,
+``asyncio.new_event_loop``, the class by its name or uvloop's functions, it is of the
+kind that ``FOREIGN_LOOP`` names.  With ``FOREIGN_LOOP=asyncio`` the same is done with
+asyncio's loop, so the reference differs in nothing else.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def stand_in_for_uvloop(cls: Any) -> None:
     names: Any = importlib.import_module("uvloop")
     names.Loop = names.new_event_loop = cls
     names.run.__kwdefaults__["loop_factory"] = cls
-    # uvloop's own has no child watcher, which Python 3.11's loop asks for.
+    # uvloop's own policy has no child watcher, which Python 3.11's loop needs.
     names.EventLoopPolicy = asyncio.DefaultEventLoopPolicy
 
 

@@ -1,9 +1,9 @@
-"""A pytest plugin that writes down, test by test, what came out and which loops ran.
+"""A pytest plugin that records the outcome of each test and which loops ran in it.
 
-One line of JSON when a test begins and one when it is over, each on disk at
-once: if the process dies, the last line says in which test.  Tests that have a
-result in the file already are not run again, so a run that died goes on behind
-the test that it died in.
+It writes one line of JSON when a test begins and one when it ends, each immediately:
+if the process dies, the last line shows in which test.  Tests that already have a
+result in the file are not run again, so a new run continues after the test in which
+the last one died.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ import pytest
 
 RESULTS = Path(os.environ["FOREIGN_RESULTS"])
 
-#: A file of the tests to run, a name a line; None: all.
+#: A file with the tests to run, one name per line; None: all.
 ONLY = Path(os.environ["FOREIGN_ONLY"]) if "FOREIGN_ONLY" in os.environ else None
 
 _ran: Counter[str] = Counter()
@@ -37,7 +37,7 @@ def write(line: dict[str, Any]) -> None:
 
 
 def count_runs_of_loops() -> None:
-    """All three kinds come through here each time that they run."""
+    """All three kinds of loop call this method each time that they run."""
     run_forever = asyncio.BaseEventLoop.run_forever
 
     def counting(self: asyncio.BaseEventLoop) -> None:
@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def hold_uvloops_tests_to_asyncio() -> None:
-    """Where its tests expect one thing of uvloop and another of asyncio, the second counts."""
+    """If its tests expect different results from uvloop and asyncio, use asyncio's."""
     _testbase: Any = importlib.import_module("uvloop._testbase")
     _testbase.BaseTestCase.is_asyncio_loop = lambda self: True
     _testbase.UVTestCase.implementation = "asyncio"
@@ -63,7 +63,7 @@ def hold_uvloops_tests_to_asyncio() -> None:
 def pytest_collection_modifyitems(
     items: list[pytest.Item], config: pytest.Config
 ) -> None:
-    """Run what is asked for and has no result yet."""
+    """Run the tests that are wanted and have no result yet."""
     done: set[str] = set()
     if RESULTS.exists():
         text = RESULTS.read_text()
@@ -82,13 +82,13 @@ def pytest_collection_modifyitems(
 
 
 def is_ours(item: pytest.Item) -> bool:
-    """Several processes share a suite, file by file."""
+    """Does the file belong to this process's share of the suite?"""
     number, of = map(int, os.environ["FOREIGN_SHARE"].split("/"))
     return zlib.crc32(item.path.name.encode()) % of == number
 
 
 def lasting(nodeid: str) -> str:
-    """The test's name without what differs in another process, or on another loop."""
+    """The name of the test without what depends on the process or the loop."""
     nodeid = re.sub(r"0x[0-9a-f]+", "0x..", nodeid)
     return re.sub(r"(_UnixSelector|Epoll|Uring)EventLoop", "SelectorEventLoop", nodeid)
 
@@ -123,7 +123,7 @@ def pytest_runtest_logfinish(nodeid: str) -> None:
     write({"test": lasting(nodeid), **_worst, "loops": dict(_ran), "took_s": took_s})
 
 
-#: Of set-up, call and tear-down the worst counts.
+#: The worst of set-up, call and tear-down is the outcome.
 RANK = ("", "passed", "xfailed", "skipped", "error", "failed")
 
 

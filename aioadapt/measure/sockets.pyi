@@ -1,0 +1,3 @@
+class Sockets:
+    most: int
+    def close(self) -> None: ...
