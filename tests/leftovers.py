@@ -68,7 +68,7 @@ def looking_into_loops() -> Iterator[list[str]]:
             found.extend(f"{loop!r}: {what}" for what in found_inside(loop))
         close(loop)
 
-    NativeLoop.close = look_and_close  # type: ignore[method-assign]
+    NativeLoop.close = look_and_close  # type: ignore[method-assign, assignment]
     try:
         yield found
     finally:

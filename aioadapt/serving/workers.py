@@ -6,8 +6,10 @@
 
 A worker reports over a pipe that it serves, or why it cannot.  If a worker cannot
 start in the first place, the server exits: a restart would fail in the same way,
-forever.  A worker that has served and dies is replaced.  When the parent exits, for
-whatever reason, its end of the pipe closes and the workers shut down.
+forever.  A worker that has served and dies is replaced, and so is one that was killed
+by a signal, whatever it had reported: it may have answered requests before the parent
+read that it serves.  When the parent exits, for whatever reason, its end of the pipe
+closes and the workers shut down.
 """
 
 import asyncio
@@ -90,6 +92,12 @@ class _Worker:
     serves: bool = False
     failure: str | None = None
 
+    @property
+    def was_killed(self) -> bool:
+        """By a signal; its process has been joined."""
+        exitcode = self.process.exitcode
+        return exitcode is not None and exitcode < 0
+
 
 class _Parent:
     def __init__(
@@ -154,7 +162,7 @@ class _Parent:
             if self._finishing.is_set():
                 return
             why = worker.failure or f"exit code {worker.process.exitcode}"
-            if not (worker.serves or served_before):
+            if not (worker.serves or worker.was_killed or served_before):
                 self._finish()
                 raise ServeError(worker.failure or f"a worker could not start: {why}")
             served_before = True

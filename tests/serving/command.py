@@ -81,12 +81,14 @@ def environment() -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def serving(*arguments: str, command: tuple[str, ...] = MODULE) -> Iterator[Served]:
+def serving(
+    *arguments: str, command: tuple[str, ...] = MODULE, port: int = 0
+) -> Iterator[Served]:
     """A command on a port of its own, once it listens."""
     if "--admin" not in arguments:
         arguments = *arguments, "--admin", "off"
     process = subprocess.Popen(
-        [*command, "serve", *arguments, "--port", "0"],
+        [*command, "serve", *arguments, "--port", str(port)],
         cwd=APPS,
         env=environment(),
         stdout=subprocess.PIPE,

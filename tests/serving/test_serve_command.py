@@ -287,6 +287,35 @@ def test_a_worker_that_dies_is_replaced() -> None:
     assert status == 0
 
 
+def test_a_worker_that_is_killed_before_it_has_said_that_it_serves_is_replaced(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may have answered requests by then."""
+    monkeypatch.setenv("KILLED_IN", str(tmp_path))
+    monkeypatch.setenv("KILLED", "2")
+    with serving("killed:app", "--workers", "2", "--no-access-log") as served:
+        answered = who_answer(served, 2)
+        assert {int(pid) for pid in answered} <= worker_pids(served.process.pid)
+        status, _, err = served.end()
+    assert status == 0
+    assert "".join([*served.log, err]).count("died: exit code -9") == 2
+
+
+def test_a_server_can_be_restarted_on_a_port_whose_connections_it_has_closed() -> None:
+    """Those are in TIME_WAIT, at the end that closed first."""
+    with serving("good:app") as served:
+        connection = served.connect()
+        connection.request("GET", "/", headers={"Connection": "close"})
+        connection.getresponse().read()
+        port = served.port
+        assert served.end()[0] == 0
+        connection.close()
+    with serving("good:app", port=port) as served:
+        assert served.port == port
+        assert served.get()
+        assert served.end()[0] == 0
+
+
 def test_workers_finish_when_their_parent_is_killed() -> None:
     with serving("good:app", "--workers", "2", "--no-access-log") as served:
         served.wait_for("Starting on")
