@@ -1,8 +1,8 @@
 """How Sphinx builds these pages: ``./run docs``.
 
-Nothing is fetched from the network.  What refers to Python's own
-documentation is therefore plain text, and named below so that every other
-reference has to resolve.
+Nothing is fetched from the network.  So references to Python's own documentation
+remain plain text.  They are listed below, so that every other reference has to
+resolve.
 """
 
 import sys
@@ -25,6 +25,9 @@ source_suffix = {".md": "markdown"}
 exclude_patterns = ["_ext"]
 myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
+# Commands are also named in prose and in tables that are generated as plain text:
+# with smart quotes, -- would become a dash there, and quotes would become curly.
+smartquotes = False
 
 html_theme = "furo"
 html_title = "aioadapt"
@@ -32,11 +35,11 @@ html_copy_source = False
 html_show_sphinx = False
 
 autodoc_member_order = "bysource"
-# A dataclass' fields stand with their meaning in its docstring.
+# The fields of a dataclass are explained in its docstring.
 napoleon_use_ivar = True
 
 nitpick_ignore_regex = [
-    # Python's own, and what a signature says of types that are not public.
+    # Python's own, and types in signatures that are not public.
     (
         r"py:.*",
         r"(asyncio|collections|concurrent|socket|ssl|contextlib|pathlib|types)\..*",

@@ -1,17 +1,34 @@
-"""What ``aioadapt COMMAND --help`` prints, as a block of text."""
+"""The output of ``--help`` of our commands and of the demo, as a block of text."""
 
+import typer
 from typer.testing import CliRunner
 
 from aioadapt.cli.commands import app
+from demo.__main__ import demo
 
-# Lines break here wherever the pages are built.
+# Fixed, so that lines break at the same place wherever the pages are built.
 WIDTH = 88
 
 
 def help_of(command: str) -> str:
-    """Raises RuntimeError where there is no such command."""
+    """The help of ``aioadapt COMMAND``.
+
+    Raises:
+        RuntimeError: there is no such command.
+    """
+    return _output(app, "aioadapt", [command, "--help"])
+
+
+def help_of_demo() -> str:
+    """The help of ``./run demo``, which is not a command of the package."""
+    demo_app = typer.Typer(add_completion=False, rich_markup_mode=None)
+    demo_app.command()(demo)
+    return _output(demo_app, "./run demo", ["--help"])
+
+
+def _output(of: typer.Typer, name: str, arguments: list[str]) -> str:
     runner = CliRunner(env={"COLUMNS": str(WIDTH), "TERMINAL_WIDTH": str(WIDTH)})
-    answer = runner.invoke(app, [command, "--help"], prog_name="aioadapt")
-    if answer.exit_code != 0:
-        raise RuntimeError(f"aioadapt {command} --help: {answer.output}")
-    return f"```text\n{answer.output.strip()}\n```"
+    result = runner.invoke(of, arguments, prog_name=name)
+    if result.exit_code != 0:
+        raise RuntimeError(f"{name} {' '.join(arguments)}: {result.output}")
+    return f"```text\n{result.output.strip()}\n```"

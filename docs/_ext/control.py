@@ -1,4 +1,4 @@
-"""The controller's numbers, rules and hints, as tables."""
+"""The controller's thresholds, rules, hints and some decisions, as tables."""
 
 import re
 from dataclasses import fields
@@ -11,7 +11,7 @@ from aioadapt.control.thresholds import Thresholds
 
 
 def meanings() -> dict[str, str]:
-    """From the section "Attributes" of the docstring, by field."""
+    """By field, from the section "Attributes" of the docstring."""
     section = cleandoc(Thresholds.__doc__ or "").split("Attributes:\n")[1]
     section = section.split("\n\n")[0]
     entries = re.split(r"^ {4}(?=\w+:)", section, flags=re.MULTILINE)[1:]
@@ -39,7 +39,7 @@ def _number(value: object) -> str:
 
 def rules() -> str:
     rows = [f"| `{rule.name}` | {rule.value} |" for rule in Rule]
-    return "\n".join(["| rule | says |", "| --- | --- |", *rows])
+    return "\n".join(["| rule | meaning |", "| --- | --- |", *rows])
 
 
 def hints() -> str:
@@ -48,28 +48,40 @@ def hints() -> str:
         f"| {choose_start(hint=hint, environ={}).engine} |"
         for hint in WorkloadHint
     ]
-    head = ["| `--hint` | in code | says | starts on |", "| --- | --- | --- | --- |"]
+    head = [
+        "| `--hint` | in code | workload | starts on |",
+        "| --- | --- | --- | --- |",
+    ]
     return "\n".join([*head, *rows])
 
 
-# Of no machine; so the examples stay what they are when the defaults change.
-_SHOWN = Thresholds(up_connections=64, down_connections=32, snap_connections=128)
+# Not measured on any machine: fixed numbers keep the examples the same when the
+# defaults change.
+_SHOWN = Thresholds(
+    up_connections=64,
+    down_connections=32,
+    snap_connections=128,
+    large_payload_bytes=65_536,
+)
 
 
 def decisions() -> str:
-    """What ``decide`` says to some loads, one after the other."""
+    """What ``decide`` decides for some loads, one after the other."""
     few = _decided([12], [], "epoll")
     soon = _decided([80, 80], [], "epoll")
     up = _decided([80, 80, 80], [], "epoll")
     burst = _decided([1000], [], "epoll")
     back = _decided([20, 20, 20], [up], "uring")
-    large = _decided([80, 80, 80], [], "epoll", bytes_per_request=60_000.0)
+    large = _decided([80, 80, 80], [], "epoll", bytes_per_request=70_000.0)
     storm = _decided([900, 900], [], "uring", errors_per_s=400.0)
     rows = [
         f"| {d.active} | `{d.verdict.name}` | {d.reason} | {d.otherwise} |"
         for d in (few, soon, up, burst, large, back, storm)
     ]
-    head = ["| on | verdict | reason | otherwise |", "| --- | --- | --- | --- |"]
+    head = [
+        "| on | verdict | reason | for the other outcome |",
+        "| --- | --- | --- | --- |",
+    ]
     return "\n".join([*head, *rows])
 
 
@@ -81,7 +93,7 @@ def _decided(
     bytes_per_request: float = 200.0,
     errors_per_s: float = 0.0,
 ) -> Decision:
-    """Of so many connections in each of the last ticks, 2.8 s after *history*."""
+    """The decision after ticks with these connection counts, 2.8 s after *history*."""
     now_s = 2.8 if history else 0.0
     samples = [
         Sample(

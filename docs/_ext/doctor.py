@@ -1,4 +1,4 @@
-"""What ``aioadapt doctor`` knows of kernels and of the ways past a refusal."""
+"""What ``aioadapt doctor`` knows about kernels, and the remedies for a refusal."""
 
 import json
 import re
@@ -27,7 +27,7 @@ def remedies() -> str:
     rows: list[str] = []
     for cause in Cause:
         if cause is not Cause.UNKNOWN:
-            # Named once, on the first of its rows.
+            # The cause is named on the first of its rows only.
             name = cause.value
             for remedy in remedies_of(cause):
                 rows.append(f"| {name} | {remedy.where} | {_plain(remedy.do)} |")
@@ -38,5 +38,5 @@ def remedies() -> str:
 
 
 def _plain(text: str) -> str:
-    """No markup: it is written for a terminal."""
+    """*text*, which is written for a terminal, without Markdown markup."""
     return re.sub(r"([|*_<>`])", r"\\\1", text)

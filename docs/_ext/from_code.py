@@ -1,11 +1,11 @@
-"""Parts of pages that are made from the code when the pages are built.
+"""Parts of pages that are generated from the code when the pages are built.
 
-A page says where one goes, on a line of its own:
+A mark on a line of its own says where a part goes:
 
     <!-- from the code: phases diagram -->
     <!-- from the code: help serve -->
 
-So they cannot say something else than the code does.
+So these parts cannot differ from the code.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ MARK = re.compile(r"^<!-- from the code: (?P<what>[\w -]+?) -->$", re.MULTILINE)
 
 
 def report_pages() -> str:
-    """What an experiment has written into ``docs/report``, if there was one."""
+    """The pages that ``./run report`` has written into ``docs/report``, if any."""
     pages = sorted(
         path.relative_to(DOCS).with_suffix("").as_posix()
         for path in (DOCS / "report").rglob("*.md")
@@ -47,6 +47,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "metrics": metrics.table,
     "kernels": doctor.kernels,
     "remedies": doctor.remedies,
+    "demo help": commands.help_of_demo,
     "report pages": report_pages,
 }
 
@@ -56,6 +57,7 @@ def made(what: str) -> str:
 
     Raises:
         KeyError: there is no such part.
+        RuntimeError: there is no such command.
     """
     if what.startswith("help "):
         return commands.help_of(what.removeprefix("help "))
@@ -63,7 +65,7 @@ def made(what: str) -> str:
 
 
 def fill(text: str) -> str:
-    """*text* with every mark replaced by what it asks for."""
+    """*text* with every mark replaced by its part."""
     return MARK.sub(lambda mark: made(mark["what"]), text)
 
 

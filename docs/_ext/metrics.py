@@ -1,4 +1,4 @@
-"""The metrics that a server has, as a table; their names are Prometheus' own."""
+"""The metrics of a server, as a table with their Prometheus names."""
 
 from aioadapt import LoopStats, MigratorStats
 from aioadapt.control.start import Start

@@ -1,10 +1,10 @@
-"""The phases of a move as a picture and as tables, made from the code's own table.
+"""The phases of a move as a picture and as tables, generated from the code's own table.
 
-The code, ``aioadapt/migration/phase.py``, decides what is drawn: a phase or a
-transition that is added there is here too, at the next build.  No program for
-graphs is needed.  A phase's column is the length of the longest way to it, in
-the order in which the phases are written down; what leads back is an arc above
-the row, what skips a column an arc below it.
+``aioadapt/migration/phase.py`` decides what is drawn: a phase or a transition that is
+added there appears here at the next build.  No graph-drawing program is needed.  A
+phase's column is the length of the longest path to it, in the order in which the
+phases are defined.  A transition that leads back is an arc above the row, and one that
+skips a column is an arc below it.
 """
 
 from html import escape
@@ -29,12 +29,12 @@ def columns() -> dict[Phase, int]:
             if start is source and order.index(target) > order.index(source):
                 column[target] = max(column[target], column[source] + 1)
     last = max(column.values())
-    # Where a connection can end stands in one column, the last.
+    # The phases in which a move can end share the last column.
     return {phase: last if phase in ENDS else column[phase] for phase in order}
 
 
 def places() -> dict[Phase, tuple[int, int]]:
-    """The middle of each phase's box."""
+    """The centre of each phase's box."""
     rows: dict[int, int] = {}
     found = {}
     for phase, column in columns().items():
@@ -45,7 +45,7 @@ def places() -> dict[Phase, tuple[int, int]]:
 
 
 def arrows() -> dict[tuple[Phase, Phase], list[Event]]:
-    """One arrow for each pair, with every event that leads that way."""
+    """One arrow for each pair, with every event that leads from one to the other."""
     found: dict[tuple[Phase, Phase], list[Event]] = {}
     for (source, event), target in TRANSITIONS.items():
         found.setdefault((source, target), []).append(event)
@@ -74,7 +74,7 @@ def _arrow(
         path = f"M{x + half_w},{y} L{to_x - half_w},{to_y}"
         label = ((x + to_x) // 2, y - 8)
     elif span == 1:
-        # Down first, the nearest row by the rightmost way; then across.
+        # Down first, then across.  The nearest row gets the rightmost path.
         rows = (to_y - y) // ROW
         start, end_y = x + half_w - 24 * rows, to_y - 8
         path = (
@@ -83,7 +83,7 @@ def _arrow(
         )
         label = (to_x - half_w - 70, end_y - 8)
     else:
-        # The farther it goes, the lower it runs.
+        # The more columns it spans, the lower it runs.
         end_y = to_y + 9 * (span - 1) - 6
         low = end_y + 34 * (span - 1)
         path = (
@@ -119,7 +119,7 @@ def _box(phase: Phase, x: int, y: int) -> str:
 
 
 def diagram() -> str:
-    """An SVG in the colours of the page, with each phase and each transition."""
+    """An SVG in the page's colours, with every phase and every transition."""
     at = places()
     width = max(x for x, _ in at.values()) + BOX[0] // 2 + LEFT
     height = max(y for _, y in at.values()) + BOX[1] + 70
@@ -143,7 +143,7 @@ def transitions() -> str:
         for (source, event), target in TRANSITIONS.items()
     ]
     return "\n".join(
-        ["| in | when | that is | goes to |", "| --- | --- | --- | --- |", *rows]
+        ["| in | event | meaning | goes to |", "| --- | --- | --- | --- |", *rows]
     )
 
 

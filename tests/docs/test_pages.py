@@ -1,4 +1,4 @@
-"""What the pages in ``docs/`` say is so, and they can be built."""
+"""What the pages in ``docs/`` say is true, and they can be built."""
 
 import ast
 import re
@@ -6,6 +6,7 @@ import subprocess
 import sys
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import pytest
 import typer
@@ -13,13 +14,16 @@ from marked import Example, examples_of, marks_in, run
 
 import aioadapt
 from aioadapt.cli.commands import app
+from aioadapt.engine import ENGINES
 from aioadapt.migration.phase import OWNERS, TRANSITIONS, Phase
 from aioadapt.pytest_plugin import OPTION
-from docs._ext import from_code, phases
+from demo.__main__ import demo
+from demo.report import Record, Report
+from docs._ext import control, from_code, phases
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-# What an experiment writes into docs/report/ is its own tests' business.
+# The pages that an experiment writes into docs/report/ have tests of their own.
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page.parent.name != "report"]
 TEXT = {page: page.read_text() for page in PAGES}
 ALL = "\n".join(TEXT.values())
@@ -28,6 +32,8 @@ EXAMPLES = [example for page in PAGES for example in examples_of(page)]
 PROGRAMS = [example for example in EXAMPLES if example.marked]
 
 COMMANDS = typer.main.get_command(app).commands  # type: ignore[attr-defined]
+DEMO = typer.Typer(add_completion=False)
+DEMO.command()(demo)
 
 NEEDED = ("sphinx", "furo", "myst_parser")
 MISSING = [name for name in NEEDED if find_spec(name) is None]
@@ -41,7 +47,7 @@ def name_of(page: Path) -> str:
 
 
 def test_every_mark_stands_before_an_example() -> None:
-    """Else a slip in a mark would take its example out of the tests."""
+    """Otherwise a typo in a mark would silently exclude its example from the tests."""
     assert len(PROGRAMS) == sum(marks_in(page) for page in PAGES) > 0
 
 
@@ -68,7 +74,7 @@ def test_every_name_of_ours_exists() -> None:
 
 def exists(name: str) -> bool:
     if name == "EventLoopPolicy":
-        # To look at it warns on Python 3.14, and it is gone with asyncio's.
+        # Accessing it warns on Python 3.14, and asyncio removes the base class in 3.16.
         return (ROOT / "aioadapt/policy.py").exists()
     if (ROOT / "aioadapt" / name).exists():
         return True
@@ -87,7 +93,9 @@ def test_every_public_name_is_on_the_page_of_the_api() -> None:
 
 def test_every_path_exists() -> None:
     named = re.findall(
-        r"`((?:aioadapt|benchmarks|examples|tests|tools)(?:/[\w*-]+)+(?:\.\w+)?)`", ALL
+        r"`((?:aioadapt|benchmarks|demo|examples|tests|tools)"
+        r"(?:/[\w*-]+)+(?:\.\w+)?)`",
+        ALL,
     )
     assert len(named) > 20
     assert [path for path in sorted(set(named)) if not list(ROOT.glob(path))] == []
@@ -98,7 +106,9 @@ def test_every_command_exists() -> None:
     of_run = re.search(r"^commands='(.*)'$", script, re.MULTILINE)
     assert of_run
     named_of_run = set(re.findall(r"\./run (\w+)", ALL))
-    named = set(re.findall(r"(?:^|`)aioadapt (\w+)", ALL, re.MULTILINE))
+    shell = re.findall(r"^```sh\n(.*?)^```$", ALL, re.DOTALL | re.MULTILINE)
+    named = set(re.findall(r"^aioadapt (\w+)", "\n".join(shell), re.MULTILINE))
+    named |= set(re.findall(r"`aioadapt (\w+)", ALL))
 
     assert named_of_run
     assert named_of_run - set(of_run[1].split()) == set()
@@ -109,18 +119,21 @@ def test_every_command_exists() -> None:
 def test_every_option_of_our_commands_exists() -> None:
     of_others = {"--loop", "--security-opt", "--ulimit", "--unix-socket"}
     of_others |= {"--asgi-loop", "--interface", "--preload", "--reload"}  # of servers
-    without_pictures = re.sub(r"^```text\n.*?^```$", "", ALL, flags=re.DOTALL | re.M)
-    named = set(re.findall(r"(?<=[` ])--[a-z][a-z-]*[a-z]", without_pictures))
+    without_output = re.sub(r"^```text\n.*?^```$", "", ALL, flags=re.DOTALL | re.M)
+    named = set(re.findall(r"(?<=[` ])--[a-z][a-z-]*[a-z]", without_output))
     ours = {
         option
         for command in COMMANDS.values()
         for parameter in command.params
         for option in parameter.opts + parameter.secondary_opts
     }
-    benchmark = (ROOT / "benchmarks" / "follow.py").read_text()
-    ours |= {OPTION, *re.findall(r'"(--[a-z-]+)"', benchmark)}
+    demo_command = typer.main.get_command(DEMO)
+    ours |= {option for parameter in demo_command.params for option in parameter.opts}
+    for path in sorted((ROOT / "benchmarks").glob("*.py")):
+        ours |= set(re.findall(r'"(--[a-z-]+)"', path.read_text()))
+    ours |= {OPTION}
 
-    assert "--factory" in named
+    assert {"--factory", "--drains", "--servers"} <= named
     assert named - of_others - ours == set()
 
 
@@ -131,16 +144,41 @@ def test_every_example_program_is_listed() -> None:
     assert listed == {path.name for path in (ROOT / "examples").glob("*.py")}
 
 
-# -- what is made from the code
+# -- tables written by hand
 
 
-def test_every_part_that_a_page_asks_for_can_be_made() -> None:
+def test_the_table_of_engines_is_complete() -> None:
+    page = TEXT[DOCS / "choosing-a-loop.md"]
+    table = page.split("## Which engine")[1].split("##")[0]
+
+    rows = re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)
+    assert rows == list(ENGINES)
+
+
+def test_the_table_of_the_demos_json_is_complete() -> None:
+    table = TEXT[DOCS / "demo.md"].split("| field | |")[1].split("\n\n")[0]
+    first_cells = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
+    listed = re.findall(r"`(\w+)`", " ".join(first_cells))
+
+    zero = ("requests", "opened", "slowest_ms", "cpu_seconds")
+    faults = ("failed", "lost", "duplicated", "misrouted")
+    outcome: dict[str, Any] = dict.fromkeys((*zero, *faults), 0)
+    outcome |= {"requests_by_engine": {}, "changes": {}}
+    outcome |= {"fault_examples": [], "proof": None}
+    facts = Report([], 0, 0.0, False, Record(moves={}), outcome).as_json()
+    assert sorted(listed) == sorted(facts)
+
+
+# -- what is generated from the code
+
+
+def test_every_part_that_a_page_asks_for_can_be_generated() -> None:
     asked = from_code.MARK.findall(ALL)
 
     assert "phases diagram" in asked
     assert len(asked) == ALL.count("<!-- from the code:")
     for what in asked:
-        # Without a report there is nothing to list.
+        # Without a report there are no pages to list.
         assert from_code.made(what) or what == "report pages"
 
 
@@ -153,7 +191,7 @@ def test_the_page_of_moving_has_the_phases_from_the_table() -> None:
         True,
         True,
     ]
-    # None is written by hand beside it.
+    # There is no second copy, written by hand.
     assert from_code.fill(text).count("| `SERVING` | `QUIET` |") == 1
 
 
@@ -196,11 +234,25 @@ def test_the_tables_have_every_transition_and_every_owner() -> None:
         assert re.search(rf"`{phase.name}` \| .* \| {owner.value} \|", owners)
 
 
+def test_the_example_decisions_include_one_about_large_payloads() -> None:
+    """The example has to stay above the threshold that it is compared with."""
+    assert "bytes per request: at this size neither engine is better" in (
+        control.decisions()
+    )
+
+
+def test_commands_are_not_typeset() -> None:
+    """With smart quotes, ``--`` outside of code becomes a dash."""
+    conf = (DOCS / "conf.py").read_text()
+
+    assert re.search(r"^smartquotes = False$", conf, re.MULTILINE)
+
+
 # -- the build
 
 
 @pytest.mark.timeout(180)
-@pytest.mark.skipif(bool(MISSING), reason=f"the extra docs is not here: {MISSING}")
+@pytest.mark.skipif(bool(MISSING), reason=f"the extra docs is not installed: {MISSING}")
 def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
     """Links between pages, names in the API, every table."""
     options = ["-q", "-E", "-n", "-W", "--keep-going", "-d", str(tmp_path / "cache")]
@@ -219,3 +271,5 @@ def test_the_pages_are_built_without_a_warning(tmp_path: Path) -> None:
         {(s, t) for (s, _), t in TRANSITIONS.items()}
     )
     assert "from the code:" not in page
+    remedies = (tmp_path / "html" / "seeing.html").read_text()
+    assert "docker run --security-opt seccomp=profile.json IMAGE" in remedies

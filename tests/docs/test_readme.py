@@ -1,26 +1,31 @@
-"""What the README and CONTRIBUTING say is so: examples run, names and paths exist."""
+"""What the README, CONTRIBUTING and SECURITY say is true: examples run, names exist."""
 
 import re
 from pathlib import Path
-from typing import Any
 
 import pytest
 from marked import Example, examples_of, marks_in, run
 
 import aioadapt
-from aioadapt.engine import ENGINES
-from demo.report import Record, Report
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
 CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text()
+SECURITY = (ROOT / "SECURITY.md").read_text()
 
 EXAMPLES = examples_of(ROOT / "README.md")
 PROGRAMS = [example for example in EXAMPLES if example.marked]
 
+# The README is also the page on the package index, where relative links lead nowhere.
+REPOSITORY = (
+    "https://github.com/aioadapt/aioadapt/blob/main/",
+    "https://github.com/aioadapt/aioadapt/tree/main/",
+    "https://raw.githubusercontent.com/aioadapt/aioadapt/main/",
+)
+
 
 def test_every_mark_stands_before_an_example() -> None:
-    """Else a slip in a mark would take its example out of the tests."""
+    """Otherwise a typo in a mark would silently exclude its example from the tests."""
     assert len(PROGRAMS) == marks_in(ROOT / "README.md") > 0
 
 
@@ -37,46 +42,50 @@ def test_a_marked_example_runs_as_it_stands(example: Example) -> None:
 
 
 def test_every_name_of_ours_exists() -> None:
-    names = set(re.findall(r"\baioadapt[.:]([A-Za-z_]+)", README))
-    assert {"run", "Migrator"} <= names
-    assert [name for name in sorted(names) if not has(name)] == []
+    names = set(re.findall(r"(?<![\w/])aioadapt[.:]([A-Za-z_]+)", README))
+    assert {"run", "new_event_loop"} <= names
+    assert [name for name in sorted(names) if not hasattr(aioadapt, name)] == []
 
 
-def has(name: str) -> bool:
-    if name == "EventLoopPolicy":
-        # To look at it warns on Python 3.14, and it is gone with asyncio's.
-        return (ROOT / "aioadapt/policy.py").exists()
-    return hasattr(aioadapt, name) or (ROOT / "aioadapt" / name).exists()
+def links_in(text: str) -> list[str]:
+    return re.findall(r"\]\(([^)]+)\)", text)
 
 
-def test_the_table_of_engines_is_whole() -> None:
-    table = README.split("### Which engine")[1].split("###")[0]
-    assert re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE) == list(ENGINES)
+def test_every_link_in_the_readme_is_absolute() -> None:
+    links = links_in(README)
+    assert links
+    assert [link for link in links if not link.startswith("https://")] == []
 
 
-def test_the_table_of_the_demos_json_is_whole() -> None:
-    table = README.split("| field | |")[1].split("\n\n")[0]
-    first_cells = re.findall(r"^\| (.+?) \|", table, re.MULTILINE)
-    listed = re.findall(r"`(\w+)`", " ".join(first_cells))
-
-    zero = ("requests", "opened", "slowest_ms", "cpu_seconds")
-    faults = ("failed", "lost", "duplicated", "misrouted")
-    outcome: dict[str, Any] = dict.fromkeys((*zero, *faults), 0)
-    outcome |= {"requests_by_engine": {}, "changes": {}}
-    outcome |= {"fault_examples": [], "proof": None}
-    facts = Report([], 0, 0.0, False, Record(moves={}), outcome).as_json()
-    assert sorted(listed) == sorted(facts)
-
-
-@pytest.mark.parametrize("text", [README, CONTRIBUTING], ids=["README", "CONTRIBUTING"])
+@pytest.mark.parametrize(
+    "text",
+    [README, CONTRIBUTING, SECURITY],
+    ids=["README", "CONTRIBUTING", "SECURITY"],
+)
 def test_every_path_exists(text: str) -> None:
-    linked = re.findall(r"\]\((?!https?:)([^)#]+)\)", text)
+    linked = set()
+    for link in links_in(text):
+        for prefix in REPOSITORY:
+            link = link.removeprefix(prefix)
+        if not link.startswith("https://"):
+            linked.add(link.partition("#")[0])
     named = re.findall(
-        r"`((?:aioadapt|benchmarks|tests|tools)(?:/[\w*-]+)+(?:\.\w+)?)`", text
+        r"`((?:aioadapt|benchmarks|demo|docs|examples|tests|tools)"
+        r"(?:/[\w*-]+)+(?:\.\w+)?)`",
+        text,
     )
     paths = {*linked, *named}
     assert paths
     assert [path for path in sorted(paths) if not list(ROOT.glob(path))] == []
+
+
+def test_every_heading_that_the_readme_links_to_exists() -> None:
+    anchored = [link for link in links_in(README) if "#" in link]
+    assert anchored
+    for link in anchored:
+        page, _, anchor = link.removeprefix(REPOSITORY[0]).partition("#")
+        headings = re.findall(r"^#+ (.+)$", (ROOT / page).read_text(), re.MULTILINE)
+        assert anchor in [heading.lower().replace(" ", "-") for heading in headings]
 
 
 def test_every_command_of_run_that_is_named_exists() -> None:

@@ -1,9 +1,8 @@
 """The tables of ``docs/integrations.md``: each consumer, and the one line it takes.
 
-The page is the only place where a line stands.  Tests take it from here and run
-it as it stands, so that what the page tells a user is what has been tested; and
-``test_the_page.py`` holds the page, the README's tables, the extras in
-``pyproject.toml`` and the tests against each other.
+Tests take the line from the page and run it unchanged, so what the page tells a user is
+what has been tested.  ``test_the_page.py`` checks that the page, the README, the extras
+in ``pyproject.toml`` and the tests agree.
 
 A test says which rows it proves: ``@pytest.mark.consumer("uvicorn")``.
 """
@@ -21,7 +20,7 @@ README = ROOT / "README.md"
 TESTS = ROOT / "tests"
 
 SECTIONS = ("Servers", "Frameworks and clients", "Tests")
-"""The headings in the page, and in the README under "Integrations"."""
+"""The headings in the page."""
 
 _HEADING = re.compile(r"^#+ (.+)$")
 _CELL_ENDS = re.compile(r"(?<!\\)\|")
@@ -80,12 +79,14 @@ def line_of(name: str) -> str:
     return consumers()[name].line
 
 
-def rows_of_readme() -> list[tuple[str, str, str]]:
-    """Section, name and line."""
+def commands_in_readme() -> list[str]:
+    """The commands of other servers, with the page's name for the application."""
+    blocks = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.DOTALL | re.M)
     return [
-        (section, cells[0], line_in(cells[1]))
-        for section, cells in tables_of(README)
-        if section in SECTIONS
+        command.replace("main:app", "module:app")
+        for block in blocks
+        for command in block.splitlines()
+        if "aioadapt" in command and not command.startswith(("aioadapt ", "pip "))
     ]
 
 
