@@ -1,0 +1,1 @@
+"""``tools/mutants``: are small faults in the product found by the tests?"""

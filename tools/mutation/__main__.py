@@ -1,0 +1,183 @@
+"""The command line of ``tools/mutants``.
+
+The copy is built once; a fault then costs the compilation of one module, and the tests
+that come first are those of its own room, which find most of them in seconds.
+"""
+
+import argparse
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from tools.second_build import BUILDS, ROOT, second_build
+
+from .table import MUTANTS, Mutant
+
+FOLDER = BUILDS / "mutants"
+TREE = FOLDER / "tree"
+
+FIRST = {
+    "_kernel": ["kernel", "loop", "stream", "parity"],
+    "_loop": ["loop", "parity", "stream", "migration"],
+    "_stream": ["stream", "parity", "migration", "bad_input"],
+    "_datagram": ["parity", "bad_input"],
+    "_http1": ["http1", "stream"],
+    "migration": ["migration", "stream"],
+    "control": ["control", "serving"],
+    "serving": ["serving", "cli"],
+    "loop_thread.py": ["migration"],
+    "native_loop.py": ["migration", "parity"],
+}
+"""Tests by room, those that find most first."""
+
+NOT_OF_THE_PRODUCT = ["docs", "experiment", "benchmarks", "tools"]
+"""They measure, or look at the tree itself."""
+
+LIMIT_S = 1200.0
+"""Of a whole run, ample: a test that hangs ends after its own limit."""
+
+
+def copy_tree() -> None:
+    TREE.mkdir(parents=True, exist_ok=True)
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout.split("\0")
+    names = {name for name in listed if name and (ROOT / name).is_file()}
+    for path in TREE.rglob("*"):
+        name = path.relative_to(TREE).as_posix()
+        if path.is_file() and name not in names and "__pycache__" not in name:
+            path.unlink()
+    for name in sorted(names):
+        source, target = ROOT / name, TREE / name
+        # Unchanged files keep their time, so that ninja need not compile them.
+        if target.exists() and target.read_bytes() == source.read_bytes():
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(source, target)
+
+
+class Copy:
+    """The built copy of the tree."""
+
+    def __init__(self) -> None:
+        copy_tree()
+        self.python = second_build("mutants", TREE, setup=["-Dtesting=true"])
+        site = next((FOLDER / "venv" / "lib").glob("python3*"))
+        self.package = site / "site-packages" / "aioadapt"
+
+    @contextmanager
+    def with_fault(self, mutant: Mutant) -> Iterator[None]:
+        path = TREE / "aioadapt" / mutant.file
+        before = path.read_text()
+        assert before.count(mutant.old) == 1, (mutant.file, mutant.old)
+        path.write_text(before.replace(mutant.old, mutant.new))
+        try:
+            self._install(mutant.file)
+            yield
+        finally:
+            path.write_text(before)
+            self._install(mutant.file)
+
+    def _install(self, name: str) -> None:
+        if name.endswith(".py"):
+            shutil.copy(TREE / "aioadapt" / name, self.package / name)
+            return
+        subprocess.run(
+            ["ninja", "-C", str(FOLDER / "meson")], capture_output=True, check=True
+        )
+        stem = name.removesuffix(".pyx")
+        (built,) = (FOLDER / "meson" / "aioadapt").glob(f"{stem}.*.so")
+        target = self.package / built.relative_to(FOLDER / "meson" / "aioadapt")
+        # A new file: a process may still have the old one mapped.
+        target.unlink()
+        shutil.copy(built, target)
+
+    def passes(self, folders: list[str], *ignored: str) -> bool:
+        """Whether the tests in these folders of ``tests`` pass; one failure ends them."""
+        command = [str(self.python), "-m", "pytest", "-x", "-q", "--timeout", "30"]
+        command += ["-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
+        command += [f"--ignore=tests/{folder}" for folder in ignored]
+        command += [f"tests/{folder}" if folder else "tests" for folder in folders]
+        with (FOLDER / "log").open("w") as log:
+            process = subprocess.Popen(
+                command, cwd=TREE, stdout=log, stderr=log, start_new_session=True
+            )
+            try:
+                return process.wait(LIMIT_S) == 0
+            except subprocess.TimeoutExpired:
+                return False
+            finally:
+                # Workers, and what their tests have started.
+                try:
+                    os.killpg(process.pid, signal.SIGKILL)
+                except ProcessLookupError:
+                    pass
+                process.wait()
+
+
+def survives(copy: Copy, mutant: Mutant) -> bool:
+    first = FIRST[mutant.file.split("/")[0]]
+    with copy.with_fault(mutant):
+        return copy.passes(first) and copy.passes([""], *NOT_OF_THE_PRODUCT, *first)
+
+
+def chosen(names: list[str], only: list[int] | None) -> list[tuple[int, Mutant]]:
+    numbered = list(enumerate(MUTANTS, 1))
+    if only:
+        return [(n, m) for n, m in numbered if n in only]
+    return [(n, m) for n, m in numbered if not names or m.file.startswith(tuple(names))]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="tools/mutants", description="Which of a table of small faults survive?"
+    )
+    parser.add_argument("files", nargs="*", help="files or folders under aioadapt/")
+    parser.add_argument("--list", action="store_true", help="list the faults")
+    parser.add_argument("--number", type=int, action="append", help="only this one")
+    options = parser.parse_args()
+    mutants = chosen(options.files, options.number)
+    if options.list:
+        for number, mutant in mutants:
+            print(
+                f"{number:3} {mutant.file}: {mutant.old.strip()!r} -> {mutant.new.strip()!r}"
+            )
+        return 0
+    copy = Copy()
+    survivors = []
+    for number, mutant in mutants:
+        began_s = time.monotonic()
+        try:
+            outcome = "SURVIVES" if survives(copy, mutant) else "found"
+        except subprocess.CalledProcessError as error:
+            outcome = f"does not compile: {error.stdout[-300:]!r}"
+        if outcome == "SURVIVES" and mutant.equivalent:
+            outcome = f"equivalent: {mutant.equivalent}"
+        if outcome == "SURVIVES":
+            survivors.append(number)
+        took_s = time.monotonic() - began_s
+        print(f"{number:3} {mutant.file:32} {took_s:5.0f} s  {outcome}", flush=True)
+    real = [m for _, m in mutants if not m.equivalent]
+    killed = len(real) - len(survivors)
+    print(
+        f"{killed} of {len(real)} faults were found"
+        f" ({killed / len(real):.1%}); {len(mutants) - len(real)} more are equivalent"
+        if real
+        else "nothing to try"
+    )
+    if survivors:
+        print(f"not found: {', '.join(map(str, survivors))}")
+    return 1 if survivors else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

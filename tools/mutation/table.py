@@ -1,0 +1,213 @@
+"""The faults: small edits, each of which a test should find.
+
+They are of the kinds that reviews have found in loops like this one: bytes lost or in
+the wrong order, something held for ever, a state that is not left, a limit off by one,
+an error swallowed, a fallback not taken.
+"""
+
+from typing import NamedTuple
+
+
+class Mutant(NamedTuple):
+    file: str  # under aioadapt/
+    old: str  # occurs exactly once there
+    new: str
+    equivalent: str = ""  # why no test can tell the difference, if none can
+
+
+M = Mutant
+
+MUTANTS: list[Mutant] = [
+    # -- _kernel
+    M("_kernel/op.pyx", "        self.cancels_missed = 0\n", ""),
+    M("_kernel/poller.pyx", "events &= watch.interest | EPOLLERR | EPOLLHUP", "pass"),
+    M("_kernel/poller.pyx", "if watch.interest != 0 and events != 0:", "if events != 0:"),
+    M("_kernel/poller.pyx", "            self.strays.append(watch)\n", "            pass\n"),
+    M("_kernel/poller.pyx", "what = EPOLL_CTL_ADD if watch.interest == 0 else EPOLL_CTL_MOD",
+      "what = EPOLL_CTL_ADD"),
+    M("_kernel/poller.pyx", "            Py_INCREF(<object> self.reports[i].watch)\n",
+      "            pass\n"),
+    M("_kernel/receive_buffers.pyx", "        self.taken -= 1\n", ""),
+    M("_kernel/receive_buffers.pyx", "    madvise(memory, size, MADV_DONTFORK)\n",
+      "    pass\n"),
+    M("_kernel/ring.pyx", "                    if (<Op> completion.op).state == OP_CANCELLING:\n"
+      "                        self.cancelling -= 1\n", ""),
+    M("_kernel/ring.pyx", "                    (<Op> completion.op).last_is_reaped = True\n", ""),
+    M("_kernel/ring.pyx", "            if not op.last_is_reaped:\n", "            if True:\n"),
+    M("_kernel/ring.pyx", "            self.queue_backlog()\n            if self.backlog:\n"
+      "                timeout_ns = 0\n", "            pass\n"),
+    M("_kernel/ring.pyx", "        if op.cancels_missed < CANCELS_AT_MOST:",
+      "        if op.cancels_missed < 0:"),
+    M("_kernel/wakeup.pyx", " and errno == EINTR", " and False",
+      "an eventfd of ours does not block, and such a write is not interrupted"),
+    # -- _loop
+    M("_loop/core.pyx", "if timeout_ns != 0 and not self.inbox.try_park():",
+      "if timeout_ns != 0 and False:"),
+    M("_loop/core.pyx", "                self.put_back(messages[taken:])\n", ""),
+    M("_loop/core.pyx", "            self.flush_queue = queue[i:] + self.flush_queue\n", ""),
+    M("_loop/core.pyx", "            self.release_queue.extend(release_queue[i - 1:])\n", ""),
+    M("_loop/core.pyx", "        if nothing_was_added and not self._stopping:\n",
+      "        if not self._stopping:\n"),
+    M("_loop/core.pyx", "            if events >= EVENTS_PER_SHORT_ITERATION and self.in_latency_mode():\n"
+      "                break\n", ""),
+    M("_loop/core.pyx", "                    full_group = stream.admission_group\n",
+      "                    pass\n"),
+    M("_loop/core.pyx", "            self.is_settling = self.any_settling()\n",
+      "            self.is_settling = False\n"),
+    M("_loop/core.pyx", "                hook.is_queued = False\n", ""),
+    M("_loop/core.pyx", "            self.first_ready = 0\n        Py_INCREF(handle)\n",
+      "        Py_INCREF(handle)\n"),
+    M("_loop/core.pyx", "(min(wait_s, LONGEST_WAIT_S) * 1e9) + 1", "(wait_s * 1e9) + 1"),
+    M("_loop/scheduling.pyx", "            for timer in due[ran:]:\n"
+      "                self.push_ready(timer)\n", "            pass\n"),
+    M("_loop/scheduling.pyx", "        cdef double end_s = now_s + CLOCK_RESOLUTION_S\n",
+      "        cdef double end_s = now_s - 0.001\n"),
+    M("_loop/scheduling.pyx", "        if self.inbox.has_calls():\n", "        if False:\n"),
+    M("_loop/timers.pyx", "a.due_s == b.due_s and a.sequence < b.sequence",
+      "a.due_s == b.due_s and a.sequence > b.sequence"),
+    M("_loop/timers.pyx", "            if place > 0 and before(last, self.heap[(place - 1) >> 1]):\n"
+      "                self.sift_up(place, last)\n            else:\n"
+      "                self.sift_down(place, last)\n", "            self.sift_down(place, last)\n"),
+    M("_loop/inbox.pyx", "        if self.parked:\n            self.parked = False\n"
+      "            self.wakeup.signal()\n", ""),
+    M("_loop/inbox.pyx", "        memmove(larger + n, larger, queue.count * sizeof(PyObject *))\n", ""),
+    M("_loop/fd_callbacks.pyx", "        if reported & ~EPOLLIN:\n", "        if reported & EPOLLOUT:\n"),
+    M("_loop/fd_callbacks.pyx", "        if self.is_cancelled or self.future.done():\n            return 0\n",
+      "        if self.is_cancelled:\n            return 0\n"),
+    M("_loop/handle.pyx", "            if entered:\n                PyContext_Exit(context)\n",
+      "            if False:\n                PyContext_Exit(context)\n"),
+    # -- _stream
+    M("_stream/inbound.pyx", "            self.held.insert(0, PyBytes_FromStringAndSize(data, n))",
+      "            self.held.append(PyBytes_FromStringAndSize(data, n))"),
+    M("_stream/inbound.pyx", "            self.eof_seen = False\n            self.held_end = end\n", ""),
+    M("_stream/inbound.pyx", "return self.life == OPEN and not self.is_paused and not self.is_settling",
+      "return self.life == OPEN and not self.is_settling"),
+    M("_stream/inbound.pyx", "        if not self.held and self.held_end != 0 and self.may_deliver():\n",
+      "        if self.held_end != 0 and self.may_deliver():\n"),
+    M("_stream/outbound.pyx", "            # Copied: the caller may change its buffer before the iteration ends.\n"
+      "            data = bytes(data)\n", "            data = bytes(data) + b''\n",
+      "bytes(data) has copied already"),
+    M("_stream/outbound.pyx", "self.out.size <= self.low_bytes", "self.out.size == 0"),
+    M("_stream/outbound.pyx", "        if self.out.size > self.high_bytes:\n            if not self.protocol_paused:\n",
+      "        if self.out.size >= self.high_bytes:\n            if not self.protocol_paused:\n"),
+    M("_stream/outbound.pyx", "        elif self.eof_asked and self.life == OPEN:\n", "        elif False:\n"),
+    M("_stream/outbound.pyx", "            if self.release_handler is not None:\n"
+      "                self.loop.queue_release(self)\n", ""),
+    M("_stream/outgoing.pyx", "            if n < left:\n                self.first_sent += n\n                return\n",
+      "            if n < left:\n                self.first_sent = n\n                return\n"),
+    M("_stream/outgoing.pyx", "            self.first = 0\n        Py_INCREF(chunk)", "        Py_INCREF(chunk)"),
+    M("_stream/endpoint.pyx", "            and not self.eof_seen and not self.held and self.held_end == 0)",
+      "            and not self.eof_seen)"),
+    M("_stream/endpoint.pyx", "        if self.out.size == 0 and self.life == CLOSING:\n            self.end(None)\n"
+      "        return 0\n\n    cdef int send_untried",
+      "        self.end(None)\n        return 0\n\n    cdef int send_untried"),
+    M("_stream/endpoint.pyx", "        if not self.is_detached and self.driver.is_in_kernel():\n", "        if False:\n"),
+    M("_stream/epoll_driver.pyx", "                if driver.stream is not None and not driver.is_blocked:\n"
+      "                    driver.update_interest()\n", "                pass\n"),
+    M("_stream/epoll_driver.pyx", "                if errno == EAGAIN:\n                    self.is_blocked = True\n",
+      "                if errno == EAGAIN:\n"),
+    M("_stream/epoll_driver.pyx", "            if n < asked:\n                self.is_blocked = True\n"
+      "                return self.update_interest()\n", "            if n < asked:\n                return 0\n"),
+    M("_stream/uring_driver.pyx", "            self.driver.loop.flush_queue.append(self)\n            return 0\n",
+      "            return 0\n"),
+    M("_stream/uring_driver.pyx", "                if result > 0 and self.stream is not None:\n"
+      "                    self.stream.received(self.loop.ring.buffers.at(number), result)\n"
+      "            finally:\n                self.loop.ring.buffers.give_back(number)\n",
+      "                if result > 0 and self.stream is not None:\n"
+      "                    self.stream.received(self.loop.ring.buffers.at(number), result)\n"
+      "            finally:\n                if self.stream is not None:\n"
+      "                    self.loop.ring.buffers.give_back(number)\n"),
+    M("_stream/uring_driver.pyx", "            if self.stream is not None and (\n"
+      "                    result == 0 or (result < 0 and result not in (-ECANCELED, -ENOBUFS))):\n"
+      "                self.stream.received_end(1 if result == 0 else result)\n", ""),
+    M("_stream/uring_driver.pyx", "self.recv.is_multishot = self.stream.family != AF_UNIX",
+      "self.recv.is_multishot = True",
+      "on kernels where a Unix multishot receive sees the end; liburing issue 1549"),
+    M("_stream/uring_driver.pyx", "        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:\n"
+      "            return self.arm()\n", "        if result == -ECANCELED:\n            return 0\n"),
+    M("_stream/uring_driver.pyx", "        op.chunks = [out.chunk_at(i) for i in range(op.count)]\n",
+      "        op.chunks = []\n"),
+    M("_stream/uring_driver.pyx", "            if result > 0 and self.stream is not None:\n"
+      "                self.stream.sent(result)\n            return self.detach_when_idle()\n",
+      "            return self.detach_when_idle()\n"),
+    M("_stream/uring_core.pyx", "            if self.ring.cancelling:\n", "            if False:\n"),
+    M("_stream/uring_core.pyx", "        for op in deferred_ops:\n            self.ring.begin(<Op> op)\n", ""),
+    M("_stream/listener.pyx", "            if listener.loop.listeners.get(listener.fd) is not listener:\n",
+      "            if not listener.is_accepting:\n"),
+    M("_stream/listener.pyx", "            self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)\n", ""),
+    M("_stream/listener.pyx", "    stream.requests_before = released.requests\n", ""),
+    M("_stream/listener.pyx", "        stream.held = [released.unread]\n", "        stream.held = None\n"),
+    M("_stream/stream.pyx", 'released.unread = b"".join(self.held) if self.held else b""',
+      'released.unread = self.held[0] if self.held else b""'),
+    M("_stream/stream.pyx", "            self.release_is_cancelled = True", "            pass"),
+    M("_stream/stream.pyx", "            release_socket(self.kept_open)\n            self.sock.detach()\n",
+      "            release_socket(self.kept_open)\n"),
+    # -- _datagram
+    M("_datagram/endpoint.pyx", "        self.transport._maybe_resume_protocol()     # which may send more\n"
+      "        if not self.waiting",
+      "        if not self.waiting:\n            self.transport._maybe_resume_protocol()\n        if not self.waiting"),
+    M("_datagram/endpoint.pyx", "                self.waiting.appendleft((data, address))\n"
+      "                self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES\n",
+      "                self.waiting.append((data, address))\n"
+      "                self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES\n"),
+    M("_datagram/endpoint.pyx", "            self.held = arrived[first:] + (self.held or [])\n",
+      "            self.held = (self.held or []) + arrived[first:]\n"),
+    M("_datagram/arrivals.pyx", "        self.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)\n"
+      "        return", "        return"),
+    M("_datagram/arrivals.pyx", "            self.make_room(recv(fd, NULL, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC))\n",
+      ""),
+    M("_datagram/address_book.pyx", "                <sockaddr_storage *> &entry.name).ss_family == family:",
+      "                <sockaddr_storage *> &entry.name).ss_family != 0:"),
+    M("_datagram/drivers.pyx", "            if self.arrivals_are_reaped():\n", "            if False:\n"),
+    # -- _http1
+    M("_http1/exchange.pyx", "            and self.response.part == BETWEEN\n", ""),
+    M("_http1/exchange.pyx", "                if self.response.status >= 200:\n", "                if True:\n"),
+    M("_http1/exchange.pyx", "        self.to_old >>= 1\n", ""),
+    M("_http1/exchange.pyx", "        if self.unanswered == UNANSWERED_LIMIT:\n",
+      "        if self.unanswered > UNANSWERED_LIMIT:\n"),
+    M("_http1/framing.pyx", "            self.old = self.chunked = False\n", "            self.chunked = False\n",
+      "first_line sets it for every message that has a version"),
+    M("_http1/framing.pyx", "            self.says_close = self.says_keep_alive = self.says_upgrade = False\n", ""),
+    M("_http1/framing.pyx", "        if self.chunked and self.length_bytes >= 0:\n"
+      "            return \"Transfer-Encoding and Content-Length\"\n", ""),
+    M("_http1/framing.pyx", "            if self.length_bytes >= 0:\n"
+      "                return \"more than one Content-Length\"\n", ""),
+    M("_http1/framing.pyx", "self.status < 200 or self.status == 204 or self.status == 304",
+      "self.status < 200 or self.status == 304"),
+    # -- the loops and their threads
+    M("loop_thread.py", "context=self._context", "context=None"),
+    M("loop_thread.py", "                for stop_callback in list(self.stop_callbacks):\n                    stop_callback()\n",
+      ""),
+    M("native_loop.py", 'own[0] in ("0.0.0.0", "::") and bool(own[1] == sockname[1])', "False"),
+    # -- migration
+    M("migration/adopt.py", "loop.serving_on(detached.sockname) or fallback", "fallback or loop.serving_on(detached.sockname)"),
+    M("migration/batch.py", "self._in_flight < self._pace.max_in_flight\n            if has_slot",
+      "self._in_flight <= self._pace.max_in_flight\n            if has_slot"),
+    M("migration/batch.py", "            self._free_slots(moves)\n\n    def _free_slots", "            pass\n\n    def _free_slots"),
+    M("migration/batch.py", "        if self.source.loop.time() - stream.last_byte_at < quiet_for_s:\n"
+      "            return reasons.RECENTLY_ACTIVE\n", ""),
+    M("migration/batch.py", "        self.source.stop_callbacks.discard(self.source_stops)\n", ""),
+    M("migration/move.py", "        self.stream.cancel_release()\n", ""),
+    M("migration/move.py", "        except RefusedError:\n            self.close()\n        else:",
+      "        except RefusedError:\n            self.finish(reason)\n        else:"),
+    M("migration/messages.py", "            self.refuse()\n\n    def process", "            self.process()\n\n    def process"),
+    M("migration/pace.py", "max(self._at_least, min(needed, self._at_most))", "min(needed, self._at_most)"),
+    # -- control
+    M("control/decide.py", "reverts[-1].at_s + t.revert_lock_s - now_s) > 0", "reverts[-1].at_s + t.revert_lock_s - now_s) > 1e9"),
+    M("control/decide.py", "    left = changes[-1].at_s + t.cooldown_s - now_s\n", "    left = changes[0].at_s + t.cooldown_s - now_s\n"),
+    M("control/decide.py", "        if newest - oldest <= thresholds.lock_window_s\n", ""),
+    M("control/decide.py", "len(bad) < t.storm_ticks or None in bad", "len(bad) < t.storm_ticks or None is bad[-1]"),
+    M("control/decide.py", "    if n < limit:\n", "    if n <= limit:\n"),
+    M("control/controller.py", "                self._cancel()\n                await routing.route(",
+      "                await routing.route("),
+    M("control/controller.py", "            self._active = decision.to\n            old", "            old"),
+    # -- serving
+    M("serving/listening.py", "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)", "pass"),
+    M("serving/listening.py", "        mode = stat.S_IMODE(before.st_mode)\n", ""),
+    M("serving/workers.py", "                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)\n", "                pass\n"),
+    M("serving/workers.py", "worker.serves or worker.was_killed or served_before", "worker.serves or served_before"),
+    M("serving/adaptive_server.py", "            await _stop(thread)\n            for sock in sockets:\n"
+      "                sock.close()\n            raise\n", "            raise\n"),
+    M("serving/adaptive_server.py", "        async with self._opening:\n            self._stopping = True\n",
+      "        self._stopping = True\n"),
+]  # fmt: skip
