@@ -12,7 +12,6 @@ nothing to find.
 """
 
 from cpython.object cimport PyObject
-from libc.stdint cimport uint32_t
 
 from aioadapt._datagram.drivers cimport DatagramPoll, DatagramWatch
 from aioadapt._kernel.linux cimport EPOLLOUT
