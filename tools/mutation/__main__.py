@@ -6,6 +6,7 @@ that come first are those of its own room, which find most of them in seconds.
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -101,8 +102,8 @@ class Copy:
         target.unlink()
         shutil.copy(built, target)
 
-    def passes(self, folders: list[str], *ignored: str) -> bool:
-        """Whether the tests in these folders of ``tests`` pass; one failure ends them."""
+    def finds(self, folders: list[str], *ignored: str) -> str:
+        """What in these folders of ``tests`` fails first; "" if nothing does."""
         command = [str(self.python), "-m", "pytest", "-x", "-q", "--timeout", "30"]
         command += ["-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
         command += [f"--ignore=tests/{folder}" for folder in ignored]
@@ -112,22 +113,27 @@ class Copy:
                 command, cwd=TREE, stdout=log, stderr=log, start_new_session=True
             )
             try:
-                return process.wait(LIMIT_S) == 0
+                process.wait(LIMIT_S)
             except subprocess.TimeoutExpired:
-                return False
+                return f"no end within {LIMIT_S:g} s"
             finally:
                 # Workers, and what their tests have started.
                 try:
                     os.killpg(process.pid, signal.SIGKILL)
                 except ProcessLookupError:
                     pass
-                process.wait()
+                status = process.wait()
+        if status == 0:
+            return ""
+        text = (FOLDER / "log").read_text()
+        named = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
+        return named[1] if named is not None else f"pytest ended with {status}"
 
 
-def survives(copy: Copy, mutant: Mutant) -> bool:
+def found_by(copy: Copy, mutant: Mutant) -> str:
     first = FIRST[mutant.file.split("/")[0]]
     with copy.with_fault(mutant):
-        return copy.passes(first) and copy.passes([""], *NOT_OF_THE_PRODUCT, *first)
+        return copy.finds(first) or copy.finds([""], *NOT_OF_THE_PRODUCT, *first)
 
 
 def chosen(names: list[str], only: list[int] | None) -> list[tuple[int, Mutant]]:
@@ -157,7 +163,7 @@ def main() -> int:
     for number, mutant in mutants:
         began_s = time.monotonic()
         try:
-            outcome = "SURVIVES" if survives(copy, mutant) else "found"
+            outcome = found_by(copy, mutant) or "SURVIVES"
         except subprocess.CalledProcessError as error:
             outcome = f"does not compile: {error.stdout[-300:]!r}"
         if outcome == "SURVIVES" and mutant.equivalent:
