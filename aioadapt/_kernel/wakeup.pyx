@@ -5,6 +5,8 @@ poll), and every write is an edge of its own.  A write could block only after
 2**64 wake-ups.
 """
 
+import os
+
 from libc.errno cimport errno, EINTR
 from posix.unistd cimport close as close_fd, write as write_fd
 
@@ -22,7 +24,8 @@ cdef class Wakeup:
     def __init__(self):
         self.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
         if self.fd < 0:
-            raise OSError(errno, "cannot create an eventfd to wake the loop with")
+            raise OSError(errno, "cannot create an eventfd to wake the loop with: "
+                          f"{os.strerror(errno)}")
 
     def __dealloc__(self):
         if self.fd >= 0:
