@@ -8,6 +8,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -29,6 +30,15 @@ from aioadapt.integrations.requirements import OLDEST, require
 
 GUNICORN = "gunicorn, its ASGI worker"
 COMMANDS = ["hypercorn", "granian", "daphne"]
+HERE = [
+    pytest.param(
+        name,
+        marks=pytest.mark.skipif(
+            find_spec(name) is None, reason=f"{name} is not installed"
+        ),
+    )
+    for name in COMMANDS
+]
 
 
 def arguments_of(name: str, *more: str) -> list[str]:
@@ -49,7 +59,7 @@ def one_line_with(words: str, log: str) -> None:
 # -- no such engine, and none to be had
 
 
-@pytest.mark.parametrize("name", [GUNICORN, *COMMANDS])
+@pytest.mark.parametrize("name", [GUNICORN, *HERE])
 def test_an_engine_that_there_is_not(name: str, tmp_path: Path) -> None:
     status, log = refusal(arguments_of(name), "steam", tmp_path)
 
@@ -57,7 +67,7 @@ def test_an_engine_that_there_is_not(name: str, tmp_path: Path) -> None:
     assert status in (1, 2)
 
 
-@pytest.mark.parametrize("name", ["gunicorn, uvicorn's worker", GUNICORN, *COMMANDS])
+@pytest.mark.parametrize("name", ["gunicorn, uvicorn's worker", GUNICORN, *HERE])
 def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
     """gunicorn finds out in its worker: it may be another user than the master."""
     limits = json.dumps({"deny": [("io_uring_setup", errno.EPERM, None)]})

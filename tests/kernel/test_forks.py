@@ -5,38 +5,31 @@ hears of.  A ring's memory is not in the child at all.
 """
 
 import asyncio
-import os
 import socket
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pytest
+from forking import in_a_child
 from loops import Run, in_words
 
 import aioadapt
 
 pytestmark = pytest.mark.ours_only
 
-USED = 1
+USED = 0
 REFUSED = 2
-RAISED = 3
 
 
-def in_a_child(what: Callable[[], Any]) -> int:
-    pid = os.fork()
-    if pid == 0:
-        status = RAISED
-        try:
-            what()
-            status = USED
-        except aioadapt.ForkedLoopError:
-            status = REFUSED
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+def outcome(use: Callable[[], Any]) -> int:
+    try:
+        use()
+    except aioadapt.ForkedLoopError:
+        return REFUSED
+    return USED
 
 
 class Got(asyncio.Protocol):
@@ -86,9 +79,8 @@ def test_a_child_that_uses_what_is_the_parents_is_refused_and_the_parent_works_o
         for _ in range(3):
             await asyncio.sleep(0)
 
-        status = in_a_child(lambda: MISUSES[misuse](loop, transport, watched, server))
-
-        assert status == REFUSED
+        use = partial(MISUSES[misuse], loop, transport, watched, server)
+        assert in_a_child(partial(outcome, use)) == REFUSED
         peer.send(b"still heard")
         watched_peer.send(b"x")
         assert await protocol.data == b"still heard"

@@ -5,29 +5,15 @@ import gc
 import os
 import socket
 from asyncio import AbstractEventLoop
-from collections.abc import Callable
 
 import pytest
+from forking import in_a_child
 from loops import LoopFactory, Run
 
 import aioadapt
 
 from .peers import connected
 from .protocols import Echo
-
-
-def in_a_child(what: Callable[[], None]) -> int:
-    """Forks, runs *what* in the child, and returns the child's exit status."""
-    pid = os.fork()
-    if pid == 0:
-        status = 1
-        try:
-            what()
-            status = 0
-        finally:
-            os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
 
 
 def test_a_child_that_leaves_the_loop_alone_does_not_disturb_it(run: Run) -> None:

@@ -1,0 +1,24 @@
+"""Forks in the middle of a test."""
+
+import os
+import warnings
+from collections.abc import Callable
+
+
+def in_a_child(what: Callable[[], int | None]) -> int:
+    """Forks, runs *what* in the child, and returns the child's exit status.
+
+    It is what *what* has returned, 0 for None, and 1 if it has raised.
+    """
+    with warnings.catch_warnings():
+        # The test run has threads, of which Python warns; the child starts none.
+        warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
+        pid = os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            status = what() or 0
+        finally:
+            os._exit(status)
+    _, status = os.waitpid(pid, 0)
+    return os.waitstatus_to_exitcode(status)
