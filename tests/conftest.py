@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import inspect
 import ssl
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -126,6 +127,26 @@ def loop(
         finally:
             loop.close()
     assert reported == [], "the loop reported what no test expected"
+
+
+def pytest_pycollect_makeitem(name: str, obj: Any) -> None:
+    """An async test runs on :func:`loop`, unless a plugin of pytest's is to run it."""
+    if name.startswith("test_") and inspect.iscoroutinefunction(obj):
+        marks = {mark.name for mark in getattr(obj, "pytestmark", [])}
+        if not marks & {"asyncio", "anyio"}:
+            pytest.mark.usefixtures("run")(obj)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    test = pyfuncitem.obj
+    if "run" not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(test):
+        return None
+    names = inspect.signature(test).parameters
+    pyfuncitem.funcargs["run"](
+        test(**{name: pyfuncitem.funcargs[name] for name in names})
+    )
+    return True
 
 
 @pytest.fixture

@@ -8,93 +8,63 @@ from asyncio import AbstractEventLoop
 from pathlib import Path
 
 import pytest
-from loops import Run
 
 from .peers import Peer, connected
 from .protocols import Echo, Recorder
 from .test_tcp_echo import everybody_has_left
 
 
-def test_a_server_listens_on_several_addresses(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        server = await loop.create_server(Echo, ["127.0.0.1", "127.0.0.2"], 0)
-        assert len(server.sockets) == 2
-        for sock in server.sockets:
-            peer = Peer(socket.create_connection(sock.getsockname()))
-            peer.send(b"x")
-            assert await peer.recv_exactly(1) == b"x"
-            peer.close()
-        await everybody_has_left(server)
-        server.close()
-        await server.wait_closed()
-
-    run(main())
+async def test_a_server_listens_on_several_addresses(loop: AbstractEventLoop) -> None:
+    server = await loop.create_server(Echo, ["127.0.0.1", "127.0.0.2"], 0)
+    assert len(server.sockets) == 2
+    for sock in server.sockets:
+        peer = Peer(socket.create_connection(sock.getsockname()))
+        peer.send(b"x")
+        assert await peer.recv_exactly(1) == b"x"
+        peer.close()
+    await everybody_has_left(server)
+    server.close()
+    await server.wait_closed()
 
 
-def test_ipv6(loop: AbstractEventLoop, run: Run) -> None:
+async def test_ipv6(loop: AbstractEventLoop) -> None:
     try:
         with socket.socket(socket.AF_INET6) as probe:
             probe.bind(("::1", 0))
     except OSError:
         pytest.skip("no IPv6 loopback here")
 
-    async def main() -> None:
-        protocols: list[Echo] = []
+    protocols: list[Echo] = []
 
-        def factory() -> Echo:
-            protocols.append(Echo())
-            return protocols[-1]
+    def factory() -> Echo:
+        protocols.append(Echo())
+        return protocols[-1]
 
-        server = await loop.create_server(factory, "::1", 0)
-        address = server.sockets[0].getsockname()
-        transport, client = await loop.create_connection(Recorder, *address[:2])
-        assert transport.get_extra_info("peername") == address
-        assert len(transport.get_extra_info("sockname")) == 4
-        transport.write(b"six")
-        assert await client.got(3) == b"six"
-        assert protocols[0].transport.get_extra_info(
-            "peername"
-        ) == transport.get_extra_info("sockname")
-        transport.close()
-        await client.lost()
-        await protocols[0].lost()
-        server.close()
-        await server.wait_closed()
-
-    run(main())
+    server = await loop.create_server(factory, "::1", 0)
+    address = server.sockets[0].getsockname()
+    transport, client = await loop.create_connection(Recorder, *address[:2])
+    assert transport.get_extra_info("peername") == address
+    assert len(transport.get_extra_info("sockname")) == 4
+    transport.write(b"six")
+    assert await client.got(3) == b"six"
+    assert protocols[0].transport.get_extra_info(
+        "peername"
+    ) == transport.get_extra_info("sockname")
+    transport.close()
+    await client.lost()
+    await protocols[0].lost()
+    server.close()
+    await server.wait_closed()
 
 
-def test_a_unix_server_takes_over_a_path_that_nobody_serves_any_more(
-    loop: AbstractEventLoop, run: Run, tmp_path: Path
+async def test_a_unix_server_takes_over_a_path_that_nobody_serves_any_more(
+    loop: AbstractEventLoop, tmp_path: Path
 ) -> None:
     path = str(tmp_path / "socket")
 
-    async def main() -> None:
-        for _ in range(2):
-            server = await loop.create_unix_server(Echo, path)
-            transport, client = await loop.create_unix_connection(Recorder, path)
-            transport.write(b"x")
-            assert await client.got(1) == b"x"
-            transport.close()
-            await client.lost()
-            await everybody_has_left(server)
-            server.close()
-            await server.wait_closed()
-            # 3.13 removes the path, earlier ones leave it.
-            assert sys.version_info < (3, 13) or not os.path.exists(path)
-
-    run(main())
-
-
-def test_abstract_unix_sockets(loop: AbstractEventLoop, run: Run) -> None:
-    path = f"\0aioadapt-{os.getpid()}"
-
-    async def main() -> None:
+    for _ in range(2):
         server = await loop.create_unix_server(Echo, path)
         transport, client = await loop.create_unix_connection(Recorder, path)
-        assert transport.get_extra_info("peername") == path.encode()
         transport.write(b"x")
         assert await client.got(1) == b"x"
         transport.close()
@@ -102,28 +72,40 @@ def test_abstract_unix_sockets(loop: AbstractEventLoop, run: Run) -> None:
         await everybody_has_left(server)
         server.close()
         await server.wait_closed()
+        # 3.13 removes the path, earlier ones leave it.
+        assert sys.version_info < (3, 13) or not os.path.exists(path)
 
-    run(main())
+
+async def test_abstract_unix_sockets(loop: AbstractEventLoop) -> None:
+    path = f"\0aioadapt-{os.getpid()}"
+
+    server = await loop.create_unix_server(Echo, path)
+    transport, client = await loop.create_unix_connection(Recorder, path)
+    assert transport.get_extra_info("peername") == path.encode()
+    transport.write(b"x")
+    assert await client.got(1) == b"x"
+    transport.close()
+    await client.lost()
+    await everybody_has_left(server)
+    server.close()
+    await server.wait_closed()
 
 
-def test_addresses_are_still_answered_when_the_number_is_anothers(run: Run) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, peer):
-            names = peer.sock.getpeername(), peer.sock.getsockname()
-            peer.close()
-            await protocol.lost()
-            await asyncio.sleep(0)
-            others = [socket.socket(socket.AF_INET6) for _ in range(8)]
-            try:
-                for other in others:
-                    other.bind(("::1", 0))
-                answered = (
-                    protocol.transport.get_extra_info("sockname"),
-                    protocol.transport.get_extra_info("peername"),
-                )
-            finally:
-                for other in others:
-                    other.close()
-            assert answered == names
-
-    run(main())
+async def test_addresses_are_still_answered_when_the_number_is_anothers() -> None:
+    async with connected(Recorder) as (protocol, peer):
+        names = peer.sock.getpeername(), peer.sock.getsockname()
+        peer.close()
+        await protocol.lost()
+        await asyncio.sleep(0)
+        others = [socket.socket(socket.AF_INET6) for _ in range(8)]
+        try:
+            for other in others:
+                other.bind(("::1", 0))
+            answered = (
+                protocol.transport.get_extra_info("sockname"),
+                protocol.transport.get_extra_info("peername"),
+            )
+        finally:
+            for other in others:
+                other.close()
+        assert answered == names

@@ -78,22 +78,19 @@ def test_what_a_callback_sets_stays_in_its_own_context(
     assert name.get() == "nobody"
 
 
-def test_tasks_keep_a_context_of_their_own(loop: AbstractEventLoop, run: Run) -> None:
+async def test_tasks_keep_a_context_of_their_own(loop: AbstractEventLoop) -> None:
     async def child() -> str:
         before = name.get()
         name.set("child")
         await asyncio.sleep(0.001)
         return before + " " + name.get()
 
-    async def main() -> None:
-        name.set("parent")
-        assert await asyncio.create_task(child()) == "parent child"
-        assert name.get() == "parent"
-        given = context_with("given")
-        assert await asyncio.create_task(child(), context=given) == "given child"
-        assert given[name] == "child"
-
-    run(main())
+    name.set("parent")
+    assert await asyncio.create_task(child()) == "parent child"
+    assert name.get() == "parent"
+    given = context_with("given")
+    assert await asyncio.create_task(child(), context=given) == "given child"
+    assert given[name] == "child"
 
 
 def test_readers_and_writers_see_the_context_they_were_added_in(
@@ -158,90 +155,81 @@ class Looks(Recorder):
         name.set("set by " + data.decode())
 
 
-def test_a_servers_protocols_see_the_context_the_server_was_made_in(
-    loop: AbstractEventLoop, run: Run
+async def test_a_servers_protocols_see_the_context_the_server_was_made_in(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        protocols: list[Looks] = []
+    protocols: list[Looks] = []
 
-        def factory() -> Looks:
-            protocols.append(Looks())
-            assert name.get() == "server"
-            return protocols[-1]
-
-        name.set("server")
-        async with serving(factory) as place:
-            name.set("later")
-            for number in range(2):
-                peer = place.connect()
-                peer.send(b"peer")
-                peer.finish_sending()
-                assert await peer.recv_to_end() == b""
-                peer.close()
-                await protocols[number].lost()
-        for protocol in protocols:
-            seen = protocol.seen
-            assert seen["connection_made"] == "server"
-            assert seen["data_received"] == "server"
-            assert set(protocol.calls) == set(seen)
-
-    run(main())
-
-
-def test_one_connections_context_does_not_leak_into_another(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        protocols: list[Looks] = []
-
-        def factory() -> Looks:
-            protocols.append(Looks())
-            return protocols[-1]
-
-        name.set("server")
-        async with serving(factory) as place:
-            peers = [place.connect() for _ in range(3)]
-            for number, peer in enumerate(peers):
-                peer.send(b"peer")
-                while len(protocols) <= number:
-                    await asyncio.sleep(0)
-                await protocols[number].got(4)
-            for peer in peers:
-                peer.close()
-            for protocol in protocols:
-                await protocol.lost()
-                assert protocol.seen["data_received"] == "server"
+    def factory() -> Looks:
+        protocols.append(Looks())
         assert name.get() == "server"
+        return protocols[-1]
 
-    run(main())
+    name.set("server")
+    async with serving(factory) as place:
+        name.set("later")
+        for number in range(2):
+            peer = place.connect()
+            peer.send(b"peer")
+            peer.finish_sending()
+            assert await peer.recv_to_end() == b""
+            peer.close()
+            await protocols[number].lost()
+    for protocol in protocols:
+        seen = protocol.seen
+        assert seen["connection_made"] == "server"
+        assert seen["data_received"] == "server"
+        assert set(protocol.calls) == set(seen)
 
 
-def test_a_clients_protocol_sees_the_context_it_was_connected_in(
-    loop: AbstractEventLoop, run: Run
+async def test_one_connections_context_does_not_leak_into_another(
+    loop: AbstractEventLoop,
+) -> None:
+    protocols: list[Looks] = []
+
+    def factory() -> Looks:
+        protocols.append(Looks())
+        return protocols[-1]
+
+    name.set("server")
+    async with serving(factory) as place:
+        peers = [place.connect() for _ in range(3)]
+        for number, peer in enumerate(peers):
+            peer.send(b"peer")
+            while len(protocols) <= number:
+                await asyncio.sleep(0)
+            await protocols[number].got(4)
+        for peer in peers:
+            peer.close()
+        for protocol in protocols:
+            await protocol.lost()
+            assert protocol.seen["data_received"] == "server"
+    assert name.get() == "server"
+
+
+async def test_a_clients_protocol_sees_the_context_it_was_connected_in(
+    loop: AbstractEventLoop,
 ) -> None:
     class LooksIntoBuffer(BufferedRecorder):
         def note(self, call: str) -> None:
             assert name.get() == "client"
             super().note(call)
 
-    async def main() -> None:
-        ours, theirs = socket.socketpair()
-        name.set("client")
-        for_buffer = LooksIntoBuffer()
-        await loop.create_connection(lambda: for_buffer, sock=ours)
-        name.set("later")
-        theirs.send(b"peer")
-        await for_buffer.got(4)
-        theirs.close()
-        await for_buffer.lost()
-        assert for_buffer.calls == [
-            "connection_made",
-            "buffer_updated",
-            "eof_received",
-            "connection_lost",
-        ]
-
-    run(main())
+    ours, theirs = socket.socketpair()
+    name.set("client")
+    for_buffer = LooksIntoBuffer()
+    await loop.create_connection(lambda: for_buffer, sock=ours)
+    name.set("later")
+    theirs.send(b"peer")
+    await for_buffer.got(4)
+    theirs.close()
+    await for_buffer.lost()
+    assert for_buffer.calls == [
+        "connection_made",
+        "buffer_updated",
+        "eof_received",
+        "connection_lost",
+    ]
 
 
 def test_a_callback_whose_context_is_already_entered_is_reported_and_the_loop_goes_on(

@@ -54,110 +54,88 @@ class DatagramEcho(Datagrams):
         self.transport.sendto(data, address)  # type: ignore[arg-type]
 
 
-def test_datagrams_come_back(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        server_transport, server = await loop.create_datagram_endpoint(
-            DatagramEcho, local_addr=("127.0.0.1", 0)
-        )
-        address = server_transport.get_extra_info("sockname")
-        transport, client = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=address
-        )
-        assert transport.get_extra_info("peername") == address
-        for number in range(100):
-            transport.sendto(b"%d" % number)
-            assert (await client.got(number + 1))[-1] == (b"%d" % number, address)
-        big = bytes(60_000)
-        transport.sendto(big)
-        assert (await client.got(101))[-1] == (big, address)
-        await client.close()
-        await server.close()
-
-    run(main())
+async def test_datagrams_come_back(loop: AbstractEventLoop) -> None:
+    server_transport, server = await loop.create_datagram_endpoint(
+        DatagramEcho, local_addr=("127.0.0.1", 0)
+    )
+    address = server_transport.get_extra_info("sockname")
+    transport, client = await loop.create_datagram_endpoint(
+        Datagrams, remote_addr=address
+    )
+    assert transport.get_extra_info("peername") == address
+    for number in range(100):
+        transport.sendto(b"%d" % number)
+        assert (await client.got(number + 1))[-1] == (b"%d" % number, address)
+    big = bytes(60_000)
+    transport.sendto(big)
+    assert (await client.got(101))[-1] == (big, address)
+    await client.close()
+    await server.close()
 
 
-def test_an_unconnected_endpoint_sends_where_it_is_told(
-    loop: AbstractEventLoop, run: Run
+async def test_an_unconnected_endpoint_sends_where_it_is_told(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        _, one = await loop.create_datagram_endpoint(
-            Datagrams, local_addr=("127.0.0.1", 0)
-        )
-        _, two = await loop.create_datagram_endpoint(
-            Datagrams, local_addr=("127.0.0.1", 0)
-        )
-        names = [each.transport.get_extra_info("sockname") for each in (one, two)]
-        one.transport.sendto(b"to two", names[1])
-        assert await two.got(1) == [(b"to two", names[0])]
-        await one.close()
-        await two.close()
-
-    run(main())
+    _, one = await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", 0))
+    _, two = await loop.create_datagram_endpoint(Datagrams, local_addr=("127.0.0.1", 0))
+    names = [each.transport.get_extra_info("sockname") for each in (one, two)]
+    one.transport.sendto(b"to two", names[1])
+    assert await two.got(1) == [(b"to two", names[0])]
+    await one.close()
+    await two.close()
 
 
-def test_a_port_nobody_listens_on_is_an_error_received(
-    loop: AbstractEventLoop, run: Run, closed_udp_port: tuple[str, int]
+async def test_a_port_nobody_listens_on_is_an_error_received(
+    loop: AbstractEventLoop, closed_udp_port: tuple[str, int]
 ) -> None:
-    async def main() -> None:
-        transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=closed_udp_port
-        )
-        transport.sendto(b"anybody?")
-        await protocol.until(lambda: protocol.errors)
-        assert isinstance(protocol.errors[0], ConnectionRefusedError)
-        assert not transport.is_closing()
-        await protocol.close()
-
-    run(main())
+    transport, protocol = await loop.create_datagram_endpoint(
+        Datagrams, remote_addr=closed_udp_port
+    )
+    transport.sendto(b"anybody?")
+    await protocol.until(lambda: protocol.errors)
+    assert isinstance(protocol.errors[0], ConnectionRefusedError)
+    assert not transport.is_closing()
+    await protocol.close()
 
 
-def test_a_connected_endpoint_sends_nowhere_else(
-    loop: AbstractEventLoop, run: Run, closed_udp_port: tuple[str, int]
+async def test_a_connected_endpoint_sends_nowhere_else(
+    loop: AbstractEventLoop, closed_udp_port: tuple[str, int]
 ) -> None:
-    async def main() -> None:
-        transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, remote_addr=closed_udp_port
-        )
-        with pytest.raises(ValueError):
-            transport.sendto(b"x", ("127.0.0.1", 9))
-        await protocol.close()
-
-    run(main())
+    transport, protocol = await loop.create_datagram_endpoint(
+        Datagrams, remote_addr=closed_udp_port
+    )
+    with pytest.raises(ValueError):
+        transport.sendto(b"x", ("127.0.0.1", 9))
+    await protocol.close()
 
 
-def test_unix_datagrams(loop: AbstractEventLoop, run: Run, tmp_path: Path) -> None:
+async def test_unix_datagrams(loop: AbstractEventLoop, tmp_path: Path) -> None:
     path = str(tmp_path / "theirs")
 
-    async def main() -> None:
-        ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        ours.bind(str(tmp_path / "ours"))
-        theirs = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        theirs.bind(path)
-        theirs.connect(str(tmp_path / "ours"))
-        ours.setblocking(False)
-        _, one = await loop.create_datagram_endpoint(Datagrams, sock=ours)
-        theirs.send(b"one")
-        theirs.send(b"two")
-        assert await one.got(2) == [(b"one", path), (b"two", path)]
-        one.transport.sendto(b"back", path)
-        theirs.settimeout(5)
-        assert theirs.recv(100) == b"back"
-        await one.close()
-        theirs.close()
-
-    run(main())
+    ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    ours.bind(str(tmp_path / "ours"))
+    theirs = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    theirs.bind(path)
+    theirs.connect(str(tmp_path / "ours"))
+    ours.setblocking(False)
+    _, one = await loop.create_datagram_endpoint(Datagrams, sock=ours)
+    theirs.send(b"one")
+    theirs.send(b"two")
+    assert await one.got(2) == [(b"one", path), (b"two", path)]
+    one.transport.sendto(b"back", path)
+    theirs.settimeout(5)
+    assert theirs.recv(100) == b"back"
+    await one.close()
+    theirs.close()
 
 
-def test_abort_closes_an_endpoint(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        transport, protocol = await loop.create_datagram_endpoint(
-            Datagrams, local_addr=("127.0.0.1", 0)
-        )
-        transport.abort()
-        assert transport.is_closing()
-        await protocol.until(lambda: protocol.is_lost)
-
-    run(main())
+async def test_abort_closes_an_endpoint(loop: AbstractEventLoop) -> None:
+    transport, protocol = await loop.create_datagram_endpoint(
+        Datagrams, local_addr=("127.0.0.1", 0)
+    )
+    transport.abort()
+    assert transport.is_closing()
+    await protocol.until(lambda: protocol.is_lost)
 
 
 def test_addresses_are_whole_whatever_family_came_before(

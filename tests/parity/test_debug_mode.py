@@ -183,21 +183,18 @@ def test_the_traceback_of_a_timer_ends_where_call_later_was_called(
     assert context["source_traceback"][-1].filename == __file__
 
 
-def test_debug_follows_a_change_while_the_loop_runs(
-    loop: AbstractEventLoop, run: Run
+async def test_debug_follows_a_change_while_the_loop_runs(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        depth = sys.get_coroutine_origin_tracking_depth()
-        loop.set_debug(True)
-        await asyncio.sleep(0.001)
-        assert sys.get_coroutine_origin_tracking_depth() > depth
-        with pytest.raises(TypeError):
-            loop.call_soon("not callable")  # type: ignore[arg-type]
-        loop.set_debug(False)
-        await asyncio.sleep(0.001)
-        assert sys.get_coroutine_origin_tracking_depth() == depth
-
-    run(main())
+    depth = sys.get_coroutine_origin_tracking_depth()
+    loop.set_debug(True)
+    await asyncio.sleep(0.001)
+    assert sys.get_coroutine_origin_tracking_depth() > depth
+    with pytest.raises(TypeError):
+        loop.call_soon("not callable")  # type: ignore[arg-type]
+    loop.set_debug(False)
+    await asyncio.sleep(0.001)
+    assert sys.get_coroutine_origin_tracking_depth() == depth
 
 
 def test_a_timer_says_whether_it_is_scheduled(loop: AbstractEventLoop) -> None:

@@ -38,24 +38,20 @@ def known(transport: asyncio.BaseTransport) -> dict[str, Any]:
     return {key: answer for key, answer in answers.items() if answer is not ABSENT}
 
 
-def test_what_a_tcp_transport_knows(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        async with serving(Echo) as place:
-            transport, client = await loop.create_connection(Recorder, *place.address)
-            answers = known(transport)
-            assert answers.keys() == {"peername", "socket", "sockname"}
-            assert answers["peername"] == place.address
-            assert isinstance(answers["socket"], asyncio.trsock.TransportSocket)
-            assert answers["sockname"] == answers["socket"].getsockname()
-            transport.close()
-            await client.lost()
-
-    run(main())
+async def test_what_a_tcp_transport_knows(loop: AbstractEventLoop) -> None:
+    async with serving(Echo) as place:
+        transport, client = await loop.create_connection(Recorder, *place.address)
+        answers = known(transport)
+        assert answers.keys() == {"peername", "socket", "sockname"}
+        assert answers["peername"] == place.address
+        assert isinstance(answers["socket"], asyncio.trsock.TransportSocket)
+        assert answers["sockname"] == answers["socket"].getsockname()
+        transport.close()
+        await client.lost()
 
 
-def test_what_both_ends_of_tls_know(
+async def test_what_both_ends_of_tls_know(
     loop: AbstractEventLoop,
-    run: Run,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
@@ -65,74 +61,65 @@ def test_what_both_ends_of_tls_know(
         accepted.append(Recorder())
         return accepted[-1]
 
-    async def main() -> None:
-        async with serving(accept, ssl=server_context) as place:
-            transport, client = await loop.create_connection(
-                Recorder,
-                *place.address,
-                ssl=client_context,
-                server_hostname="localhost",
-            )
-            (server,) = accepted
-            await server.made()
-            for end, context in (
-                (transport, client_context),
-                (server.transport, server_context),
-            ):
-                answers = known(end)
-                assert answers.keys() == DOCUMENTED - {"pipe", "subprocess"}
-                assert answers["sslcontext"] is context
-                assert isinstance(answers["ssl_object"], ssl.SSLObject)
-                assert answers["compression"] is None
-                name, protocol, bits = answers["cipher"]
-                assert (type(name), protocol, type(bits)) == (str, "TLSv1.3", int)
-                assert isinstance(answers["socket"], asyncio.trsock.TransportSocket)
-            assert known(transport)["peername"] == place.address
-            assert known(server.transport)["sockname"] == place.address
-            assert known(transport)["peercert"]["subjectAltName"]
-            assert not known(server.transport)["peercert"]
-            transport.close()
-            await client.lost()
-            await server.lost()
-
-    run(main())
+    async with serving(accept, ssl=server_context) as place:
+        transport, client = await loop.create_connection(
+            Recorder,
+            *place.address,
+            ssl=client_context,
+            server_hostname="localhost",
+        )
+        (server,) = accepted
+        await server.made()
+        for end, context in (
+            (transport, client_context),
+            (server.transport, server_context),
+        ):
+            answers = known(end)
+            assert answers.keys() == DOCUMENTED - {"pipe", "subprocess"}
+            assert answers["sslcontext"] is context
+            assert isinstance(answers["ssl_object"], ssl.SSLObject)
+            assert answers["compression"] is None
+            name, protocol, bits = answers["cipher"]
+            assert (type(name), protocol, type(bits)) == (str, "TLSv1.3", int)
+            assert isinstance(answers["socket"], asyncio.trsock.TransportSocket)
+        assert known(transport)["peername"] == place.address
+        assert known(server.transport)["sockname"] == place.address
+        assert known(transport)["peercert"]["subjectAltName"]
+        assert not known(server.transport)["peercert"]
+        transport.close()
+        await client.lost()
+        await server.lost()
 
 
-def test_what_a_pipe_knows(loop: AbstractEventLoop, run: Run) -> None:
+async def test_what_a_pipe_knows(loop: AbstractEventLoop) -> None:
     class Piped(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
             self.note("connection_made")
 
-    async def main() -> None:
-        read_end, write_end = os.pipe()
-        reader, writer = os.fdopen(read_end, "rb", 0), os.fdopen(write_end, "wb", 0)
-        reading, one = await loop.connect_read_pipe(Piped, reader)
-        writing, other = await loop.connect_write_pipe(Piped, writer)
-        assert known(reading) == {"pipe": reader}
-        assert known(writing) == {"pipe": writer}
-        writing.close()
-        await other.lost()
-        await one.lost()
-
-    run(main())
+    read_end, write_end = os.pipe()
+    reader, writer = os.fdopen(read_end, "rb", 0), os.fdopen(write_end, "wb", 0)
+    reading, one = await loop.connect_read_pipe(Piped, reader)
+    writing, other = await loop.connect_write_pipe(Piped, writer)
+    assert known(reading) == {"pipe": reader}
+    assert known(writing) == {"pipe": writer}
+    writing.close()
+    await other.lost()
+    await one.lost()
 
 
-def test_what_a_child_process_knows(run: Run) -> None:
-    async def main() -> None:
-        process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
-        transport = process._transport  # type: ignore[attr-defined]
-        answers = known(transport)
-        assert answers.keys() == {"subprocess"}
-        assert isinstance(answers["subprocess"], subprocess.Popen)
-        assert answers["subprocess"].pid == process.pid == transport.get_pid()
-        assert transport.get_pipe_transport(0).get_extra_info("pipe")
-        assert transport.get_pipe_transport(1).get_extra_info("pipe")
-        assert transport.get_pipe_transport(2) is None
-        assert process.stdin is not None
-        process.stdin.close()
-        assert await process.wait() == 0
-
-    run(main())
+async def test_what_a_child_process_knows() -> None:
+    process = await asyncio.create_subprocess_exec("cat", stdin=PIPE, stdout=PIPE)
+    transport = process._transport  # type: ignore[attr-defined]
+    answers = known(transport)
+    assert answers.keys() == {"subprocess"}
+    assert isinstance(answers["subprocess"], subprocess.Popen)
+    assert answers["subprocess"].pid == process.pid == transport.get_pid()
+    assert transport.get_pipe_transport(0).get_extra_info("pipe")
+    assert transport.get_pipe_transport(1).get_extra_info("pipe")
+    assert transport.get_pipe_transport(2) is None
+    assert process.stdin is not None
+    process.stdin.close()
+    assert await process.wait() == 0
 
 
 KEEPS_ALIVE = (
@@ -142,16 +129,13 @@ KEEPS_ALIVE = (
 
 @pytest.mark.skipif(not KEEPS_ALIVE, reason="new in 3.13")
 @pytest.mark.parametrize("keep_alive", [True, False, None])
-def test_a_server_keeps_its_connections_alive_if_told_to(
-    loop: AbstractEventLoop, run: Run, keep_alive: bool | None
+async def test_a_server_keeps_its_connections_alive_if_told_to(
+    loop: AbstractEventLoop, keep_alive: bool | None
 ) -> None:
-    async def main() -> None:
-        async with serving(Echo, keep_alive=keep_alive) as place:
-            (sock,) = place.server.sockets
-            kept = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
-            assert bool(kept) is bool(keep_alive)
-
-    run(main())
+    async with serving(Echo, keep_alive=keep_alive) as place:
+        (sock,) = place.server.sockets
+        kept = sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        assert bool(kept) is bool(keep_alive)
 
 
 @pytest.mark.parametrize(

@@ -47,88 +47,74 @@ class Flood:
             thread.join()
 
 
-def test_a_flood_does_not_starve_timers_callbacks_or_others(
-    run: Run, wire: Wire
-) -> None:
-    async def main() -> None:
-        async with (
-            connected(Recorder, wire) as (flooded, flooding),
-            connected(Echo, wire) as (_, quiet),
-        ):
-            with Flood(flooding.sock):
-                await flooded.got(1)
-                for _ in range(20):
-                    await asyncio.sleep(0.001)
-                    await asyncio.sleep(0)
-                    quiet.send(b"x")
-                    assert await quiet.recv_exactly(1) == b"x"
-                    flooded.received.clear()
-                    await flooded.got(1)
-
-    run(main())
-
-
-def test_a_callback_that_always_comes_back_does_not_starve_the_rest(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        going = True
-
-        def again() -> None:
-            if going:
-                loop.call_soon(again)
-
-        again()
-        async with connected(Echo) as (_, peer):
-            for _ in range(5):
+async def test_a_flood_does_not_starve_timers_callbacks_or_others(wire: Wire) -> None:
+    async with (
+        connected(Recorder, wire) as (flooded, flooding),
+        connected(Echo, wire) as (_, quiet),
+    ):
+        with Flood(flooding.sock):
+            await flooded.got(1)
+            for _ in range(20):
                 await asyncio.sleep(0.001)
-                peer.send(b"x")
-                assert await peer.recv_exactly(1) == b"x"
-                assert await loop.run_in_executor(None, lambda: 42) == 42
-        going = False
+                await asyncio.sleep(0)
+                quiet.send(b"x")
+                assert await quiet.recv_exactly(1) == b"x"
+                flooded.received.clear()
+                await flooded.got(1)
 
-    run(main())
 
-
-def test_timers_that_are_always_due_do_not_starve_the_rest(
-    loop: AbstractEventLoop, run: Run
+async def test_a_callback_that_always_comes_back_does_not_starve_the_rest(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        going = True
+    going = True
 
-        def again() -> None:
-            if going:
-                loop.call_later(0, again)
+    def again() -> None:
+        if going:
+            loop.call_soon(again)
 
-        again()
-        async with connected(Echo) as (_, peer):
-            for _ in range(5):
-                peer.send(b"x")
-                assert await peer.recv_exactly(1) == b"x"
-        going = False
-
-    run(main())
-
-
-def test_two_connections_that_echo_to_each_other_for_ever_do_not_starve_the_rest(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        ours, theirs = socket.socketpair()
-        left_transport, left = await loop.create_connection(Echo, sock=ours)
-        _, right = await loop.create_connection(Echo, sock=theirs)
-        left_transport.write(b"ping")
-        await right.got(40)
+    again()
+    async with connected(Echo) as (_, peer):
         for _ in range(5):
             await asyncio.sleep(0.001)
-        async with connected(Echo) as (_, peer):
             peer.send(b"x")
             assert await peer.recv_exactly(1) == b"x"
-        left_transport.abort()
-        await left.lost()
-        await right.lost()
+            assert await loop.run_in_executor(None, lambda: 42) == 42
+    going = False
 
-    run(main())
+
+async def test_timers_that_are_always_due_do_not_starve_the_rest(
+    loop: AbstractEventLoop,
+) -> None:
+    going = True
+
+    def again() -> None:
+        if going:
+            loop.call_later(0, again)
+
+    again()
+    async with connected(Echo) as (_, peer):
+        for _ in range(5):
+            peer.send(b"x")
+            assert await peer.recv_exactly(1) == b"x"
+    going = False
+
+
+async def test_two_connections_that_echo_to_each_other_for_ever_do_not_starve_the_rest(
+    loop: AbstractEventLoop,
+) -> None:
+    ours, theirs = socket.socketpair()
+    left_transport, left = await loop.create_connection(Echo, sock=ours)
+    _, right = await loop.create_connection(Echo, sock=theirs)
+    left_transport.write(b"ping")
+    await right.got(40)
+    for _ in range(5):
+        await asyncio.sleep(0.001)
+    async with connected(Echo) as (_, peer):
+        peer.send(b"x")
+        assert await peer.recv_exactly(1) == b"x"
+    left_transport.abort()
+    await left.lost()
+    await right.lost()
 
 
 def test_an_idle_loop_sleeps(loop: AbstractEventLoop, run: Run) -> None:

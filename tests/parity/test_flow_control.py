@@ -4,7 +4,7 @@ import asyncio
 import socket
 
 import pytest
-from loops import Reported, Run
+from loops import Reported
 
 from .peers import Wire, a_round_trip_elsewhere, connected, pattern
 from .protocols import Recorder
@@ -38,13 +38,10 @@ def fill(transport: asyncio.WriteTransport, protocol: Recorder) -> bytes:
     return bytes(written)
 
 
-def test_the_limits_are_64_and_16_kibibytes_at_first(run: Run, wire: Wire) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, _):
-            limits = protocol.transport.get_write_buffer_limits()
-            assert limits == (16 * KIB, 64 * KIB)
-
-    run(main())
+async def test_the_limits_are_64_and_16_kibibytes_at_first(wire: Wire) -> None:
+    async with connected(Recorder, wire) as (protocol, _):
+        limits = protocol.transport.get_write_buffer_limits()
+        assert limits == (16 * KIB, 64 * KIB)
 
 
 @pytest.mark.parametrize(
@@ -57,68 +54,54 @@ def test_the_limits_are_64_and_16_kibibytes_at_first(run: Run, wire: Wire) -> No
         ({}, (16 * KIB, 64 * KIB)),
     ],
 )
-def test_limits_can_be_set(
-    run: Run, given: dict[str, int], low_and_high: tuple[int, int]
+async def test_limits_can_be_set(
+    given: dict[str, int], low_and_high: tuple[int, int]
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            protocol.transport.set_write_buffer_limits(**given)
-            assert protocol.transport.get_write_buffer_limits() == low_and_high
-
-    run(main())
+    async with connected(Recorder) as (protocol, _):
+        protocol.transport.set_write_buffer_limits(**given)
+        assert protocol.transport.get_write_buffer_limits() == low_and_high
 
 
 @pytest.mark.parametrize("given", [{"high": 1, "low": 2}, {"low": -1}, {"high": -1}])
-def test_limits_that_contradict_each_other_are_refused(
-    run: Run, given: dict[str, int]
+async def test_limits_that_contradict_each_other_are_refused(
+    given: dict[str, int],
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            with pytest.raises(ValueError):
-                protocol.transport.set_write_buffer_limits(**given)
-
-    run(main())
+    async with connected(Recorder) as (protocol, _):
+        with pytest.raises(ValueError):
+            protocol.transport.set_write_buffer_limits(**given)
 
 
-def test_a_writer_is_paused_inside_write_and_resumed_when_the_peer_has_read(
-    run: Run, wire: Wire
+async def test_a_writer_is_paused_inside_write_and_resumed_when_the_peer_has_read(
+    wire: Wire,
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            transport = protocol.transport
-            data = fill(transport, protocol)
-            assert transport.get_write_buffer_size() > 64 * KIB
-            transport.write(b"more")
-            assert protocol.calls == ["connection_made", "pause_writing"]
+    async with connected(Recorder, wire) as (protocol, peer):
+        transport = protocol.transport
+        data = fill(transport, protocol)
+        assert transport.get_write_buffer_size() > 64 * KIB
+        transport.write(b"more")
+        assert protocol.calls == ["connection_made", "pause_writing"]
 
-            assert await peer.recv_exactly(len(data) + 4) == data + b"more"
+        assert await peer.recv_exactly(len(data) + 4) == data + b"more"
+        await protocol.until(lambda: "resume_writing" in protocol.calls)
+        assert transport.get_write_buffer_size() <= 16 * KIB
+        assert protocol.calls == [
+            "connection_made",
+            "pause_writing",
+            "resume_writing",
+        ]
+
+
+async def test_pausing_and_resuming_alternate_as_often_as_needed(wire: Wire) -> None:
+    async with connected(Recorder, wire) as (protocol, peer):
+        for _ in range(5):
+            protocol.calls.clear()
+            data = fill(protocol.transport, protocol)
+            assert await peer.recv_exactly(len(data)) == data
             await protocol.until(lambda: "resume_writing" in protocol.calls)
-            assert transport.get_write_buffer_size() <= 16 * KIB
-            assert protocol.calls == [
-                "connection_made",
-                "pause_writing",
-                "resume_writing",
-            ]
-
-    run(main())
+            assert protocol.calls == ["pause_writing", "resume_writing"]
 
 
-def test_pausing_and_resuming_alternate_as_often_as_needed(
-    run: Run, wire: Wire
-) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            for _ in range(5):
-                protocol.calls.clear()
-                data = fill(protocol.transport, protocol)
-                assert await peer.recv_exactly(len(data)) == data
-                await protocol.until(lambda: "resume_writing" in protocol.calls)
-                assert protocol.calls == ["pause_writing", "resume_writing"]
-
-    run(main())
-
-
-def test_resume_writing_may_write_and_be_paused_again(run: Run, wire: Wire) -> None:
+async def test_resume_writing_may_write_and_be_paused_again(wire: Wire) -> None:
     class GoesOn(Recorder):
         pieces = 0
 
@@ -136,25 +119,22 @@ def test_resume_writing_may_write_and_be_paused_again(run: Run, wire: Wire) -> N
                 # Not here and now: see the next test.
                 asyncio.get_running_loop().call_soon(self.transport.close)
 
-    async def main() -> None:
-        async with connected(GoesOn, wire) as (protocol, peer):
-            keep_little_in_the_kernel(protocol.transport)
-            protocol.submit_new()
-            got = await peer.recv_to_end()
-            assert got == pattern(100_000) * protocol.pieces
-            await protocol.lost()
-            assert protocol.calls == [
-                "connection_made",
-                *["pause_writing", "resume_writing"] * 5,
-                "connection_lost",
-            ]
-
-    run(main())
+    async with connected(GoesOn, wire) as (protocol, peer):
+        keep_little_in_the_kernel(protocol.transport)
+        protocol.submit_new()
+        got = await peer.recv_to_end()
+        assert got == pattern(100_000) * protocol.pieces
+        await protocol.lost()
+        assert protocol.calls == [
+            "connection_made",
+            *["pause_writing", "resume_writing"] * 5,
+            "connection_lost",
+        ]
 
 
 @pytest.mark.ours_only
-def test_closing_inside_resume_writing_loses_the_connection_once(
-    run: Run, wire: Wire
+async def test_closing_inside_resume_writing_loses_the_connection_once(
+    wire: Wire,
 ) -> None:
     """asyncio calls connection_lost twice here, the second time on nothing."""
 
@@ -163,43 +143,35 @@ def test_closing_inside_resume_writing_loses_the_connection_once(
             super().resume_writing()
             self.transport.close()
 
-    async def main() -> None:
-        async with connected(Closes, wire) as (protocol, peer):
-            protocol.transport.set_write_buffer_limits(high=0)
-            data = fill(protocol.transport, protocol)
-            assert await peer.recv_to_end() == data
-            await protocol.lost()
-            await a_round_trip_elsewhere()
-            assert protocol.calls == [
-                "connection_made",
-                "pause_writing",
-                "resume_writing",
-                "connection_lost",
-            ]
-
-    run(main())
+    async with connected(Closes, wire) as (protocol, peer):
+        protocol.transport.set_write_buffer_limits(high=0)
+        data = fill(protocol.transport, protocol)
+        assert await peer.recv_to_end() == data
+        await protocol.lost()
+        await a_round_trip_elsewhere()
+        assert protocol.calls == [
+            "connection_made",
+            "pause_writing",
+            "resume_writing",
+            "connection_lost",
+        ]
 
 
-def test_lowering_the_limit_under_what_waits_pauses_at_once(
-    run: Run, wire: Wire
-) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            transport = protocol.transport
-            transport.set_write_buffer_limits(high=100 * MIB)
-            data = pattern(8 * MIB)
-            transport.write(data)
-            assert protocol.calls == ["connection_made"]
-            transport.set_write_buffer_limits(high=1)
-            assert protocol.calls == ["connection_made", "pause_writing"]
-            assert await peer.recv_exactly(len(data)) == data
-            await protocol.until(lambda: "resume_writing" in protocol.calls)
-
-    run(main())
+async def test_lowering_the_limit_under_what_waits_pauses_at_once(wire: Wire) -> None:
+    async with connected(Recorder, wire) as (protocol, peer):
+        transport = protocol.transport
+        transport.set_write_buffer_limits(high=100 * MIB)
+        data = pattern(8 * MIB)
+        transport.write(data)
+        assert protocol.calls == ["connection_made"]
+        transport.set_write_buffer_limits(high=1)
+        assert protocol.calls == ["connection_made", "pause_writing"]
+        assert await peer.recv_exactly(len(data)) == data
+        await protocol.until(lambda: "resume_writing" in protocol.calls)
 
 
-def test_with_limits_of_zero_the_writer_resumes_only_when_nothing_waits(
-    run: Run, wire: Wire
+async def test_with_limits_of_zero_the_writer_resumes_only_when_nothing_waits(
+    wire: Wire,
 ) -> None:
     class Sizes(Recorder):
         size_at_resume = -1
@@ -208,55 +180,46 @@ def test_with_limits_of_zero_the_writer_resumes_only_when_nothing_waits(
             self.size_at_resume = self.transport.get_write_buffer_size()
             super().resume_writing()
 
-    async def main() -> None:
-        async with connected(Sizes, wire) as (protocol, peer):
-            protocol.transport.set_write_buffer_limits(high=0)
-            data = fill(protocol.transport, protocol)
-            assert await peer.recv_exactly(len(data)) == data
-            await protocol.until(lambda: "resume_writing" in protocol.calls)
-            assert protocol.size_at_resume == 0
-
-    run(main())
+    async with connected(Sizes, wire) as (protocol, peer):
+        protocol.transport.set_write_buffer_limits(high=0)
+        data = fill(protocol.transport, protocol)
+        assert await peer.recv_exactly(len(data)) == data
+        await protocol.until(lambda: "resume_writing" in protocol.calls)
+        assert protocol.size_at_resume == 0
 
 
-def test_what_leaves_at_once_does_not_pause_even_with_limits_of_zero(
-    run: Run, wire: Wire
+async def test_what_leaves_at_once_does_not_pause_even_with_limits_of_zero(
+    wire: Wire,
 ) -> None:
     """asyncio tries to send before it compares: an idle peer costs no pause."""
 
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            protocol.transport.set_write_buffer_limits(high=0)
-            for _ in range(3):
-                protocol.transport.write(b"x")
-                assert await peer.recv_exactly(1) == b"x"
-            assert protocol.calls == ["connection_made"]
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        protocol.transport.set_write_buffer_limits(high=0)
+        for _ in range(3):
+            protocol.transport.write(b"x")
+            assert await peer.recv_exactly(1) == b"x"
+        assert protocol.calls == ["connection_made"]
 
 
-def test_a_paused_writer_that_closes_is_resumed_before_connection_lost(
-    run: Run, wire: Wire
+async def test_a_paused_writer_that_closes_is_resumed_before_connection_lost(
+    wire: Wire,
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            data = fill(protocol.transport, protocol)
-            protocol.transport.close()
-            assert await peer.recv_to_end() == data
-            assert await protocol.lost() is None
-            assert protocol.calls == [
-                "connection_made",
-                "pause_writing",
-                "resume_writing",
-                "connection_lost",
-            ]
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        data = fill(protocol.transport, protocol)
+        protocol.transport.close()
+        assert await peer.recv_to_end() == data
+        assert await protocol.lost() is None
+        assert protocol.calls == [
+            "connection_made",
+            "pause_writing",
+            "resume_writing",
+            "connection_lost",
+        ]
 
 
 @pytest.mark.parametrize("call", ["pause_writing", "resume_writing"])
-def test_a_failing_flow_control_call_is_reported_and_the_connection_goes_on(
-    run: Run, reported: Reported, call: str
+async def test_a_failing_flow_control_call_is_reported_and_the_connection_goes_on(
+    reported: Reported, call: str
 ) -> None:
     class Fails(Recorder):
         def note(self, name: str) -> None:
@@ -264,19 +227,16 @@ def test_a_failing_flow_control_call_is_reported_and_the_connection_goes_on(
             if name == call:
                 raise Particular
 
-    async def main() -> None:
-        async with connected(Fails) as (protocol, peer):
-            data = fill(protocol.transport, protocol)
-            assert await peer.recv_exactly(len(data)) == data
-            await protocol.until(lambda: "resume_writing" in protocol.calls)
-            (context,) = reported
-            assert context["message"] == f"protocol.{call}() failed"
-            assert isinstance(context["exception"], Particular)
-            assert context["protocol"] is protocol
-            assert context["transport"] is protocol.transport
-            assert set(context) == {"message", "exception", "protocol", "transport"}
-            reported.clear()
-            peer.send(b"goes on")
-            assert await protocol.got(7) == b"goes on"
-
-    run(main())
+    async with connected(Fails) as (protocol, peer):
+        data = fill(protocol.transport, protocol)
+        assert await peer.recv_exactly(len(data)) == data
+        await protocol.until(lambda: "resume_writing" in protocol.calls)
+        (context,) = reported
+        assert context["message"] == f"protocol.{call}() failed"
+        assert isinstance(context["exception"], Particular)
+        assert context["protocol"] is protocol
+        assert context["transport"] is protocol.transport
+        assert set(context) == {"message", "exception", "protocol", "transport"}
+        reported.clear()
+        peer.send(b"goes on")
+        assert await protocol.got(7) == b"goes on"

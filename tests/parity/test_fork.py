@@ -16,29 +16,26 @@ from .peers import connected
 from .protocols import Echo
 
 
-def test_a_child_that_leaves_the_loop_alone_does_not_disturb_it(run: Run) -> None:
-    async def main() -> None:
-        loop = asyncio.get_running_loop()
-        protocols: list[Echo] = []
+async def test_a_child_that_leaves_the_loop_alone_does_not_disturb_it() -> None:
+    loop = asyncio.get_running_loop()
+    protocols: list[Echo] = []
 
-        def factory() -> Echo:
-            protocols.append(Echo())
-            return protocols[-1]
+    def factory() -> Echo:
+        protocols.append(Echo())
+        return protocols[-1]
 
-        server = await loop.create_server(factory, "127.0.0.1", 0)
-        address = server.sockets[0].getsockname()
-        client, client_protocol = await loop.create_connection(Echo, *address)
-        assert in_a_child(lambda: None) == 0
-        await protocols[0].made()
-        protocols[0].transport.write(b"x")
-        await client_protocol.got(3)
-        client.abort()
-        await client_protocol.lost()
-        await protocols[0].lost()
-        server.close()
-        await server.wait_closed()
-
-    run(main())
+    server = await loop.create_server(factory, "127.0.0.1", 0)
+    address = server.sockets[0].getsockname()
+    client, client_protocol = await loop.create_connection(Echo, *address)
+    assert in_a_child(lambda: None) == 0
+    await protocols[0].made()
+    protocols[0].transport.write(b"x")
+    await client_protocol.got(3)
+    client.abort()
+    await client_protocol.lost()
+    await protocols[0].lost()
+    server.close()
+    await server.wait_closed()
 
 
 def test_a_child_can_run_a_loop_of_its_own(

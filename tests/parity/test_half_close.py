@@ -1,7 +1,6 @@
 """One direction ends before the other: the peer's end of file, and our own."""
 
 import pytest
-from loops import Run
 
 from .peers import Wire, a_round_trip_elsewhere, connected, connecting, pattern
 from .protocols import BufferedRecorder, Recorder
@@ -18,150 +17,114 @@ class StaysOpen(Recorder):
         return True
 
 
-def test_the_peers_end_closes_the_connection_unless_the_protocol_objects(
-    run: Run, wire: Wire
+async def test_the_peers_end_closes_the_connection_unless_the_protocol_objects(
+    wire: Wire,
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            peer.send(b"last words")
-            peer.finish_sending()
-            assert await protocol.lost() is None
-            assert await peer.recv_to_end() == b""
-            assert protocol.received == b"last words"
-            assert protocol.calls == [
-                "connection_made",
-                "data_received",
-                "eof_received",
-                "connection_lost",
-            ]
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        peer.send(b"last words")
+        peer.finish_sending()
+        assert await protocol.lost() is None
+        assert await peer.recv_to_end() == b""
+        assert protocol.received == b"last words"
+        assert protocol.calls == [
+            "connection_made",
+            "data_received",
+            "eof_received",
+            "connection_lost",
+        ]
 
 
-def test_a_buffered_protocol_is_told_of_the_end_the_same_way(
-    run: Run, wire: Wire
+async def test_a_buffered_protocol_is_told_of_the_end_the_same_way(wire: Wire) -> None:
+    async with connected(BufferedRecorder, wire) as (protocol, peer):
+        peer.finish_sending()
+        assert await protocol.lost() is None
+        assert protocol.calls == [
+            "connection_made",
+            "eof_received",
+            "connection_lost",
+        ]
+
+
+async def test_a_protocol_that_returns_true_can_go_on_writing(wire: Wire) -> None:
+    data = pattern(2 * MIB)
+    async with connected(StaysOpen, wire) as (protocol, peer):
+        peer.finish_sending()
+        await protocol.until(lambda: "eof_received" in protocol.calls)
+        await a_round_trip_elsewhere()
+        assert not protocol.transport.is_closing()
+        protocol.transport.write(data)
+        assert await peer.recv_exactly(len(data)) == data
+        protocol.transport.close()
+        assert await peer.recv_to_end() == b""
+        assert await protocol.lost() is None
+        assert protocol.calls.count("eof_received") == 1
+
+
+async def test_what_waits_is_sent_before_the_peers_end_closes_the_connection(
+    wire: Wire,
 ) -> None:
-    async def main() -> None:
-        async with connected(BufferedRecorder, wire) as (protocol, peer):
-            peer.finish_sending()
-            assert await protocol.lost() is None
-            assert protocol.calls == [
-                "connection_made",
-                "eof_received",
-                "connection_lost",
-            ]
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        data = fill(protocol.transport, protocol)
+        peer.finish_sending()
+        await protocol.until(lambda: "eof_received" in protocol.calls)
+        assert protocol.transport.is_closing()
+        assert not protocol.is_lost
+        assert await peer.recv_to_end() == data
+        assert await protocol.lost() is None
 
 
-def test_a_protocol_that_returns_true_can_go_on_writing(run: Run, wire: Wire) -> None:
-    async def main() -> None:
-        data = pattern(2 * MIB)
-        async with connected(StaysOpen, wire) as (protocol, peer):
-            peer.finish_sending()
-            await protocol.until(lambda: "eof_received" in protocol.calls)
-            await a_round_trip_elsewhere()
-            assert not protocol.transport.is_closing()
-            protocol.transport.write(data)
-            assert await peer.recv_exactly(len(data)) == data
-            protocol.transport.close()
-            assert await peer.recv_to_end() == b""
-            assert await protocol.lost() is None
-            assert protocol.calls.count("eof_received") == 1
-
-    run(main())
-
-
-def test_what_waits_is_sent_before_the_peers_end_closes_the_connection(
-    run: Run, wire: Wire
-) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            data = fill(protocol.transport, protocol)
-            peer.finish_sending()
-            await protocol.until(lambda: "eof_received" in protocol.calls)
-            assert protocol.transport.is_closing()
-            assert not protocol.is_lost
-            assert await peer.recv_to_end() == data
-            assert await protocol.lost() is None
-
-    run(main())
-
-
-def test_an_answer_written_in_eof_received_is_sent(run: Run, wire: Wire) -> None:
+async def test_an_answer_written_in_eof_received_is_sent(wire: Wire) -> None:
     class Answers(Recorder):
         def eof_received(self) -> None:
             self.transport.write(b"bye")
             super().eof_received()
 
-    async def main() -> None:
-        async with connected(Answers, wire) as (protocol, peer):
-            peer.finish_sending()
-            assert await peer.recv_to_end() == b"bye"
-            assert await protocol.lost() is None
-
-    run(main())
+    async with connected(Answers, wire) as (protocol, peer):
+        peer.finish_sending()
+        assert await peer.recv_to_end() == b"bye"
+        assert await protocol.lost() is None
 
 
-def test_write_eof_ends_our_direction_after_what_was_written(
-    run: Run, wire: Wire
-) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            transport = protocol.transport
-            assert transport.can_write_eof()
-            data = fill(transport, protocol)
-            transport.write_eof()
-            assert await peer.recv_to_end() == data
-            peer.send(b"still heard")
-            assert await protocol.got(11) == b"still heard"
-            assert not transport.is_closing()
-            peer.finish_sending()
-            assert await protocol.lost() is None
-
-    run(main())
+async def test_write_eof_ends_our_direction_after_what_was_written(wire: Wire) -> None:
+    async with connected(Recorder, wire) as (protocol, peer):
+        transport = protocol.transport
+        assert transport.can_write_eof()
+        data = fill(transport, protocol)
+        transport.write_eof()
+        assert await peer.recv_to_end() == data
+        peer.send(b"still heard")
+        assert await protocol.got(11) == b"still heard"
+        assert not transport.is_closing()
+        peer.finish_sending()
+        assert await protocol.lost() is None
 
 
-def test_write_eof_with_nothing_written_ends_our_direction(
-    run: Run, wire: Wire
-) -> None:
-    async def main() -> None:
-        async with connecting(Recorder, wire) as (protocol, peer):
-            protocol.transport.write_eof()
-            assert await peer.recv_to_end() == b""
-            peer.send(b"still heard")
-            assert await protocol.got(11) == b"still heard"
-
-    run(main())
+async def test_write_eof_with_nothing_written_ends_our_direction(wire: Wire) -> None:
+    async with connecting(Recorder, wire) as (protocol, peer):
+        protocol.transport.write_eof()
+        assert await peer.recv_to_end() == b""
+        peer.send(b"still heard")
+        assert await protocol.got(11) == b"still heard"
 
 
-def test_write_and_write_eof_in_one_iteration_send_both(run: Run, wire: Wire) -> None:
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            protocol.transport.write(b"last words")
-            protocol.transport.write_eof()
-            protocol.transport.write_eof()
-            assert await peer.recv_to_end() == b"last words"
-
-    run(main())
+async def test_write_and_write_eof_in_one_iteration_send_both(wire: Wire) -> None:
+    async with connected(Recorder, wire) as (protocol, peer):
+        protocol.transport.write(b"last words")
+        protocol.transport.write_eof()
+        protocol.transport.write_eof()
+        assert await peer.recv_to_end() == b"last words"
 
 
-def test_nothing_can_be_written_after_write_eof(run: Run) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            protocol.transport.write_eof()
-            with pytest.raises(RuntimeError, match=r"write\(\) after write_eof"):
-                protocol.transport.write(b"late")
-
-    run(main())
+async def test_nothing_can_be_written_after_write_eof() -> None:
+    async with connected(Recorder) as (protocol, _):
+        protocol.transport.write_eof()
+        with pytest.raises(RuntimeError, match=r"write\(\) after write_eof"):
+            protocol.transport.write(b"late")
 
 
-def test_write_eof_after_close_does_nothing(run: Run) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            protocol.transport.close()
-            protocol.transport.write_eof()
-            assert await protocol.lost() is None
-            protocol.transport.write_eof()
-
-    run(main())
+async def test_write_eof_after_close_does_nothing() -> None:
+    async with connected(Recorder) as (protocol, _):
+        protocol.transport.close()
+        protocol.transport.write_eof()
+        assert await protocol.lost() is None
+        protocol.transport.write_eof()

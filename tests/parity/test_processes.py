@@ -99,54 +99,45 @@ class Held:
         ("kill -15 $$", -15),
     ],
 )
-def test_the_status_is_the_childs(
-    loop: AbstractEventLoop, run: Run, script: str, status: int
+async def test_the_status_is_the_childs(
+    loop: AbstractEventLoop, script: str, status: int
 ) -> None:
-    async def main() -> None:
-        protocol = await start(loop, "sh", "-c", script)
-        await protocol.until_call("process_exited")
-        assert protocol.transport.get_returncode() == status
-        popen = protocol.transport.get_extra_info("subprocess")
-        assert popen.returncode == status
-        await protocol.until_call("connection_lost None")
-        assert protocol.calls == [
-            "connection_made",
-            "process_exited",
-            "connection_lost None",
-        ]
-        protocol.transport.close()
-
-    run(main())
+    protocol = await start(loop, "sh", "-c", script)
+    await protocol.until_call("process_exited")
+    assert protocol.transport.get_returncode() == status
+    popen = protocol.transport.get_extra_info("subprocess")
+    assert popen.returncode == status
+    await protocol.until_call("connection_lost None")
+    assert protocol.calls == [
+        "connection_made",
+        "process_exited",
+        "connection_lost None",
+    ]
+    protocol.transport.close()
 
 
-def test_what_a_child_said_last_comes_before_its_connection_is_lost(
-    loop: AbstractEventLoop, run: Run
+async def test_what_a_child_said_last_comes_before_its_connection_is_lost(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        protocol = await start(loop, "echo", "words", stdout=PIPE)
-        await protocol.until_call("connection_lost None")
-        assert [call for call in protocol.calls if call != "process_exited"] == [
-            "connection_made",
-            "pipe_data_received 1 b'words\\n'",
-            "pipe_connection_lost 1 None",
-            "connection_lost None",
-        ]
-        protocol.transport.close()
-
-    run(main())
+    protocol = await start(loop, "echo", "words", stdout=PIPE)
+    await protocol.until_call("connection_lost None")
+    assert [call for call in protocol.calls if call != "process_exited"] == [
+        "connection_made",
+        "pipe_data_received 1 b'words\\n'",
+        "pipe_connection_lost 1 None",
+        "connection_lost None",
+    ]
+    protocol.transport.close()
 
 
 @pytest.mark.ours_only
-def test_no_thread_waits_for_a_child(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        before = threading.enumerate()
-        protocol = await start(loop, "cat")
-        assert threading.enumerate() == before
-        protocol.transport.kill()
-        await protocol.until_call("connection_lost None")
-        protocol.transport.close()
-
-    run(main())
+async def test_no_thread_waits_for_a_child(loop: AbstractEventLoop) -> None:
+    before = threading.enumerate()
+    protocol = await start(loop, "cat")
+    assert threading.enumerate() == before
+    protocol.transport.kill()
+    await protocol.until_call("connection_lost None")
+    protocol.transport.close()
 
 
 def test_a_loop_on_any_thread_hears_of_the_end_of_its_children(
@@ -173,66 +164,55 @@ def test_a_loop_on_any_thread_hears_of_the_end_of_its_children(
     assert statuses == [7, 7]
 
 
-def test_a_child_that_is_done_with_cannot_be_signalled(
-    loop: AbstractEventLoop, run: Run
+async def test_a_child_that_is_done_with_cannot_be_signalled(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        protocol = await start(loop, "true")
-        await protocol.until_call("connection_lost None")
-        for signalling in (
-            protocol.transport.kill,
-            protocol.transport.terminate,
-            lambda: protocol.transport.send_signal(signal.SIGINT),
-        ):
-            with pytest.raises(ProcessLookupError):
-                signalling()
-        protocol.transport.close()
-
-    run(main())
+    protocol = await start(loop, "true")
+    await protocol.until_call("connection_lost None")
+    for signalling in (
+        protocol.transport.kill,
+        protocol.transport.terminate,
+        lambda: protocol.transport.send_signal(signal.SIGINT),
+    ):
+        with pytest.raises(ProcessLookupError):
+            signalling()
+    protocol.transport.close()
 
 
 @pytest.mark.ours_only
-def test_no_signal_is_sent_to_the_number_of_a_child_that_has_ended(
-    loop: AbstractEventLoop, run: Run, monkeypatch: pytest.MonkeyPatch
+async def test_no_signal_is_sent_to_the_number_of_a_child_that_has_ended(
+    loop: AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A grandchild keeps the pipe, and so the transport, long after the child's
     number may have been given to another process."""
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
 
-    async def main() -> None:
-        with Held() as held:
-            script = "exec 3<&0; cat <&3 & exit 5"
-            protocol = await start(
-                loop, "sh", "-c", script, stdin=held.stdin, stdout=PIPE
-            )
-            await protocol.until_call("process_exited")
-            protocol.transport.kill()
-            protocol.transport.terminate()
-            protocol.transport.send_signal(signal.SIGTERM)
-            assert killed == []
-            assert protocol.transport.get_returncode() == 5
-            assert "connection_lost None" not in protocol.calls
-            held.detach()
-            await protocol.until_call("connection_lost None")
-            protocol.transport.close()
-
-    run(main())
+    with Held() as held:
+        script = "exec 3<&0; cat <&3 & exit 5"
+        protocol = await start(loop, "sh", "-c", script, stdin=held.stdin, stdout=PIPE)
+        await protocol.until_call("process_exited")
+        protocol.transport.kill()
+        protocol.transport.terminate()
+        protocol.transport.send_signal(signal.SIGTERM)
+        assert killed == []
+        assert protocol.transport.get_returncode() == 5
+        assert "connection_lost None" not in protocol.calls
+        held.detach()
+        await protocol.until_call("connection_lost None")
+        protocol.transport.close()
 
 
 @pytest.mark.ours_only
-def test_a_child_that_has_ended_unheard_of_can_be_signalled_in_vain(
-    loop: AbstractEventLoop, run: Run
+async def test_a_child_that_has_ended_unheard_of_can_be_signalled_in_vain(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        with Held() as held:
-            protocol = await start(loop, "cat", stdin=held.stdin)
-            held.until_ended(protocol)
-            protocol.transport.kill()
-            await protocol.until_call("connection_lost None")
-            protocol.transport.close()
-
-    run(main())
+    with Held() as held:
+        protocol = await start(loop, "cat", stdin=held.stdin)
+        held.until_ended(protocol)
+        protocol.transport.kill()
+        await protocol.until_call("connection_lost None")
+        protocol.transport.close()
 
 
 @pytest.mark.ours_only
@@ -270,14 +250,11 @@ def test_a_status_that_somebody_else_has_read_is_255(
     assert "exit status already read" in caplog.text
 
 
-def test_closing_kills_what_runs(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        protocol = await start(loop, "sleep", "1000")
-        protocol.transport.close()
-        await protocol.until_call("connection_lost None")
-        assert protocol.transport.get_returncode() == -signal.SIGKILL
-
-    run(main())
+async def test_closing_kills_what_runs(loop: AbstractEventLoop) -> None:
+    protocol = await start(loop, "sleep", "1000")
+    protocol.transport.close()
+    await protocol.until_call("connection_lost None")
+    assert protocol.transport.get_returncode() == -signal.SIGKILL
 
 
 def test_pidfds_that_are_refused_are_not_relied_on(
@@ -295,19 +272,16 @@ def test_pidfds_that_are_refused_are_not_relied_on(
 
 
 @pytest.mark.ours_only
-def test_where_pidfds_are_refused_asyncios_watcher_waits(
-    loop: AbstractEventLoop, run: Run, monkeypatch: pytest.MonkeyPatch
+async def test_where_pidfds_are_refused_asyncios_watcher_waits(
+    loop: AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(native_loop, "pidfds_work", lambda: False)
 
-    async def main() -> None:
-        protocol = await start(loop, "sh", "-c", "exit 4")
-        assert not isinstance(protocol.transport, subprocesses.SubprocessTransport)
-        await protocol.until_call("connection_lost None")
-        assert protocol.transport.get_returncode() == 4
-        protocol.transport.close()
-
-    run(main())
+    protocol = await start(loop, "sh", "-c", "exit 4")
+    assert not isinstance(protocol.transport, subprocesses.SubprocessTransport)
+    await protocol.until_call("connection_lost None")
+    assert protocol.transport.get_returncode() == 4
+    protocol.transport.close()
 
 
 @pytest.mark.ours_only

@@ -5,7 +5,6 @@ import tempfile
 from asyncio import AbstractEventLoop
 
 import pytest
-from loops import Run
 
 from .peers import connected
 from .protocols import Recorder
@@ -54,26 +53,23 @@ def test_a_device_that_cannot_be_waited_for_is_refused(
         assert loop.remove_reader(file) is False
 
 
-def test_a_transports_descriptor_is_not_for_others(
-    loop: AbstractEventLoop, run: Run
+async def test_a_transports_descriptor_is_not_for_others(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, peer):
-            fd = protocol.transport.get_extra_info("socket").fileno()
-            for call in (
-                lambda: loop.add_reader(fd, print),
-                lambda: loop.add_writer(fd, print),
-                lambda: loop.remove_reader(fd),
-                lambda: loop.remove_writer(fd),
-            ):
-                with pytest.raises(RuntimeError, match="is used by transport"):
-                    call()
-            data = fill(protocol.transport, protocol)
-            assert await peer.recv_exactly(len(data)) == data
-            peer.send(b"x")
-            assert await protocol.got(1) == b"x"
-
-    run(main())
+    async with connected(Recorder) as (protocol, peer):
+        fd = protocol.transport.get_extra_info("socket").fileno()
+        for call in (
+            lambda: loop.add_reader(fd, print),
+            lambda: loop.add_writer(fd, print),
+            lambda: loop.remove_reader(fd),
+            lambda: loop.remove_writer(fd),
+        ):
+            with pytest.raises(RuntimeError, match="is used by transport"):
+                call()
+        data = fill(protocol.transport, protocol)
+        assert await peer.recv_exactly(len(data)) == data
+        peer.send(b"x")
+        assert await protocol.got(1) == b"x"
 
 
 def test_a_closed_loop_takes_no_reader(loop: AbstractEventLoop, pair: Pair) -> None:

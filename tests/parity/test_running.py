@@ -73,43 +73,34 @@ def test_running_says_so_and_is_found_by_get_running_loop(
         asyncio.get_running_loop()
 
 
-def test_a_running_loop_cannot_be_run_again(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        with pytest.raises(RuntimeError, match="already running"):
-            loop.run_until_complete(loop.create_future())
-        assert asyncio.get_running_loop() is loop
-
-    run(main())
+async def test_a_running_loop_cannot_be_run_again(loop: AbstractEventLoop) -> None:
+    with pytest.raises(RuntimeError, match="already running"):
+        loop.run_until_complete(loop.create_future())
+    assert asyncio.get_running_loop() is loop
 
 
 @pytest.mark.ours_only
-def test_a_refused_run_forever_leaves_the_run_that_goes_on_alone(
-    loop: AbstractEventLoop, run: Run
+async def test_a_refused_run_forever_leaves_the_run_that_goes_on_alone(
+    loop: AbstractEventLoop,
 ) -> None:
     """asyncio of CPython 3.13.0 forgets here that the loop is running."""
 
-    async def main() -> None:
-        with pytest.raises(RuntimeError, match="already running"):
-            loop.run_forever()
-        assert loop.is_running()
-        assert asyncio.get_running_loop() is loop
-
-    run(main())
+    with pytest.raises(RuntimeError, match="already running"):
+        loop.run_forever()
+    assert loop.is_running()
+    assert asyncio.get_running_loop() is loop
 
 
-def test_a_nested_run_until_complete_leaves_its_coroutine_unawaited(
-    loop: AbstractEventLoop, run: Run
+async def test_a_nested_run_until_complete_leaves_its_coroutine_unawaited(
+    loop: AbstractEventLoop,
 ) -> None:
     async def nested() -> None: ...
 
-    async def main() -> None:
-        coroutine = nested()
-        with pytest.raises(RuntimeError, match="already running"):
-            loop.run_until_complete(coroutine)
-        assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
-        coroutine.close()
-
-    run(main())
+    coroutine = nested()
+    with pytest.raises(RuntimeError, match="already running"):
+        loop.run_until_complete(coroutine)
+    assert inspect.getcoroutinestate(coroutine) == inspect.CORO_CREATED
+    coroutine.close()
 
 
 def test_no_other_loop_can_run_while_one_runs(
@@ -269,24 +260,21 @@ def test_shutdown_asyncgens_finishes_what_was_left_half_iterated(
     assert finished == ["numbers"]
 
 
-def test_an_asyncgen_dropped_half_iterated_is_closed_by_the_loop(
-    loop: AbstractEventLoop, run: Run
+async def test_an_asyncgen_dropped_half_iterated_is_closed_by_the_loop(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        finished = asyncio.Event()
+    finished = asyncio.Event()
 
-        async def numbers() -> AsyncIterator[int]:
-            try:
-                yield 1
-            finally:
-                finished.set()
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            yield 1
+        finally:
+            finished.set()
 
-        iterator = numbers()
-        await anext(iterator)
-        del iterator
-        await finished.wait()
-
-    run(main())
+    iterator = numbers()
+    await anext(iterator)
+    del iterator
+    await finished.wait()
 
 
 def test_a_runner_runs_on_a_loop_of_this_kind(loop_factory: LoopFactory) -> None:

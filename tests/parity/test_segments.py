@@ -5,7 +5,6 @@ import struct
 from collections.abc import Callable
 
 import pytest
-from loops import Run
 
 from .peers import connected
 from .protocols import Recorder
@@ -43,61 +42,47 @@ def before_closing(protocol: Recorder) -> None:
 
 
 @pytest.mark.parametrize("respond", [head_then_body, lines, many, before_closing])
-def test_head_and_body_written_in_one_callback_leave_in_one_segment(
-    run: Run, respond: Callable[[Recorder], None]
+async def test_head_and_body_written_in_one_callback_leave_in_one_segment(
+    respond: Callable[[Recorder], None],
 ) -> None:
     class Responds(Recorder):
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             respond(self)
 
-    async def main() -> None:
-        async with connected(Responds) as (_, peer):
-            peer.send(b"GET / HTTP/1.1\r\n\r\n")
-            assert (await peer.recv_exactly(42)).endswith(b"\r\n\r\nbody")
-            assert data_segments_received(peer.sock) == 1
-
-    run(main())
+    async with connected(Responds) as (_, peer):
+        peer.send(b"GET / HTTP/1.1\r\n\r\n")
+        assert (await peer.recv_exactly(42)).endswith(b"\r\n\r\nbody")
+        assert data_segments_received(peer.sock) == 1
 
 
-def test_head_and_body_written_by_one_task_step_leave_in_one_segment(
-    run: Run,
-) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, peer):
-            head_then_body(protocol)
-            assert (await peer.recv_exactly(42)).endswith(b"\r\n\r\nbody")
-            assert data_segments_received(peer.sock) == 1
-
-    run(main())
+async def test_head_and_body_written_by_one_task_step_leave_in_one_segment() -> None:
+    async with connected(Recorder) as (protocol, peer):
+        head_then_body(protocol)
+        assert (await peer.recv_exactly(42)).endswith(b"\r\n\r\nbody")
+        assert data_segments_received(peer.sock) == 1
 
 
-def test_the_answers_to_pipelined_requests_of_one_read_leave_in_one_segment(
-    run: Run,
-) -> None:
+async def test_the_answers_to_pipelined_requests_of_one_read_leave_in_one_segment() -> (
+    None
+):
     class Responds(Recorder):
         def data_received(self, data: bytes) -> None:
             super().data_received(data)
             for _ in range(data.count(b"\r\n\r\n")):
                 head_then_body(self)
 
-    async def main() -> None:
-        async with connected(Responds) as (_, peer):
-            peer.send(b"GET / HTTP/1.1\r\n\r\n" * 5)
-            await peer.recv_exactly(5 * 42)
-            assert data_segments_received(peer.sock) == 1
-
-    run(main())
+    async with connected(Responds) as (_, peer):
+        peer.send(b"GET / HTTP/1.1\r\n\r\n" * 5)
+        await peer.recv_exactly(5 * 42)
+        assert data_segments_received(peer.sock) == 1
 
 
-def test_a_write_does_not_wait_for_anything_but_the_end_of_its_iteration(
-    run: Run,
-) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, peer):
-            for number in range(1, 6):
-                protocol.transport.write(b"x")
-                assert await peer.recv_exactly(1) == b"x"
-                assert data_segments_received(peer.sock) == number
-
-    run(main())
+async def test_a_write_does_not_wait_for_anything_but_the_end_of_its_iteration() -> (
+    None
+):
+    async with connected(Recorder) as (protocol, peer):
+        for number in range(1, 6):
+            protocol.transport.write(b"x")
+            assert await peer.recv_exactly(1) == b"x"
+            assert data_segments_received(peer.sock) == number

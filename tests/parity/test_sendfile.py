@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from typing import BinaryIO
 
 import pytest
-from loops import Run
 
 from .peers import Wire, connected, pattern, serving
 from .protocols import Recorder
@@ -30,127 +29,104 @@ def file(nothing_is_left: None) -> Iterator[BinaryIO]:
 
 
 @pytest.mark.parametrize(("offset", "count"), [(0, None), (7, None), (7, 70_000)])
-def test_a_file_or_a_part_of_it_is_sent_between_two_writes(
-    loop: AbstractEventLoop,
-    run: Run,
-    wire: Wire,
-    file: BinaryIO,
-    offset: int,
-    count: int | None,
+async def test_a_file_or_a_part_of_it_is_sent_between_two_writes(
+    loop: AbstractEventLoop, wire: Wire, file: BinaryIO, offset: int, count: int | None
 ) -> None:
-    async def main() -> None:
-        wanted = DATA[offset:] if count is None else DATA[offset : offset + count]
-        async with connected(Recorder, wire) as (protocol, peer):
-            protocol.transport.write(b"head")
-            sending = asyncio.ensure_future(
-                loop.sendfile(protocol.transport, file, offset, count)
-            )
-            got, sent = await asyncio.gather(
-                peer.recv_exactly(4 + len(wanted)), sending
-            )
-            assert got == b"head" + wanted
-            assert sent == len(wanted)
-            assert file.tell() == offset + len(wanted)
-            protocol.transport.write(b"tail")
-            assert await peer.recv_exactly(4) == b"tail"
-            peer.send(b"still heard")
-            assert await protocol.got(11) == b"still heard"
-
-    run(main())
+    wanted = DATA[offset:] if count is None else DATA[offset : offset + count]
+    async with connected(Recorder, wire) as (protocol, peer):
+        protocol.transport.write(b"head")
+        sending = asyncio.ensure_future(
+            loop.sendfile(protocol.transport, file, offset, count)
+        )
+        got, sent = await asyncio.gather(peer.recv_exactly(4 + len(wanted)), sending)
+        assert got == b"head" + wanted
+        assert sent == len(wanted)
+        assert file.tell() == offset + len(wanted)
+        protocol.transport.write(b"tail")
+        assert await peer.recv_exactly(4) == b"tail"
+        peer.send(b"still heard")
+        assert await protocol.got(11) == b"still heard"
 
 
-def test_a_file_is_sent_over_tls_by_reading_it(
+async def test_a_file_is_sent_over_tls_by_reading_it(
     loop: AbstractEventLoop,
-    run: Run,
     file: BinaryIO,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
-    async def main() -> None:
-        server_side = Recorder()
-        async with serving(lambda: server_side, ssl=server_context) as place:
-            transport, client = await loop.create_connection(
-                Recorder,
-                *place.address,
-                ssl=client_context,
-                server_hostname="localhost",
-            )
-            server_transport = await server_side.made()
-            assert await loop.sendfile(server_transport, file) == len(DATA)
-            assert await client.got(len(DATA)) == DATA
-            with pytest.raises(RuntimeError, match="fallback"):
-                await loop.sendfile(server_transport, file, fallback=False)
-            transport.close()
-            await client.lost()
-            await server_side.lost()
-
-    run(main())
+    server_side = Recorder()
+    async with serving(lambda: server_side, ssl=server_context) as place:
+        transport, client = await loop.create_connection(
+            Recorder,
+            *place.address,
+            ssl=client_context,
+            server_hostname="localhost",
+        )
+        server_transport = await server_side.made()
+        assert await loop.sendfile(server_transport, file) == len(DATA)
+        assert await client.got(len(DATA)) == DATA
+        with pytest.raises(RuntimeError, match="fallback"):
+            await loop.sendfile(server_transport, file, fallback=False)
+        transport.close()
+        await client.lost()
+        await server_side.lost()
 
 
-def test_a_file_that_is_read_waits_for_room(
-    loop: AbstractEventLoop, run: Run, wire: Wire
+async def test_a_file_that_is_read_waits_for_room(
+    loop: AbstractEventLoop, wire: Wire
 ) -> None:
     """What is no file of the kernel's is read only as fast as the peer takes it."""
 
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            size = 32 * 1024 * 1024
-            sending = asyncio.ensure_future(
-                loop.sendfile(protocol.transport, io.BytesIO(bytes(size)))
-            )
-            while not protocol.transport.get_write_buffer_size():
-                await asyncio.sleep(0)
-            await until_the_socket_is_full(protocol)
-            assert protocol.transport.get_write_buffer_size() < 1024 * 1024
-            assert len(await peer.recv_exactly(size)) == size
-            assert await sending == size
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        size = 32 * 1024 * 1024
+        sending = asyncio.ensure_future(
+            loop.sendfile(protocol.transport, io.BytesIO(bytes(size)))
+        )
+        while not protocol.transport.get_write_buffer_size():
+            await asyncio.sleep(0)
+        await until_the_socket_is_full(protocol)
+        assert protocol.transport.get_write_buffer_size() < 1024 * 1024
+        assert len(await peer.recv_exactly(size)) == size
+        assert await sending == size
 
 
-def test_a_protocol_can_read_on_while_its_file_is_sent(
-    loop: AbstractEventLoop, run: Run, wire: Wire, file: BinaryIO
+async def test_a_protocol_can_read_on_while_its_file_is_sent(
+    loop: AbstractEventLoop, wire: Wire, file: BinaryIO
 ) -> None:
     """As HTTP servers do that take the rest of a request meanwhile."""
 
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            size = file.truncate(16 * 1024 * 1024)
-            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
-            await until_the_socket_is_full(protocol)
-            protocol.transport.resume_reading()
-            peer.send(b"the rest")
-            assert await protocol.got(8) == b"the rest"
-            protocol.transport.pause_reading()
-            peer.send(b"and more")
-            assert len(await peer.recv_exactly(size)) == size
-            assert await sending == size
-            assert await protocol.got(16) == b"the restand more"
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        size = file.truncate(16 * 1024 * 1024)
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        await until_the_socket_is_full(protocol)
+        protocol.transport.resume_reading()
+        peer.send(b"the rest")
+        assert await protocol.got(8) == b"the rest"
+        protocol.transport.pause_reading()
+        peer.send(b"and more")
+        assert len(await peer.recv_exactly(size)) == size
+        assert await sending == size
+        assert await protocol.got(16) == b"the restand more"
 
 
 @pytest.mark.ours_only
-def test_a_transport_aborted_while_its_file_is_sent_lets_go_of_the_connection(
-    loop: AbstractEventLoop, run: Run, wire: Wire, file: BinaryIO
+async def test_a_transport_aborted_while_its_file_is_sent_lets_go_of_the_connection(
+    loop: AbstractEventLoop, wire: Wire, file: BinaryIO
 ) -> None:
     """asyncio reports an InvalidStateError here.  Whoever awaits the file waits
     until he is cancelled, on all loops; and the peer hears of the end first."""
 
-    async def main() -> None:
-        async with connected(Recorder, wire) as (protocol, peer):
-            file.truncate(16 * 1024 * 1024)
-            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
-            await until_the_socket_is_full(protocol)
-            protocol.transport.abort()
-            await protocol.lost()
-            while await peer.recv(1 << 20):
-                pass
-            sending.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await sending
-
-    run(main())
+    async with connected(Recorder, wire) as (protocol, peer):
+        file.truncate(16 * 1024 * 1024)
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        await until_the_socket_is_full(protocol)
+        protocol.transport.abort()
+        await protocol.lost()
+        while await peer.recv(1 << 20):
+            pass
+        sending.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await sending
 
 
 async def until_the_socket_is_full(protocol: Recorder) -> None:
@@ -170,50 +146,41 @@ def unsent(sock: socket.socket) -> int:
     return int(count)
 
 
-def test_a_transport_that_closes_is_refused(
-    loop: AbstractEventLoop, run: Run, file: BinaryIO
+async def test_a_transport_that_closes_is_refused(
+    loop: AbstractEventLoop, file: BinaryIO
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            protocol.transport.close()
-            with pytest.raises(RuntimeError, match="closing"):
-                await loop.sendfile(protocol.transport, file)
-
-    run(main())
+    async with connected(Recorder) as (protocol, _):
+        protocol.transport.close()
+        with pytest.raises(RuntimeError, match="closing"):
+            await loop.sendfile(protocol.transport, file)
 
 
-def test_a_peer_that_leaves_while_a_file_is_sent_is_an_error(
-    loop: AbstractEventLoop, run: Run, file: BinaryIO
+async def test_a_peer_that_leaves_while_a_file_is_sent_is_an_error(
+    loop: AbstractEventLoop, file: BinaryIO
 ) -> None:
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, peer):
-            file.truncate(100 * 1024 * 1024)
-            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
-            await asyncio.wait(
-                [sending, asyncio.ensure_future(peer.recv_exactly(100_000))],
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            peer.reset()
-            with pytest.raises(ConnectionError):
-                await sending
-
-    run(main())
+    async with connected(Recorder) as (protocol, peer):
+        file.truncate(100 * 1024 * 1024)
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        await asyncio.wait(
+            [sending, asyncio.ensure_future(peer.recv_exactly(100_000))],
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        peer.reset()
+        with pytest.raises(ConnectionError):
+            await sending
 
 
 @pytest.mark.ours_only
-def test_a_connection_that_is_lost_before_the_file_begins_is_an_error(
-    loop: AbstractEventLoop, run: Run, file: BinaryIO
+async def test_a_connection_that_is_lost_before_the_file_begins_is_an_error(
+    loop: AbstractEventLoop, file: BinaryIO
 ) -> None:
     """The file waits for what was written before, which nobody will read."""
 
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            protocol.transport.write(bytes(16 * 1024 * 1024))
-            assert protocol.transport.get_write_buffer_size() > 0
-            sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
-            await asyncio.sleep(0)
-            protocol.transport.abort()
-            with pytest.raises(ConnectionError):
-                await sending
-
-    run(main())
+    async with connected(Recorder) as (protocol, _):
+        protocol.transport.write(bytes(16 * 1024 * 1024))
+        assert protocol.transport.get_write_buffer_size() > 0
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        await asyncio.sleep(0)
+        protocol.transport.abort()
+        with pytest.raises(ConnectionError):
+            await sending

@@ -11,7 +11,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 
 import pytest
-from loops import LoopFactory, Run, in_words
+from loops import LoopFactory, in_words
 
 from .test_call_soon import one_iteration
 
@@ -33,22 +33,17 @@ def kill_me(number: signal.Signals) -> None:
     os.kill(os.getpid(), number)
 
 
-def test_a_signal_calls_its_handler_on_the_loop(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        got: asyncio.Future[tuple[str, AbstractEventLoop]] = loop.create_future()
-        loop.add_signal_handler(
-            signal.SIGUSR1,
-            lambda word: got.set_result((word, asyncio.get_running_loop())),
-            "argument",
-        )
-        kill_me(signal.SIGUSR1)
-        assert await got == ("argument", loop)
-        assert loop.remove_signal_handler(signal.SIGUSR1) is True
-        assert loop.remove_signal_handler(signal.SIGUSR1) is False
-
-    run(main())
+async def test_a_signal_calls_its_handler_on_the_loop(loop: AbstractEventLoop) -> None:
+    got: asyncio.Future[tuple[str, AbstractEventLoop]] = loop.create_future()
+    loop.add_signal_handler(
+        signal.SIGUSR1,
+        lambda word: got.set_result((word, asyncio.get_running_loop())),
+        "argument",
+    )
+    kill_me(signal.SIGUSR1)
+    assert await got == ("argument", loop)
+    assert loop.remove_signal_handler(signal.SIGUSR1) is True
+    assert loop.remove_signal_handler(signal.SIGUSR1) is False
 
 
 def test_a_signal_wakes_a_sleeping_loop(loop: AbstractEventLoop) -> None:
@@ -60,35 +55,27 @@ def test_a_signal_wakes_a_sleeping_loop(loop: AbstractEventLoop) -> None:
     loop.remove_signal_handler(signal.SIGUSR1)
 
 
-def test_several_signals_each_find_their_handler(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        numbers = (signal.SIGUSR1, signal.SIGUSR2)
-        got = {number: loop.create_future() for number in numbers}
-        for number in numbers:
-            loop.add_signal_handler(number, got[number].set_result, None)
-        for number in numbers:
-            kill_me(number)
-        await asyncio.gather(*got.values())
-        for number in numbers:
-            loop.remove_signal_handler(number)
-
-    run(main())
+async def test_several_signals_each_find_their_handler(loop: AbstractEventLoop) -> None:
+    numbers = (signal.SIGUSR1, signal.SIGUSR2)
+    got = {number: loop.create_future() for number in numbers}
+    for number in numbers:
+        loop.add_signal_handler(number, got[number].set_result, None)
+    for number in numbers:
+        kill_me(number)
+    await asyncio.gather(*got.values())
+    for number in numbers:
+        loop.remove_signal_handler(number)
 
 
-def test_a_handler_can_be_replaced(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        called: list[str] = []
-        done = loop.create_future()
-        loop.add_signal_handler(signal.SIGUSR1, called.append, "first")
-        loop.add_signal_handler(signal.SIGUSR1, done.set_result, "second")
-        kill_me(signal.SIGUSR1)
-        assert await done == "second"
-        assert called == []
-        loop.remove_signal_handler(signal.SIGUSR1)
-
-    run(main())
+async def test_a_handler_can_be_replaced(loop: AbstractEventLoop) -> None:
+    called: list[str] = []
+    done = loop.create_future()
+    loop.add_signal_handler(signal.SIGUSR1, called.append, "first")
+    loop.add_signal_handler(signal.SIGUSR1, done.set_result, "second")
+    kill_me(signal.SIGUSR1)
+    assert await done == "second"
+    assert called == []
+    loop.remove_signal_handler(signal.SIGUSR1)
 
 
 def test_closing_the_loop_removes_its_handlers(loop: AbstractEventLoop) -> None:

@@ -53,32 +53,26 @@ def test_debug_mode_refuses_a_blocking_socket(
 
 
 @pytest.mark.parametrize("call", EVERY)
-def test_a_tls_socket_is_refused(loop: AbstractEventLoop, run: Run, call: str) -> None:
-    async def main() -> None:
-        context = ssl.create_default_context()
-        with (
-            socket.socket() as plain,
-            context.wrap_socket(plain, server_hostname="a") as sock,
-        ):
-            sock.setblocking(False)
-            with pytest.raises(TypeError, match="cannot be of type SSLSocket"):
-                await EVERY[call](loop, sock)
-
-    run(main())
+async def test_a_tls_socket_is_refused(loop: AbstractEventLoop, call: str) -> None:
+    context = ssl.create_default_context()
+    with (
+        socket.socket() as plain,
+        context.wrap_socket(plain, server_hostname="a") as sock,
+    ):
+        sock.setblocking(False)
+        with pytest.raises(TypeError, match="cannot be of type SSLSocket"):
+            await EVERY[call](loop, sock)
 
 
 @pytest.mark.parametrize("call", EVERY)
-def test_a_closed_socket_is_an_error_at_once(
-    loop: AbstractEventLoop, run: Run, call: str
+async def test_a_closed_socket_is_an_error_at_once(
+    loop: AbstractEventLoop, call: str
 ) -> None:
-    async def main() -> None:
-        sock = socket.socket()
-        sock.setblocking(False)
-        sock.close()
-        with pytest.raises(OSError, match="Bad file descriptor"):
-            await EVERY[call](loop, sock)
-
-    run(main())
+    sock = socket.socket()
+    sock.setblocking(False)
+    sock.close()
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        await EVERY[call](loop, sock)
 
 
 @pytest.mark.parametrize("call", READS)
@@ -98,187 +92,158 @@ def test_a_transports_socket_cannot_be_waited_for(
 
 
 @pytest.mark.parametrize("call", READS)
-def test_a_cancelled_read_leaves_no_watcher_and_takes_nothing(
-    loop: AbstractEventLoop, run: Run, pair: Pair, call: str
+async def test_a_cancelled_read_leaves_no_watcher_and_takes_nothing(
+    loop: AbstractEventLoop, pair: Pair, call: str
 ) -> None:
     ours, theirs = pair
 
-    async def main() -> None:
-        reading = asyncio.ensure_future(READS[call](loop, ours))
-        await asyncio.sleep(0)
-        reading.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await reading
-        assert loop.remove_reader(ours) is False
-        theirs.send(b"words")
-        assert ours.recv(100) == b"words"
-
-    run(main())
+    reading = asyncio.ensure_future(READS[call](loop, ours))
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert loop.remove_reader(ours) is False
+    theirs.send(b"words")
+    assert ours.recv(100) == b"words"
 
 
 @pytest.mark.parametrize("call", READS)
-def test_a_read_that_is_done_leaves_no_watcher(
-    loop: AbstractEventLoop, run: Run, pair: Pair, call: str
+async def test_a_read_that_is_done_leaves_no_watcher(
+    loop: AbstractEventLoop, pair: Pair, call: str
 ) -> None:
     ours, theirs = pair
 
-    async def main() -> None:
-        reading = asyncio.ensure_future(READS[call](loop, ours))
-        await asyncio.sleep(0)
-        theirs.send(b"words")
-        result = await reading
-        assert b"words" in (result, result[0]) if call[-4:] != "into" else True
-        assert loop.remove_reader(ours) is False
-
-    run(main())
+    reading = asyncio.ensure_future(READS[call](loop, ours))
+    await asyncio.sleep(0)
+    theirs.send(b"words")
+    result = await reading
+    assert b"words" in (result, result[0]) if call[-4:] != "into" else True
+    assert loop.remove_reader(ours) is False
 
 
-def test_recvfrom_into_fills_a_part_of_a_buffer(
-    loop: AbstractEventLoop, run: Run, pair: Pair
+async def test_recvfrom_into_fills_a_part_of_a_buffer(
+    loop: AbstractEventLoop, pair: Pair
 ) -> None:
     ours, theirs = pair
 
-    async def main() -> None:
-        buffer = bytearray(10)
-        reading = asyncio.ensure_future(loop.sock_recvfrom_into(ours, buffer, 3))
-        await asyncio.sleep(0)
-        theirs.send(b"words")
-        count, _ = await reading
-        assert (count, bytes(buffer[:4])) == (3, b"wor\0")
-        count, _ = await loop.sock_recvfrom_into(ours, buffer)
-        assert (count, bytes(buffer[:3])) == (2, b"dsr")
-
-    run(main())
+    buffer = bytearray(10)
+    reading = asyncio.ensure_future(loop.sock_recvfrom_into(ours, buffer, 3))
+    await asyncio.sleep(0)
+    theirs.send(b"words")
+    count, _ = await reading
+    assert (count, bytes(buffer[:4])) == (3, b"wor\0")
+    count, _ = await loop.sock_recvfrom_into(ours, buffer)
+    assert (count, bytes(buffer[:3])) == (2, b"dsr")
 
 
-def test_a_socket_is_read_and_written_at_the_same_time(
-    loop: AbstractEventLoop, run: Run, pair: Pair
+async def test_a_socket_is_read_and_written_at_the_same_time(
+    loop: AbstractEventLoop, pair: Pair
 ) -> None:
     ours, theirs = pair
 
-    async def main() -> None:
-        reading = asyncio.ensure_future(loop.sock_recv(ours, 100))
-        writing = asyncio.ensure_future(loop.sock_sendall(ours, bytes(8 << 20)))
-        await asyncio.sleep(0)
-        theirs.send(b"words")
-        assert await reading == b"words"
-        assert not writing.done()
-        received = 0
-        while received < 8 << 20:
-            received += len(await loop.sock_recv(theirs, 1 << 20))
-        await writing
-        assert loop.remove_writer(ours) is False
-
-    run(main())
+    reading = asyncio.ensure_future(loop.sock_recv(ours, 100))
+    writing = asyncio.ensure_future(loop.sock_sendall(ours, bytes(8 << 20)))
+    await asyncio.sleep(0)
+    theirs.send(b"words")
+    assert await reading == b"words"
+    assert not writing.done()
+    received = 0
+    while received < 8 << 20:
+        received += len(await loop.sock_recv(theirs, 1 << 20))
+    await writing
+    assert loop.remove_writer(ours) is False
 
 
-def test_sendto_waits_for_room(
-    loop: AbstractEventLoop, run: Run, unix: Datagrams
-) -> None:
+async def test_sendto_waits_for_room(loop: AbstractEventLoop, unix: Datagrams) -> None:
     ours, theirs = unix
 
-    async def main() -> None:
-        sent = 0
-        while True:
-            sending = asyncio.ensure_future(
-                loop.sock_sendto(ours, b"%d" % sent, theirs.getsockname())
-            )
-            await asyncio.sleep(0)
-            sent += 1
-            if not sending.done():
-                break
-        received = receive_all(theirs)
-        assert await sending == len(b"%d" % (sent - 1))
-        received += receive_all(theirs)
-        assert received == [b"%d" % number for number in range(sent)]
-        assert loop.remove_writer(ours) is False
-
-    run(main())
+    sent = 0
+    while True:
+        sending = asyncio.ensure_future(
+            loop.sock_sendto(ours, b"%d" % sent, theirs.getsockname())
+        )
+        await asyncio.sleep(0)
+        sent += 1
+        if not sending.done():
+            break
+    received = receive_all(theirs)
+    assert await sending == len(b"%d" % (sent - 1))
+    received += receive_all(theirs)
+    assert received == [b"%d" % number for number in range(sent)]
+    assert loop.remove_writer(ours) is False
 
 
-def test_a_later_read_takes_the_place_of_an_earlier_one(
-    loop: AbstractEventLoop, run: Run, pair: Pair
+async def test_a_later_read_takes_the_place_of_an_earlier_one(
+    loop: AbstractEventLoop, pair: Pair
 ) -> None:
     """So asyncio has it: the first waits until it is cancelled."""
     ours, theirs = pair
 
-    async def main() -> None:
-        first = asyncio.ensure_future(loop.sock_recv(ours, 100))
-        await asyncio.sleep(0)
-        second = asyncio.ensure_future(loop.sock_recv(ours, 100))
-        await asyncio.sleep(0)
-        theirs.send(b"words")
-        assert await second == b"words"
-        first.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await first
-        # Which has not touched the watch of a third.
-        third = asyncio.ensure_future(loop.sock_recv(ours, 100))
-        await asyncio.sleep(0)
-        theirs.send(b"more")
-        assert await third == b"more"
-
-    run(main())
+    first = asyncio.ensure_future(loop.sock_recv(ours, 100))
+    await asyncio.sleep(0)
+    second = asyncio.ensure_future(loop.sock_recv(ours, 100))
+    await asyncio.sleep(0)
+    theirs.send(b"words")
+    assert await second == b"words"
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    # Which has not touched the watch of a third.
+    third = asyncio.ensure_future(loop.sock_recv(ours, 100))
+    await asyncio.sleep(0)
+    theirs.send(b"more")
+    assert await third == b"more"
 
 
-def test_a_reader_can_be_added_after_a_wait_and_the_other_way_round(
-    loop: AbstractEventLoop, run: Run, pair: Pair
+async def test_a_reader_can_be_added_after_a_wait_and_the_other_way_round(
+    loop: AbstractEventLoop, pair: Pair
 ) -> None:
     ours, theirs = pair
 
-    async def main() -> None:
-        for number in range(3):
-            reading = asyncio.ensure_future(loop.sock_recv(ours, 100))
-            await asyncio.sleep(0)
-            theirs.send(b"%d" % number)
-            assert await reading == b"%d" % number
-            called = loop.create_future()
-            loop.add_reader(ours, called.set_result, None)
-            theirs.send(b"x")
-            await called
-            assert loop.remove_reader(ours) is True
-            assert ours.recv(100) == b"x"
-
-    run(main())
+    for number in range(3):
+        reading = asyncio.ensure_future(loop.sock_recv(ours, 100))
+        await asyncio.sleep(0)
+        theirs.send(b"%d" % number)
+        assert await reading == b"%d" % number
+        called = loop.create_future()
+        loop.add_reader(ours, called.set_result, None)
+        theirs.send(b"x")
+        await called
+        assert loop.remove_reader(ours) is True
+        assert ours.recv(100) == b"x"
 
 
-def test_a_number_that_another_socket_has_got_is_waited_for_anew(
-    loop: AbstractEventLoop, run: Run
+async def test_a_number_that_another_socket_has_got_is_waited_for_anew(
+    loop: AbstractEventLoop,
 ) -> None:
     """Closed and made again in one iteration: the same descriptor, another socket."""
 
-    async def main() -> None:
-        numbers = set()
-        for number in range(20):
-            ours, theirs = socket.socketpair()
-            ours.setblocking(False)
-            numbers.add(ours.fileno())
-            reading = asyncio.ensure_future(loop.sock_recv(ours, 100))
-            await asyncio.sleep(0)
-            theirs.send(b"%d" % number)
-            assert await reading == b"%d" % number
-            ours.close()
-            theirs.close()
-        assert len(numbers) < 20
-
-    run(main())
+    numbers = set()
+    for number in range(20):
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        numbers.add(ours.fileno())
+        reading = asyncio.ensure_future(loop.sock_recv(ours, 100))
+        await asyncio.sleep(0)
+        theirs.send(b"%d" % number)
+        assert await reading == b"%d" % number
+        ours.close()
+        theirs.close()
+    assert len(numbers) < 20
 
 
 @pytest.mark.ours_only
-def test_sendall_counts_bytes_whatever_the_items(
-    loop: AbstractEventLoop, run: Run, pair: Pair
+async def test_sendall_counts_bytes_whatever_the_items(
+    loop: AbstractEventLoop, pair: Pair
 ) -> None:
     """asyncio counts the items of what it is given and never comes to an end."""
     ours, theirs = pair
 
-    async def main() -> None:
-        for count in (3, 1 << 20):
-            data = array.array("I", range(count))
-            sending = asyncio.ensure_future(loop.sock_sendall(ours, data))
-            received = b""
-            while len(received) < 4 * count:
-                received += await loop.sock_recv(theirs, 1 << 20)
-            await sending
-            assert received == data.tobytes()
-
-    run(main())
+    for count in (3, 1 << 20):
+        data = array.array("I", range(count))
+        sending = asyncio.ensure_future(loop.sock_sendall(ours, data))
+        received = b""
+        while len(received) < 4 * count:
+            received += await loop.sock_recv(theirs, 1 << 20)
+        await sending
+        assert received == data.tobytes()

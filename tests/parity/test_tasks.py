@@ -16,33 +16,25 @@ async def answer() -> int:
     return 42
 
 
-def test_create_task_runs_the_coroutine_later(
-    loop: AbstractEventLoop, run: Run
-) -> None:
-    async def main() -> None:
-        begun: list[str] = []
+async def test_create_task_runs_the_coroutine_later(loop: AbstractEventLoop) -> None:
+    begun: list[str] = []
 
-        async def child() -> None:
-            begun.append("begun")
+    async def child() -> None:
+        begun.append("begun")
 
-        task = loop.create_task(child(), name="a name")
-        assert begun == []
-        assert task.get_name() == "a name"
-        await task
-        assert begun == ["begun"]
-
-    run(main())
+    task = loop.create_task(child(), name="a name")
+    assert begun == []
+    assert task.get_name() == "a name"
+    await task
+    assert begun == ["begun"]
 
 
-def test_tasks_are_the_standard_librarys(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        task = loop.create_task(answer())
-        assert type(task) is asyncio.Task
-        assert type(loop.create_future()) is asyncio.Future
-        assert task in asyncio.all_tasks()
-        assert await task == 42
-
-    run(main())
+async def test_tasks_are_the_standard_librarys(loop: AbstractEventLoop) -> None:
+    task = loop.create_task(answer())
+    assert type(task) is asyncio.Task
+    assert type(loop.create_future()) is asyncio.Future
+    assert task in asyncio.all_tasks()
+    assert await task == 42
 
 
 def test_create_task_on_a_closed_loop_is_refused(loop: AbstractEventLoop) -> None:
@@ -126,23 +118,20 @@ def test_a_thousand_tasks_gather_in_order(loop: AbstractEventLoop, run: Run) -> 
     assert run(main()) == list(range(1000))
 
 
-def test_a_task_group_cancels_the_others(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        waiting = loop.create_future()
+async def test_a_task_group_cancels_the_others(loop: AbstractEventLoop) -> None:
+    waiting = loop.create_future()
 
-        async def fails() -> None:
-            raise ValueError("one fails")
+    async def fails() -> None:
+        raise ValueError("one fails")
 
-        async def waits() -> None:
-            await waiting
+    async def waits() -> None:
+        await waiting
 
-        async def together() -> None:
-            async with asyncio.TaskGroup() as group:
-                group.create_task(waits())
-                group.create_task(fails())
+    async def together() -> None:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(waits())
+            group.create_task(fails())
 
-        with pytest.raises(ExceptionGroup):
-            await together()
-        assert waiting.cancelled()
-
-    run(main())
+    with pytest.raises(ExceptionGroup):
+        await together()
+    assert waiting.cancelled()

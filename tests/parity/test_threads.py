@@ -129,18 +129,15 @@ def test_a_callback_of_another_thread_and_the_loop_play_ping_pong(
     assert run(main()) == 500
 
 
-def test_run_in_executor_gives_results_and_exceptions(
-    loop: AbstractEventLoop, run: Run
+async def test_run_in_executor_gives_results_and_exceptions(
+    loop: AbstractEventLoop,
 ) -> None:
     def divide(a: int, b: int) -> float:
         return a / b
 
-    async def main() -> None:
-        assert await loop.run_in_executor(None, divide, 6, 3) == 2
-        with pytest.raises(ZeroDivisionError):
-            await loop.run_in_executor(None, divide, 1, 0)
-
-    run(main())
+    assert await loop.run_in_executor(None, divide, 6, 3) == 2
+    with pytest.raises(ZeroDivisionError):
+        await loop.run_in_executor(None, divide, 1, 0)
 
 
 def test_an_executor_of_ones_own_can_be_the_default(
@@ -161,32 +158,26 @@ def test_a_default_executor_that_is_no_thread_pool_is_refused(
         loop.set_default_executor(object())  # type: ignore[arg-type]
 
 
-def test_after_shutdown_the_default_executor_takes_no_work(
-    loop: AbstractEventLoop, run: Run
+async def test_after_shutdown_the_default_executor_takes_no_work(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        await loop.run_in_executor(None, lambda: None)
-        await loop.shutdown_default_executor()
-        with pytest.raises(RuntimeError, match="shutdown"):
-            loop.run_in_executor(None, lambda: None)
-
-    run(main())
+    await loop.run_in_executor(None, lambda: None)
+    await loop.shutdown_default_executor()
+    with pytest.raises(RuntimeError, match="shutdown"):
+        loop.run_in_executor(None, lambda: None)
 
 
-def test_getaddrinfo_and_getnameinfo(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        infos = await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
-        assert (socket.AF_INET, ("127.0.0.1", 80)) in [
-            (family, address) for family, _, _, _, address in infos
-        ]
-        names = await loop.getnameinfo(
-            ("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-        )
-        assert names == ("127.0.0.1", "80")
-        with pytest.raises(socket.gaierror):
-            await loop.getaddrinfo("127.0.0.1", "no-such-service-at-all")
-
-    run(main())
+async def test_getaddrinfo_and_getnameinfo(loop: AbstractEventLoop) -> None:
+    infos = await loop.getaddrinfo("127.0.0.1", 80, type=socket.SOCK_STREAM)
+    assert (socket.AF_INET, ("127.0.0.1", 80)) in [
+        (family, address) for family, _, _, _, address in infos
+    ]
+    names = await loop.getnameinfo(
+        ("127.0.0.1", 80), socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    )
+    assert names == ("127.0.0.1", "80")
+    with pytest.raises(socket.gaierror):
+        await loop.getaddrinfo("127.0.0.1", "no-such-service-at-all")
 
 
 class OnThread:

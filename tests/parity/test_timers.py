@@ -204,20 +204,17 @@ def test_timer_handles_compare_by_their_time(loop: AbstractEventLoop) -> None:
     second.cancel()
 
 
-def test_delays_beyond_any_wait_of_the_kernel_are_allowed(
-    loop: AbstractEventLoop, run: Run
+async def test_delays_beyond_any_wait_of_the_kernel_are_allowed(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        handles = [
-            loop.call_later(10.0**9, print),
-            loop.call_later(float("inf"), print),
-        ]
-        await asyncio.sleep(0.001)
-        for handle in handles:
-            handle.cancel()
-        await asyncio.sleep(0)
-
-    run(main())
+    handles = [
+        loop.call_later(10.0**9, print),
+        loop.call_later(float("inf"), print),
+    ]
+    await asyncio.sleep(0.001)
+    for handle in handles:
+        handle.cancel()
+    await asyncio.sleep(0)
 
 
 @pytest.mark.parametrize("when", [None, "soon"])
@@ -314,12 +311,9 @@ def test_a_timer_survives_a_stop_and_fires_in_the_next_run(
     assert ran == ["timer"]
 
 
-def test_wait_for_gives_up_in_time(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        with pytest.raises(TimeoutError):
-            await asyncio.wait_for(loop.create_future(), 0.01)
-
-    run(main())
+async def test_wait_for_gives_up_in_time(loop: AbstractEventLoop) -> None:
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(loop.create_future(), 0.01)
 
 
 def test_a_loop_class_may_have_a_clock_of_its_own(loop: AbstractEventLoop) -> None:

@@ -80,29 +80,26 @@ def test_what_was_ready_runs_before_what_the_kernel_reports(
     assert ran == ["callback", "bytes"]
 
 
-def test_who_waits_for_a_connection_has_it_before_its_first_bytes(
-    loop: AbstractEventLoop, run: Run
+async def test_who_waits_for_a_connection_has_it_before_its_first_bytes(
+    loop: AbstractEventLoop,
 ) -> None:
     got: list[asyncio.Transport | None] = []
 
-    async def main() -> None:
-        transport: asyncio.Transport | None = None
+    transport: asyncio.Transport | None = None
 
-        class Early(Recorder):
-            def data_received(self, data: bytes) -> None:
-                got.append(transport)
-                super().data_received(data)
+    class Early(Recorder):
+        def data_received(self, data: bytes) -> None:
+            got.append(transport)
+            super().data_received(data)
 
-        ours, theirs = socket.socketpair()
-        theirs.send(b"there before the connection is")
-        with theirs:
-            transport, protocol = await loop.create_connection(Early, sock=ours)
-            await protocol.got(1)
-            transport.close()
-            await protocol.lost()
-            assert got == [transport]
-
-    run(main())
+    ours, theirs = socket.socketpair()
+    theirs.send(b"there before the connection is")
+    with theirs:
+        transport, protocol = await loop.create_connection(Early, sock=ours)
+        await protocol.got(1)
+        transport.close()
+        await protocol.lost()
+        assert got == [transport]
 
 
 def test_a_due_timer_runs_after_bytes_that_are_there(
@@ -191,8 +188,8 @@ def test_a_connection_closed_by_the_last_step_of_a_task_is_closed_when_run_ends(
         assert theirs.recv(1) == b""
 
 
-def test_a_protocol_that_is_resumed_while_it_closes_may_still_write(
-    loop: AbstractEventLoop, run: Run
+async def test_a_protocol_that_is_resumed_while_it_closes_may_still_write(
+    loop: AbstractEventLoop,
 ) -> None:
     """TLS says goodbye so: close() was called, and the last record waits for room."""
 
@@ -201,14 +198,11 @@ def test_a_protocol_that_is_resumed_while_it_closes_may_still_write(
             super().resume_writing()
             self.transport.write(b"last words")
 
-    async def main() -> None:
-        async with connected(LastWords) as (protocol, peer):
-            data = fill(protocol.transport, protocol)
-            protocol.transport.close()
-            assert await peer.recv_to_end() == data + b"last words"
-            assert await protocol.lost() is None
-
-    run(main())
+    async with connected(LastWords) as (protocol, peer):
+        data = fill(protocol.transport, protocol)
+        protocol.transport.close()
+        assert await peer.recv_to_end() == data + b"last words"
+        assert await protocol.lost() is None
 
 
 def test_a_connection_that_cannot_be_watched_is_made_and_reported(

@@ -4,7 +4,6 @@ from asyncio import AbstractEventLoop
 from typing import Any
 
 import pytest
-from loops import Run
 from parity.peers import connected
 from parity.protocols import BufferedRecorder, Recorder
 
@@ -12,23 +11,20 @@ pytestmark = pytest.mark.ours_only
 
 
 @pytest.mark.parametrize("replacement", [Recorder, BufferedRecorder])
-def test_replacing_the_protocol_makes_a_connection_opaque(
-    loop: AbstractEventLoop, run: Run, replacement: Any
+async def test_replacing_the_protocol_makes_a_connection_opaque(
+    loop: AbstractEventLoop, replacement: Any
 ) -> None:
     """STARTTLS, a WebSocket: from here on it is not HTTP/1."""
     ours: Any = loop
     ours.watch_http1 = True
 
-    async def main() -> None:
-        async with connected(Recorder) as (protocol, _):
-            (stream,) = ours.streams()
-            assert (stream.quiet, stream.opaque) == (True, False)
+    async with connected(Recorder) as (protocol, _):
+        (stream,) = ours.streams()
+        assert (stream.quiet, stream.opaque) == (True, False)
 
-            protocol.transport.set_protocol(replacement())
+        protocol.transport.set_protocol(replacement())
 
-            assert (stream.quiet, stream.opaque) == (False, True)
-            assert stream.why_not_quiet == "opaque: the protocol was replaced"
-            protocol.transport.set_protocol(protocol)
-            assert stream.opaque
-
-    run(main())
+        assert (stream.quiet, stream.opaque) == (False, True)
+        assert stream.why_not_quiet == "opaque: the protocol was replaced"
+        protocol.transport.set_protocol(protocol)
+        assert stream.opaque
