@@ -6,7 +6,7 @@ import inspect
 import ssl
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import pytest
 import trustme
@@ -142,10 +142,9 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     test = pyfuncitem.obj
     if "run" not in pyfuncitem.fixturenames or not inspect.iscoroutinefunction(test):
         return None
+    run = cast(Run, pyfuncitem.funcargs["run"])
     names = inspect.signature(test).parameters
-    pyfuncitem.funcargs["run"](
-        test(**{name: pyfuncitem.funcargs[name] for name in names})
-    )
+    run(test(**{name: pyfuncitem.funcargs[name] for name in names}))
     return True
 
 

@@ -39,6 +39,14 @@ class BuildError(Exception):
     """The package could not be built; the message has the end of the output."""
 
 
+def build_environment() -> dict[str, str]:
+    """Finds this environment's cython and ninja."""
+    return {
+        **os.environ,
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
 def second_build(name: str, source: Path = ROOT, *, setup: Sequence[str] = ()) -> Path:
     """Build and install *source* into ``build/NAME``; builds only what has changed.
 
@@ -67,8 +75,7 @@ def second_build(name: str, source: Path = ROOT, *, setup: Sequence[str] = ()) -
         text=True,
         check=False,
         cwd=source,
-        env=os.environ
-        | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"},
+        env=build_environment(),
     )
     if done.returncode != 0:
         output = (done.stdout + done.stderr)[-4000:]

@@ -1,10 +1,11 @@
 """The command line of ``tools/mutants``.
 
-The copy is built once; a fault then costs the compilation of one module, and the tests
-that come first are those of its own room, which find most of them in seconds.
+The copy is built once; a fault then costs the compilation of one module.  First comes
+the test that found it last time (found_by.json), then those of its own room, then all.
 """
 
 import argparse
+import json
 import os
 import re
 import shutil
@@ -14,8 +15,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
-from tools.second_build import BUILDS, ROOT, second_build
+from tools.second_build import BUILDS, ROOT, build_environment, second_build
 
 from .table import MUTANTS, Mutant
 
@@ -38,6 +40,8 @@ FIRST = {
 
 NOT_OF_THE_PRODUCT = ["docs", "experiment", "benchmarks", "tools"]
 """They measure, or look at the tree itself."""
+
+FOUND_BY = Path(__file__).with_name("found_by.json")
 
 LIMIT_S = 1200.0
 """Of a whole run, ample: a test that hangs ends after its own limit."""
@@ -93,7 +97,10 @@ class Copy:
             shutil.copy(TREE / "aioadapt" / name, self.package / name)
             return
         subprocess.run(
-            ["ninja", "-C", str(FOLDER / "meson")], capture_output=True, check=True
+            ["ninja", "-C", str(FOLDER / "meson")],
+            env=build_environment(),
+            capture_output=True,
+            check=True,
         )
         stem = name.removesuffix(".pyx")
         (built,) = (FOLDER / "meson" / "aioadapt").glob(f"{stem}.*.so")
@@ -102,12 +109,12 @@ class Copy:
         target.unlink()
         shutil.copy(built, target)
 
-    def finds(self, folders: list[str], *ignored: str) -> str:
-        """What in these folders of ``tests`` fails first; "" if nothing does."""
+    def finds(self, tests: list[str], *ignored: str) -> str:
+        """Which of these tests fails first; "" if none does."""
         command = [str(self.python), "-m", "pytest", "-x", "-q", "--timeout", "30"]
         command += ["-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
-        command += [f"--ignore=tests/{folder}" for folder in ignored]
-        command += [f"tests/{folder}" if folder else "tests" for folder in folders]
+        command += [f"--ignore={folder}" for folder in ignored]
+        command += tests
         with (FOLDER / "log").open("w") as log:
             process = subprocess.Popen(
                 command, cwd=TREE, stdout=log, stderr=log, start_new_session=True
@@ -130,10 +137,40 @@ class Copy:
         return named[1] if named is not None else f"pytest ended with {status}"
 
 
-def found_by(copy: Copy, mutant: Mutant) -> str:
-    first = FIRST[mutant.file.split("/")[0]]
+class FoundBy:
+    """The test that found each fault last time."""
+
+    def __init__(self) -> None:
+        self._tests: dict[str, str] = json.loads(FOUND_BY.read_text())
+
+    @staticmethod
+    def _key(mutant: Mutant) -> str:
+        return f"{mutant.file}: {mutant.old.strip()} -> {mutant.new.strip()}"
+
+    def get(self, mutant: Mutant) -> str | None:
+        test = self._tests.get(self._key(mutant))
+        return test if test and (ROOT / test.split("::")[0]).exists() else None
+
+    def put(self, mutant: Mutant, test: str) -> None:
+        self._tests[self._key(mutant)] = test
+        known = {key: self._tests.get(key) for key in map(self._key, MUTANTS)}
+        self._tests = {key: test for key, test in known.items() if test}
+        FOUND_BY.write_text(json.dumps(self._tests, indent=1) + "\n")
+
+
+def find(copy: Copy, mutant: Mutant, found_by: FoundBy) -> str:
+    """The test that finds it; "" if none does."""
+    first = [f"tests/{folder}" for folder in FIRST[mutant.file.split("/")[0]]]
+    others = [f"tests/{folder}" for folder in NOT_OF_THE_PRODUCT]
+    last_time = found_by.get(mutant)
     with copy.with_fault(mutant):
-        return copy.finds(first) or copy.finds([""], *NOT_OF_THE_PRODUCT, *first)
+        # A test that has been renamed is no finding.
+        if last_time and (found := copy.finds([last_time])) == last_time:
+            return found
+        found = copy.finds(first) or copy.finds(["tests"], *others, *first)
+        if "::" in found:
+            found_by.put(mutant, found)
+        return found
 
 
 def chosen(names: list[str], only: list[int] | None) -> list[tuple[int, Mutant]]:
@@ -159,11 +196,12 @@ def main() -> int:
             )
         return 0
     copy = Copy()
+    found_by = FoundBy()
     survivors = []
     for number, mutant in mutants:
         began_s = time.monotonic()
         try:
-            outcome = found_by(copy, mutant) or "SURVIVES"
+            outcome = find(copy, mutant, found_by) or "SURVIVES"
         except subprocess.CalledProcessError as error:
             outcome = f"does not compile: {error.stdout[-300:]!r}"
         if outcome == "SURVIVES" and mutant.equivalent:
