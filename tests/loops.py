@@ -67,6 +67,13 @@ def or_skip(kind: str) -> str:
     return kind
 
 
+def run_iterations(loop: asyncio.AbstractEventLoop, count: int = 1) -> None:
+    """Run what can be run without waiting."""
+    for _ in range(count):
+        loop.call_soon(loop.stop)
+        loop.run_forever()
+
+
 def in_words(kind: str) -> str:
     """How a subprocess names this kind of loop: ``module:attribute``."""
     if kind == "asyncio":

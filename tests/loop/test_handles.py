@@ -5,13 +5,9 @@ import gc
 import weakref
 
 import pytest
+from loops import run_iterations
 
 pytestmark = pytest.mark.ours_only
-
-
-def one_iteration(loop: asyncio.AbstractEventLoop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def test_a_cancelled_handle_that_is_kept_is_not_used_for_another_call(
@@ -20,14 +16,14 @@ def test_a_cancelled_handle_that_is_kept_is_not_used_for_another_call(
     kept = [loop.call_soon(print) for _ in range(600)]
     for handle in kept:
         handle.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
     ran: list[int] = []
     new = [loop.call_soon(ran.append, number) for number in range(1200)]
 
     assert not set(map(id, kept)) & set(map(id, new))
     for handle in kept:
         handle.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == list(range(1200))
     assert all(handle.cancelled() for handle in kept)
@@ -39,13 +35,13 @@ def test_a_handle_from_the_free_list_remembers_nothing(
     """Neither that it was cancelled, nor its callback, arguments or context."""
     for _ in range(600):
         loop.call_soon(print, "cancelled").cancel()
-    one_iteration(loop)
+    run_iterations(loop)
     ran: list[str] = []
 
     for _ in range(600):
         handle = loop.call_soon(ran.append, "fresh")
         assert not handle.cancelled()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == ["fresh"] * 600
 
@@ -64,7 +60,7 @@ def test_a_handle_lets_go_of_its_arguments_once_it_is_cancelled(
     handle.cancel()
 
     assert alive() is None
-    one_iteration(loop)
+    run_iterations(loop)
 
 
 def test_a_callback_may_cancel_its_own_handle(loop: asyncio.AbstractEventLoop) -> None:
@@ -77,7 +73,7 @@ def test_a_callback_may_cancel_its_own_handle(loop: asyncio.AbstractEventLoop) -
         ran.append(given)
 
     handle = loop.call_soon(callback, argument)
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == [argument]
 
@@ -90,7 +86,7 @@ def test_a_callback_may_cancel_the_one_that_comes_next(
     loop.call_soon(lambda: second.cancel())
     second = loop.call_soon(ran.append, "second")
     loop.call_soon(ran.append, "third")
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == ["third"]
 
@@ -109,11 +105,11 @@ def test_the_ready_queue_grows_while_it_is_being_run(
             loop.call_soon(ran.append, number)
 
     add(200)
-    one_iteration(loop)
+    run_iterations(loop)
     for count in (100, 300, 1000):
         loop.call_soon(add, count)
         loop.call_soon(add, count)
-        one_iteration(loop)
-        one_iteration(loop)
+        run_iterations(loop)
+        run_iterations(loop)
 
     assert ran == expected

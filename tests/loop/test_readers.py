@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 
 import pytest
+from loops import run_iterations
 
 pytestmark = pytest.mark.ours_only
 
@@ -23,12 +24,6 @@ def pairs(nothing_is_left: None) -> Iterator[Pairs]:
     for pair in pairs:
         for sock in pair:
             sock.close()
-
-
-def run_iterations(loop: asyncio.AbstractEventLoop, count: int) -> None:
-    for _ in range(count):
-        loop.call_soon(loop.stop)
-        loop.run_forever()
 
 
 def watch_both(

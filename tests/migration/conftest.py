@@ -1,12 +1,15 @@
 """The scene of a scripted move: two hosts, and somebody who asks."""
 
 import asyncio
+import socket
 from collections.abc import Coroutine, Iterator
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import pytest
+from loops import run_iterations
 
-from aioadapt import LoopThread, Migrator
+from aioadapt import LoopThread, Migrator, MoveResult
+from aioadapt.migration.connection import Connection
 
 from .plain_loop import Script
 from .scripted import ScriptedHost, ScriptedStream, resting
@@ -23,10 +26,8 @@ class AskersLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def run_iterations(self) -> None:
-        """Run what can be run without waiting; four iterations settle a task."""
-        for _ in range(4):
-            self.call_soon(self.stop)
-            self.run_forever()
+        """Four settle a task."""
+        run_iterations(self, 4)
 
 
 class Asked(Generic[T]):
@@ -57,6 +58,15 @@ class Asked(Generic[T]):
         assert self.task.cancelled()
 
 
+class UnderWay(NamedTuple):
+    """A move and whom it concerns."""
+
+    stream: ScriptedStream
+    connection: Connection
+    peer: socket.socket
+    asked: Asked[MoveResult]
+
+
 class Scene:
     def __init__(self, loop: AskersLoop) -> None:
         self.a = ScriptedHost("a", "epoll")
@@ -70,7 +80,7 @@ class Scene:
             pass
 
     def goes_through(self, streams: list[ScriptedStream]) -> None:
-        """LoopCore by turn: what rests is let go, then both come to their inboxes."""
+        """Loop by loop: what settles is let go, then both come to their inboxes."""
         self.deliver_all()
         while at_rest := resting(streams):
             for stream in at_rest:
@@ -79,6 +89,24 @@ class Scene:
 
     def asked(self, question: Coroutine[Any, Any, T]) -> Asked[T]:
         return Asked(self._loop, question)
+
+    def move_asked(self) -> UnderWay:
+        """Of a connection from a to b, which has still to find out."""
+        stream, connection, peer = self.a.connected()
+        asked = self.asked(self.migrator.move(connection, to=self.b.thread))
+        return UnderWay(stream, connection, peer, asked)
+
+    def move_settling(self) -> UnderWay:
+        """Its source knows, and the stream has still to let go."""
+        move = self.move_asked()
+        self.a.loop.deliver()
+        return move
+
+    def move_carried(self) -> UnderWay:
+        """It is in the target's inbox."""
+        move = self.move_settling()
+        move.stream.lets_go()
+        return move
 
 
 @pytest.fixture

@@ -47,10 +47,7 @@ def test_a_quiet_connection_is_moved(scene: Scene) -> None:
 def test_a_moved_connection_is_the_same_object_wherever_it_is_listed(
     scene: Scene,
 ) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    stream, connection, _, asked = scene.move_carried()
     scene.b.loop.deliver()
     scene.a.loop.deliver()
     asked.answer()
@@ -172,8 +169,7 @@ def test_a_target_with_no_server_there_is_seen_before_anything_is_let_go(
 
 
 def test_a_connection_that_closed_before_the_source_looked(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    stream, connection, _, asked = scene.move_asked()
 
     stream.ends()
     scene.a.loop.deliver()
@@ -219,9 +215,7 @@ def test_a_move_that_finds_it_gone_elsewhere_says_so(scene: Scene) -> None:
 
 
 def test_a_move_does_not_wait_for_a_server_that_becomes_active(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, connection, _, asked = scene.move_settling()
 
     stream.stirs()
     scene.a.loop.deliver()
@@ -235,8 +229,7 @@ def test_a_move_does_not_wait_for_a_server_that_becomes_active(scene: Scene) -> 
 def test_a_move_does_not_wait_for_one_that_is_busy_when_the_iteration_ends(
     scene: Scene,
 ) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    stream, connection, _, asked = scene.move_asked()
     stream.becomes_busy_when_asked = True
 
     scene.a.loop.deliver()
@@ -247,9 +240,7 @@ def test_a_move_does_not_wait_for_one_that_is_busy_when_the_iteration_ends(
 
 
 def test_a_peer_that_leaves_while_it_rests_closes_it(scene: Scene) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, connection, peer, asked = scene.move_settling()
 
     stream.ends()
     scene.a.loop.deliver()
@@ -262,9 +253,7 @@ def test_a_peer_that_leaves_while_it_rests_closes_it(scene: Scene) -> None:
 
 
 def test_a_source_that_stops_while_it_rests_keeps_it(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, _, _, asked = scene.move_settling()
 
     scene.a.stops()
 
@@ -276,9 +265,7 @@ def test_a_source_that_stops_while_it_rests_keeps_it(scene: Scene) -> None:
 
 
 def test_a_stream_that_reports_out_of_order_is_told_by_name(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, connection, _, asked = scene.move_settling()
     assert isinstance(stream.handler, Move)
 
     with pytest.raises(MigrationOrderError, match=r"is DRAINING .* QUIET"):
@@ -314,10 +301,7 @@ def test_repr_tells_the_state_in_words(scene: Scene) -> None:
 
 
 def test_idle_s_runs_on_while_it_is_carried(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
 
     scene.a.loop.now += 2.5
 

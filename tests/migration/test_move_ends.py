@@ -14,9 +14,7 @@ from .scripted import only_stream_of, peer_sees_the_end, phase_of, untouched
 
 
 def test_what_the_target_refuses_is_served_by_the_source_again(scene: Scene) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, connection, peer, asked = scene.move_settling()
     stream.lets_go(unread=b"GE")
 
     scene.b.loop.factory = None
@@ -39,10 +37,7 @@ def test_a_factory_that_fails_is_reported_on_its_loop_and_refuses(scene: Scene) 
     def factory() -> asyncio.Protocol:
         raise ValueError("the application is not up")
 
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
 
     scene.b.loop.factory = factory
     scene.b.loop.deliver()
@@ -58,10 +53,7 @@ def test_a_factory_that_ends_its_thread_loses_no_connection(scene: Scene) -> Non
     def factory() -> asyncio.Protocol:
         raise SystemExit
 
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
 
     scene.b.loop.factory = factory
     with pytest.raises(SystemExit):
@@ -75,10 +67,7 @@ def test_a_factory_that_ends_its_thread_loses_no_connection(scene: Scene) -> Non
 def test_a_source_that_has_closed_its_listener_takes_its_connection_back(
     scene: Scene,
 ) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
 
     scene.a.loop.factory = scene.b.loop.factory = None
     scene.b.loop.deliver()
@@ -101,10 +90,7 @@ def test_a_returned_connection_gets_the_factory_of_the_server_of_now_if_there_is
     scene: Scene, now: type[asyncio.Protocol] | None, protocol: type
 ) -> None:
     scene.a.loop.factory = Before
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    *_, asked = scene.move_carried()
 
     scene.a.loop.factory = now
     scene.b.loop.factory = None
@@ -127,8 +113,7 @@ def test_a_target_that_had_stopped_raises_and_touches_nothing(scene: Scene) -> N
 
 
 def test_a_target_that_stops_before_the_source_looks_raises(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    stream, connection, _, asked = scene.move_asked()
 
     scene.b.stops()
     scene.a.loop.deliver()
@@ -145,9 +130,7 @@ def stopped_target_raises(asked: Asked[MoveResult], connection: Connection) -> b
 
 
 def test_a_target_that_stops_while_the_connection_rests(scene: Scene) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, connection, peer, asked = scene.move_settling()
 
     scene.b.stops()
     stream.lets_go()
@@ -158,10 +141,7 @@ def test_a_target_that_stops_while_the_connection_rests(scene: Scene) -> None:
 
 
 def test_a_target_that_stops_with_the_transfer_in_its_inbox(scene: Scene) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, peer, asked = scene.move_carried()
 
     scene.b.stops()
     scene.a.loop.deliver()
@@ -172,10 +152,7 @@ def test_a_target_that_stops_with_the_transfer_in_its_inbox(scene: Scene) -> Non
 
 def test_a_target_that_is_stopping_is_as_good_as_stopped(scene: Scene) -> None:
     """Its loop still turns, so that its tasks can end; its servers are going."""
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, peer, asked = scene.move_carried()
 
     scene.b.begins_to_stop()
     scene.b.loop.deliver()
@@ -192,8 +169,7 @@ def test_a_target_that_is_stopping_is_as_good_as_stopped(scene: Scene) -> None:
 def test_a_source_that_is_stopping_lets_nothing_go(
     scene: Scene, has_looked: bool
 ) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    stream, _, _, asked = scene.move_asked()
     if has_looked:
         scene.a.loop.deliver()
 
@@ -206,10 +182,7 @@ def test_a_source_that_is_stopping_lets_nothing_go(
 
 
 def test_a_source_that_is_stopping_takes_nothing_back(scene: Scene) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, peer, asked = scene.move_carried()
     scene.b.loop.factory = None
     scene.b.loop.deliver()
 
@@ -231,8 +204,7 @@ def test_a_source_that_had_stopped(scene: Scene) -> None:
 
 
 def test_a_source_that_stops_with_the_start_in_its_inbox(scene: Scene) -> None:
-    _, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    *_, asked = scene.move_asked()
 
     scene.a.stops()
 
@@ -242,10 +214,7 @@ def test_a_source_that_stops_with_the_start_in_its_inbox(scene: Scene) -> None:
 def test_a_source_that_stops_while_it_is_carried_does_not_stop_the_move(
     scene: Scene,
 ) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, peer, asked = scene.move_carried()
 
     scene.a.stops()
     scene.b.loop.deliver()
@@ -258,10 +227,7 @@ def test_a_source_that_stops_while_it_is_carried_does_not_stop_the_move(
 def test_with_both_loops_gone_the_descriptor_is_closed_and_counted(
     scene: Scene,
 ) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, peer, asked = scene.move_carried()
 
     scene.a.stops()
     scene.b.stops()
@@ -278,10 +244,7 @@ def test_with_both_loops_gone_the_descriptor_is_closed_and_counted(
 
 
 def test_a_source_that_stops_with_a_returned_socket_in_its_inbox(scene: Scene) -> None:
-    stream, connection, peer = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, peer, asked = scene.move_carried()
     scene.b.loop.factory = None
     scene.b.loop.deliver()
 
@@ -296,8 +259,7 @@ def test_a_source_that_stops_with_a_returned_socket_in_its_inbox(scene: Scene) -
 
 
 def test_cancelled_before_the_source_looked(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
+    stream, connection, _, asked = scene.move_asked()
 
     asked.is_cancelled()
     scene.a.loop.deliver()
@@ -308,9 +270,7 @@ def test_cancelled_before_the_source_looked(scene: Scene) -> None:
 
 
 def test_cancelled_while_it_rests(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
+    stream, connection, _, asked = scene.move_settling()
 
     asked.is_cancelled()
     scene.a.loop.deliver()
@@ -319,10 +279,7 @@ def test_cancelled_while_it_rests(scene: Scene) -> None:
 
 
 def test_cancelled_while_it_is_carried_it_arrives_all_the_same(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
 
     asked.is_cancelled()
     scene.a.loop.deliver()
@@ -333,10 +290,7 @@ def test_cancelled_while_it_is_carried_it_arrives_all_the_same(scene: Scene) -> 
 
 
 def test_cancelled_while_it_is_refused_it_is_taken_back(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
     scene.b.loop.factory = None
     scene.b.loop.deliver()
 
@@ -347,10 +301,7 @@ def test_cancelled_while_it_is_refused_it_is_taken_back(scene: Scene) -> None:
 
 
 def test_cancelled_with_its_answer_on_the_way(scene: Scene) -> None:
-    stream, connection, _ = scene.a.connected()
-    asked = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
-    scene.a.loop.deliver()
-    stream.lets_go()
+    _, connection, _, asked = scene.move_carried()
     scene.b.loop.deliver()
 
     asked.is_cancelled()

@@ -7,11 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Callable, Sequence
 
 import pytest
-
-
-def one_iteration(loop: AbstractEventLoop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
+from loops import run_iterations
 
 
 def test_callbacks_run_in_the_order_they_were_given(loop: AbstractEventLoop) -> None:
@@ -19,7 +15,7 @@ def test_callbacks_run_in_the_order_they_were_given(loop: AbstractEventLoop) -> 
     for number in range(1000):
         loop.call_soon(ran.append, number)
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == list(range(1000))
 
@@ -36,9 +32,9 @@ def test_a_callback_given_by_a_callback_waits_for_the_next_iteration(
     loop.call_soon(first)
     loop.call_soon(ran.append, "second")
 
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["first", "second"]
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["first", "second", "given by first"]
 
 
@@ -52,7 +48,7 @@ def test_positional_arguments_are_passed_on(
         got.append(args)
 
     loop.call_soon(callback, *range(count))
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert got == [tuple(range(count))]
 
@@ -83,7 +79,7 @@ def test_a_cancelled_callback_does_not_run(loop: AbstractEventLoop) -> None:
 
     handle.cancel()
     handle.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert handle.cancelled()
     assert ran == ["kept"]
@@ -101,7 +97,7 @@ def test_a_callback_can_cancel_a_later_one_of_the_same_iteration(
     loop.call_soon(cancel_the_first_of, handles)
     handles.append(loop.call_soon(ran.append, "late"))
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == []
 
@@ -109,12 +105,12 @@ def test_a_callback_can_cancel_a_later_one_of_the_same_iteration(
 def test_a_handle_can_be_cancelled_after_it_ran(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     handle = loop.call_soon(ran.append, "ran")
-    one_iteration(loop)
+    run_iterations(loop)
 
     handle.cancel()
 
     assert handle.cancelled()
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["ran"]
 
 
@@ -127,7 +123,7 @@ def test_a_callback_can_cancel_its_own_handle(loop: AbstractEventLoop) -> None:
         ran.append(word)
 
     handles.append(loop.call_soon(callback, "ran"))
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == ["ran"]
     assert handles[0].cancelled()
@@ -136,7 +132,7 @@ def test_a_callback_can_cancel_its_own_handle(loop: AbstractEventLoop) -> None:
 def test_a_handle_that_ran_is_not_cancelled(loop: AbstractEventLoop) -> None:
     handle = loop.call_soon(lambda: None)
     assert not handle.cancelled()
-    one_iteration(loop)
+    run_iterations(loop)
     assert not handle.cancelled()
 
 
@@ -147,13 +143,13 @@ def test_handles_kept_by_their_owners_are_never_used_again(
     cancelling an old handle must not cancel somebody else's callback."""
     ran: list[int] = []
     old = [loop.call_soon(lambda: None) for _ in range(100)]
-    one_iteration(loop)
+    run_iterations(loop)
 
     for number in range(100):
         loop.call_soon(ran.append, number)
     for handle in old:
         handle.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == list(range(100))
 
@@ -187,7 +183,7 @@ def test_nothing_of_a_callback_is_kept_once_it_has_run(
     loop.call_soon(callback.method, argument)
     del callback, argument
 
-    one_iteration(loop)
+    run_iterations(loop)
     gc.collect()
 
     assert [ref() for ref in gone] == [None, None]
@@ -199,7 +195,7 @@ def test_a_handle_can_be_referenced_weakly(loop: AbstractEventLoop) -> None:
     timer = loop.call_later(1000, lambda: None)
     assert weakref.ref(timer)() is timer
     timer.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
 
 
 def test_the_repr_of_a_handle_names_its_callback_until_it_is_cancelled(
@@ -249,5 +245,5 @@ def test_what_was_not_run_when_the_loop_closes_is_dropped(
 def test_call_soon_before_the_loop_ever_runs(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     loop.call_soon(ran.append, "early")
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["early"]

@@ -11,11 +11,10 @@ from functools import partial
 from typing import Any
 
 import pytest
-from loops import LoopFactory, Run, factory_of
+from loops import LoopFactory, Run, factory_of, run_iterations
 
 from .peers import Peer
 from .protocols import BufferedRecorder, Recorder
-from .test_call_soon import one_iteration
 from .test_flow_control import fill
 
 
@@ -131,9 +130,9 @@ def test_a_loop_can_be_closed_while_sock_calls_wait(
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     waiting = loop.create_task(loop.sock_recv(ours, 10))
-    one_iteration(loop)
+    run_iterations(loop)
     waiting.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
     loop.close()
     ours.close()
     theirs.close()

@@ -9,11 +9,10 @@ import sys
 from asyncio import AbstractEventLoop
 
 import pytest
-from loops import Reported, Run
+from loops import Reported, Run, run_iterations
 
 from .peers import serving
 from .protocols import BufferedRecorder, Recorder
-from .test_call_soon import one_iteration
 
 name: contextvars.ContextVar[str] = contextvars.ContextVar("name", default="nobody")
 
@@ -41,8 +40,8 @@ def test_callbacks_see_the_context_of_whoever_gave_them(
         name.set("changed afterwards")
 
     contextvars.copy_context().run(give, "giver")
-    one_iteration(loop)
-    one_iteration(loop)
+    run_iterations(loop)
+    run_iterations(loop)
 
     assert seen == ["giver"] * 4
 
@@ -58,8 +57,8 @@ def test_callbacks_see_the_context_given_for_them(loop: AbstractEventLoop) -> No
     loop.call_later(0, look, context=context)
     loop.call_at(0, look, context=context)
     loop.call_soon_threadsafe(look, context=context)
-    one_iteration(loop)
-    one_iteration(loop)
+    run_iterations(loop)
+    run_iterations(loop)
 
     assert seen == ["given"] * 4
 
@@ -72,7 +71,7 @@ def test_what_a_callback_sets_stays_in_its_own_context(
     loop.call_soon(name.set, "set by callback", context=context)
     loop.call_soon(lambda: seen.append(name.get()), context=context)
     loop.call_soon(lambda: seen.append(name.get()))
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert seen == ["set by callback", "nobody"]
     assert name.get() == "nobody"

@@ -11,9 +11,8 @@ import time
 from asyncio import AbstractEventLoop
 
 import pytest
-from loops import Reported, Run, in_words
+from loops import Reported, Run, in_words, run_iterations
 
-from .test_call_soon import one_iteration
 from .test_exceptions import Particular, fails
 
 
@@ -56,7 +55,7 @@ def test_a_slow_callback_is_logged_with_its_time(
     debugged.call_soon(slow_callback)
 
     with caplog.at_level(logging.WARNING, "asyncio"):
-        one_iteration(debugged)
+        run_iterations(debugged)
 
     messages = [record.getMessage() for record in caplog.records]
     (message,) = [text for text in messages if "slow_callback" in text]
@@ -86,7 +85,7 @@ def test_nothing_is_logged_of_quick_callbacks(
     debugged.slow_callback_duration = 60
     with caplog.at_level(logging.WARNING, "asyncio"):
         debugged.call_soon(lambda: None)
-        one_iteration(debugged)
+        run_iterations(debugged)
     assert caplog.records == []
 
 
@@ -118,7 +117,7 @@ def test_without_debug_what_is_not_callable_is_reported_when_it_runs(
     loop: AbstractEventLoop, reported: Reported
 ) -> None:
     loop.call_soon("not callable")  # type: ignore[arg-type]
-    one_iteration(loop)
+    run_iterations(loop)
     context = reported.pop()
     assert context["message"].startswith("Exception in callback ")
     assert isinstance(context["exception"], TypeError)
@@ -157,7 +156,7 @@ def test_call_soon_from_another_thread_is_allowed_while_the_loop_rests(
     thread = threading.Thread(target=debugged.call_soon, args=(ran.append, "ran"))
     thread.start()
     thread.join()
-    one_iteration(debugged)
+    run_iterations(debugged)
     assert ran == ["ran"]
 
 
@@ -165,7 +164,7 @@ def test_a_report_tells_where_the_callback_was_given(
     debugged: AbstractEventLoop, reported: Reported
 ) -> None:
     debugged.call_soon(fails, Particular())
-    one_iteration(debugged)
+    run_iterations(debugged)
     context = reported.pop()
     (last,) = [
         frame for frame in context["source_traceback"] if frame.filename == __file__
@@ -178,7 +177,7 @@ def test_the_traceback_of_a_timer_ends_where_call_later_was_called(
     debugged: AbstractEventLoop, reported: Reported
 ) -> None:
     debugged.call_later(0, fails, Particular())
-    one_iteration(debugged)
+    run_iterations(debugged)
     context = reported.pop()
     assert context["source_traceback"][-1].filename == __file__
 

@@ -9,11 +9,10 @@ from asyncio import AbstractEventLoop
 from typing import Any
 
 import pytest
-from loops import Reported, Run
+from loops import Reported, Run, run_iterations
 
 from .peers import Wire, connected
 from .protocols import Recorder
-from .test_call_soon import one_iteration
 
 
 class Particular(Exception):
@@ -32,7 +31,7 @@ def test_a_failing_callback_is_reported_with_its_handle_and_the_iteration_goes_o
     handle = loop.call_soon(fails, error)
     loop.call_soon(ran.append, "after")
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     (context,) = reported
     assert context["message"].startswith("Exception in callback ")
@@ -50,7 +49,7 @@ def test_a_failing_timer_is_reported_with_its_handle(
     error = Particular()
     handle = loop.call_later(0, fails, error)
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     context = reported.pop()
     assert context["message"].startswith("Exception in callback ")
@@ -65,7 +64,7 @@ def test_base_exceptions_other_than_exits_are_reported_too(
     loop: AbstractEventLoop, reported: Reported, error: BaseException
 ) -> None:
     loop.call_soon(fails, error)
-    one_iteration(loop)
+    run_iterations(loop)
     assert reported.pop()["exception"] is error
 
 
@@ -84,7 +83,7 @@ def test_an_exit_escapes_and_the_rest_of_the_iteration_runs_in_the_next_run(
     assert ran == ["before"]
     assert not loop.is_running()
 
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["before", "after", "timer"]
 
 
@@ -102,7 +101,7 @@ def test_of_timers_that_are_due_together_an_exit_loses_none(
         loop.run_forever()
     assert ran == [0, 1]
 
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == [0, 1, 2, 3, 4]
 
 
@@ -118,7 +117,7 @@ def test_an_exit_from_a_task_escapes_run_until_complete(
 
     with pytest.raises(exit_error):
         loop.run_until_complete(main())
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["after"]
 
 
@@ -187,7 +186,7 @@ def test_without_a_handler_the_error_is_logged(
     loop.call_soon(fails, error)
 
     with caplog.at_level(logging.ERROR, "asyncio"):
-        one_iteration(loop)
+        run_iterations(loop)
 
     (record,) = caplog.records
     assert record.name == "asyncio"
@@ -208,7 +207,7 @@ def test_a_handler_that_fails_is_logged_and_the_loop_goes_on(
     loop.call_soon(ran.append, "after")
 
     with caplog.at_level(logging.ERROR, "asyncio"):
-        one_iteration(loop)
+        run_iterations(loop)
 
     assert "Unhandled error in exception handler" in caplog.text
     assert ran == ["after"]
@@ -225,7 +224,7 @@ def test_an_exit_raised_by_the_handler_escapes(loop: AbstractEventLoop) -> None:
 
     with pytest.raises(SystemExit):
         loop.run_forever()
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["after"]
 
 
@@ -242,7 +241,7 @@ def test_the_handler_runs_in_the_context_of_what_failed(
     context.run(name.set, "inside")
 
     loop.call_soon(fails, Particular(), context=context)
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert seen == ["inside"]
 
@@ -260,8 +259,8 @@ def test_a_future_exception_nobody_looked_at_is_reported(
         raise Particular
 
     task = loop.create_task(main())
-    one_iteration(loop)
-    one_iteration(loop)
+    run_iterations(loop)
+    run_iterations(loop)
     del task
     gc.collect()
 

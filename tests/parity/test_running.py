@@ -9,9 +9,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-from loops import LoopFactory, Reported, Run
-
-from .test_call_soon import one_iteration
+from loops import LoopFactory, Reported, Run, run_iterations
 
 
 def test_stop_before_run_forever_runs_one_iteration(loop: AbstractEventLoop) -> None:
@@ -23,7 +21,7 @@ def test_stop_before_run_forever_runs_one_iteration(loop: AbstractEventLoop) -> 
     loop.run_forever()
     assert ran == ["before"]
 
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["before", "next iteration"]
 
 
@@ -294,7 +292,7 @@ def test_a_task_left_behind_is_reported_when_it_is_dropped(
         await loop.create_future()
 
     task = loop.create_task(waits())
-    one_iteration(loop)
+    run_iterations(loop)
     del task
     gc.collect()
 

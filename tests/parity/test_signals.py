@@ -11,9 +11,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 
 import pytest
-from loops import LoopFactory, in_words
-
-from .test_call_soon import one_iteration
+from loops import LoopFactory, in_words, run_iterations
 
 
 @pytest.fixture(autouse=True)
@@ -80,7 +78,7 @@ async def test_a_handler_can_be_replaced(loop: AbstractEventLoop) -> None:
 
 def test_closing_the_loop_removes_its_handlers(loop: AbstractEventLoop) -> None:
     loop.add_signal_handler(signal.SIGUSR1, print)
-    one_iteration(loop)
+    run_iterations(loop)
     loop.close()
     assert signal.getsignal(signal.SIGUSR1) == signal.SIG_DFL
 
@@ -171,7 +169,7 @@ def test_what_a_handler_of_pythons_own_raises_escapes_and_the_loop_runs_again(
         signal.signal(signal.SIGUSR1, before)
     ran: list[str] = []
     loop.call_soon(ran.append, "ran")
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["ran"]
 
 
@@ -182,7 +180,7 @@ def test_ctrl_c_interrupts_a_sleeping_loop(loop: AbstractEventLoop) -> None:
         loop.run_forever()
     thread.join()
     assert not loop.is_running()
-    one_iteration(loop)
+    run_iterations(loop)
 
 
 WAITING_CALLS = {"22", "232", "281", "426", "441"}
@@ -226,8 +224,8 @@ def test_ctrl_c_interrupts_a_loop_that_has_just_begun_to_wait_for_bytes(
         assert needed_bytes == [False]
         for task in asyncio.all_tasks(loop):
             task.cancel()
-        one_iteration(loop)
-        one_iteration(loop)
+        run_iterations(loop)
+        run_iterations(loop)
 
 
 def test_a_runner_turns_ctrl_c_into_a_cancelled_main_task(

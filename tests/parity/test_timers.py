@@ -7,9 +7,9 @@ from asyncio import AbstractEventLoop
 from typing import Any
 
 import pytest
-from loops import Run
+from loops import Run, run_iterations
 
-from .test_call_soon import Thing, cancel_the_first_of, one_iteration
+from .test_call_soon import Thing, cancel_the_first_of
 
 
 def test_a_timer_fires_when_it_is_due_and_not_before(
@@ -73,7 +73,7 @@ def test_timers_due_at_the_same_time_fire_in_the_order_they_were_set(
     for name in ("a", "b", "c"):
         loop.call_at(when, fired.append, name)
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert fired == ["a", "b", "c"]
 
@@ -83,7 +83,7 @@ def test_negative_delays_keep_their_order(loop: AbstractEventLoop) -> None:
     loop.call_later(-1.0, fired.append, "a second late")
     loop.call_later(-2.0, fired.append, "two seconds late")
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert fired == ["two seconds late", "a second late"]
 
@@ -95,7 +95,7 @@ def test_a_due_timer_runs_after_what_was_given_to_call_soon_before_the_iteration
     loop.call_later(0, ran.append, "timer")
     loop.call_soon(ran.append, "soon")
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == ["soon", "timer"]
 
@@ -106,9 +106,9 @@ def test_a_timer_set_for_now_by_a_callback_waits_for_the_next_iteration(
     ran: list[str] = []
     loop.call_soon(lambda: loop.call_later(0, ran.append, "timer"))
 
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == []
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["timer"]
 
 
@@ -119,7 +119,7 @@ def test_a_cancelled_timer_does_not_fire(loop: AbstractEventLoop) -> None:
 
     handle.cancel()
     handle.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert handle.cancelled()
     assert ran == ["kept"]
@@ -134,7 +134,7 @@ def test_a_timer_can_cancel_another_one_that_is_due_in_the_same_iteration(
     loop.call_at(now, cancel_the_first_of, handles)
     handles.append(loop.call_at(now, ran.append, "late"))
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == []
 
@@ -146,7 +146,7 @@ def test_a_due_timer_can_be_cancelled_by_a_ready_callback_of_its_iteration(
     handle = loop.call_later(0, ran.append, "timer")
     loop.call_soon(handle.cancel)
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == []
 
@@ -182,10 +182,10 @@ def test_a_clock_that_was_replaced_tells_when_timers_are_due(
     monkeypatch.setattr(loop, "time", lambda: now)
     loop.call_later(3600, called.append, "in an hour")
     assert loop.call_later(7200, called.append, "in two").when() == now + 7200
-    one_iteration(loop)
+    run_iterations(loop)
     assert called == []
     now += 3600
-    one_iteration(loop)
+    run_iterations(loop)
     assert called == ["in an hour"]
 
 
@@ -232,7 +232,7 @@ def test_whole_numbers_are_times(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     loop.call_later(0, ran.append, "later")
     loop.call_at(0, ran.append, "at")
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["at", "later"]
 
 
@@ -255,13 +255,13 @@ def test_handles_of_timers_that_fired_are_never_used_again(
 ) -> None:
     ran: list[int] = []
     old = [loop.call_later(0, lambda: None) for _ in range(100)]
-    one_iteration(loop)
+    run_iterations(loop)
 
     for number in range(100):
         loop.call_later(0, ran.append, number)
     for handle in old:
         handle.cancel()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert sorted(ran) == list(range(100))
 
@@ -303,7 +303,7 @@ def test_a_timer_survives_a_stop_and_fires_in_the_next_run(
     # Far more than an iteration takes, however busy the machine.
     loop.call_later(0.5, ran.append, "timer")
     loop.call_later(0.5, loop.stop)
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == []
 
     loop.run_forever()
@@ -329,10 +329,10 @@ def test_a_loop_class_may_have_a_clock_of_its_own(loop: AbstractEventLoop) -> No
         assert due.when() == 3600
         ran: list[float] = []
         simulated.call_at(3600, lambda: ran.append(simulated.time()))
-        one_iteration(simulated)
+        run_iterations(simulated)
         assert ran == []
         now = 3601.0
-        one_iteration(simulated)
+        run_iterations(simulated)
         assert ran == [3601.0]
     finally:
         simulated.close()

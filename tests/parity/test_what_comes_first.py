@@ -7,16 +7,11 @@ import threading
 from asyncio import AbstractEventLoop
 
 import pytest
-from loops import Reported, Run
+from loops import Reported, Run, run_iterations
 
 from .peers import connected
 from .protocols import Recorder
 from .test_flow_control import fill
-
-
-def one_iteration(loop: AbstractEventLoop) -> None:
-    loop.call_soon(loop.stop)
-    loop.run_forever()
 
 
 def test_a_call_from_this_thread_keeps_its_place_among_the_others(
@@ -28,7 +23,7 @@ def test_a_call_from_this_thread_keeps_its_place_among_the_others(
         loop.call_soon_threadsafe(ran.append, number)
         loop.call_soon(ran.append, number + 1)
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == [0, 1, 2, 3, 4, 5]
 
@@ -44,7 +39,7 @@ def test_a_call_from_another_thread_comes_before_a_later_one_of_this(
     thread.join()
     loop.call_soon(ran.append, "this thread")
 
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == ["other thread", "this thread"]
 
@@ -145,7 +140,7 @@ def test_a_timer_that_sets_itself_anew_in_the_past_does_not_hold_up_the_loop(
         timers.append(loop.call_later(-1, again))
 
     again()
-    one_iteration(loop)
+    run_iterations(loop)
 
     assert ran == [0, 1]
     timers[-1].cancel()
@@ -163,7 +158,7 @@ def test_what_a_due_timer_makes_ready_waits_where_the_loop_stops(
     loop.call_later(0, timer)
     loop.run_forever()
     assert ran == []
-    one_iteration(loop)
+    run_iterations(loop)
     assert ran == ["made ready"]
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from loops import LoopFactory, Reported
+from loops import LoopFactory, Reported, run_iterations
 
 ENDS_WITHIN_S = 10.0
 
@@ -20,9 +20,7 @@ class Scene:
         self._servers: list[asyncio.Server] = []
 
     def run_iterations(self, count: int = 1) -> None:
-        for _ in range(count):
-            self.loop.call_soon(self.loop.stop)
-            self.loop.run_forever()
+        run_iterations(self.loop, count)
 
     def until(self, happened: Callable[[], Any]) -> None:
         """Sleeps where there is nothing to do, so a lost event is a failed test."""
