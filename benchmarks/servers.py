@@ -193,7 +193,11 @@ def load_client(port: int, scenario: Scenario) -> LoadClient:
     else:
         options = [f"--echo={scenario.request_bytes}"]
     return LoadClient(
-        port, {scenario.client_core}, most=scenario.connections, options=options
+        port,
+        {scenario.client_core},
+        most=scenario.connections,
+        module="benchmarks.load",
+        options=options,
     )
 
 

@@ -27,12 +27,12 @@ LAYERS: list[set[str]] = [
     {"_stream"},
     {"_datagram"},
     {"native_loop", "epoll_loop", "uring_loop"},
-    {"_testing"},
     {"engine", "policy"},
     {"loop_thread", "migration"},
     {"control"},
     {"aioadapt"},  # the public names; what is above imports them as a user does
     {"serving", "integrations", "pytest_plugin", "measure"},
+    {"_testing"},
     {"cli"},
     {"__main__"},
 ]

@@ -5,7 +5,7 @@ keyword arguments of :meth:`aioadapt.measure.crowd.Crowd.run`, and each reply wh
 that returns.  If a run ends with an error, the reply is ``{"error": ...}`` and the
 process exits with status 1.  Otherwise it exits when its input ends.
 
-It sends HTTP requests with numbered paths, unless another kind of load is given.
+It sends HTTP requests with numbered paths.
 """
 
 import argparse
@@ -14,32 +14,27 @@ import signal
 import sys
 
 from .crowd import Crowd
-from .echo import Echo, Fixed
 from .paths import Paths
 from .usage import ExperimentError
 from .wire import pattern
 from .workload import Workload
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(prog="python -m aioadapt.measure.load")
+def arguments(module: str) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog=f"python -m {module}")
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument(
         "--most", type=int, default=2048, help="maximum number of connections"
     )
     parser.add_argument("--patience-s", type=float, default=10.0)
-    kind = parser.add_mutually_exclusive_group()
-    kind.add_argument("--echo", type=int, metavar="BYTES", help="TCP echo of BYTES")
-    kind.add_argument("--udp-echo", type=int, metavar="BYTES", help="UDP echo of BYTES")
-    kind.add_argument("--request", help="send this text; needs --answer")
-    parser.add_argument("--answer", help="the expected response to --request")
-    options = parser.parse_args()
-    if (options.request is None) != (options.answer is None):
-        parser.error("--request and --answer go together")
+    return parser
+
+
+def serve_commands(options: argparse.Namespace, workload: Workload) -> int:
+    """Returns the exit status."""
     # A terminal sends Ctrl-C to the whole process group, but our parent stops us.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    workload = workload_of(options)
     crowd = Crowd(
         options.host,
         options.port,
@@ -61,19 +56,14 @@ def main() -> int:
     return 0
 
 
-def workload_of(options: argparse.Namespace) -> Workload:
-    if options.echo is not None:
-        return Echo(options.echo)
-    if options.udp_echo is not None:
-        return Echo(options.udp_echo, datagrams=True)
-    if options.request is not None:
-        return Fixed(options.request.encode(), options.answer.encode())
-    return Paths(pattern())
-
-
 def say(what: dict[str, object]) -> None:
     sys.stdout.write(json.dumps(what) + "\n")
     sys.stdout.flush()
+
+
+def main() -> int:
+    options = arguments("aioadapt.measure.load").parse_args()
+    return serve_commands(options, Paths(pattern()))
 
 
 if __name__ == "__main__":

@@ -134,11 +134,12 @@ class LoadClient(Child):
         cores: Iterable[int],
         *,
         most: int,
+        module: str = "aioadapt.measure.load",
         options: Sequence[str] = (),
     ) -> None:
-        """*options*: further ones of ``python -m aioadapt.measure.load``."""
+        """*module* is the program, and *options* are its further ones."""
         allow_descriptors(most + 64)
-        command = ["aioadapt.measure.load", f"--port={port}", f"--most={most}"]
+        command = [module, f"--port={port}", f"--most={most}"]
         super().__init__([*command, *options], cores)
 
     def begin(self, **order: Any) -> None:

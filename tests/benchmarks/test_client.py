@@ -6,7 +6,9 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable
+from pathlib import Path
 
+ROOT = Path(__file__).parents[2]
 Answer = Callable[[bytes, int], bytes]
 
 WARMUP = {"connections": 1, "operations": 1}
@@ -19,7 +21,7 @@ def run_client(
     orders = [WARMUP, window]
     return subprocess.run(
         [
-            *(sys.executable, "-m", "aioadapt.measure.load"),
+            *(sys.executable, "-m", "benchmarks.load"),
             f"--port={server.getsockname()[1]}",
             "--most=1",
             *arguments,
@@ -29,6 +31,7 @@ def run_client(
         text=True,
         timeout=30,
         check=False,
+        cwd=ROOT,
     )
 
 

@@ -1,4 +1,4 @@
-from .workload import Workload
+from aioadapt.measure.workload import Workload
 
 class Known(Workload):
     answer_bytes: int

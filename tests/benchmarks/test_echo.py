@@ -9,15 +9,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
+from measure.load_server import LoadServer
 
+from aioadapt._testing.echo import Echo, Fixed
 from aioadapt.measure.crowd import Crowd
-from aioadapt.measure.echo import Echo, Fixed
 from aioadapt.measure.paths import Paths
 from aioadapt.measure.usage import ExperimentError
 from aioadapt.measure.wire import pattern
 from aioadapt.measure.workload import Workload
-
-from .load_server import LoadServer
 
 LARGE_BYTES = 16 << 20  # more than the kernel buffers for one connection
 
