@@ -57,11 +57,23 @@ def test_whose_fixture_never_comes(never_there): pass
 def test_one_after(): pass
 """
 
+LONG = """
+import pytest
+
+@pytest.mark.parametrize("number", range(20))
+def test_quickly(number): pass
+"""
+
 
 def test_whatever_a_test_hangs_in_the_others_run(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_hanging.py").write_text(TESTS)
     (tmp_path / "test_other.py").write_text("def test_elsewhere(): pass")
+    # Longer files come first: whoever dies has finished one.
+    for name in ("test_long.py", "test_too.py"):
+        (tmp_path / name).write_text(LONG)
+    for number in range(4):
+        (tmp_path / f"test_short_{number}.py").write_text("def test_one(): pass")
     began_s = time.monotonic()
 
     done = subprocess.run(
@@ -78,6 +90,6 @@ def test_whatever_a_test_hangs_in_the_others_run(tmp_path: Path) -> None:
     )
 
     ends = Counter(re.findall(r"^(PASSED|FAILED|ERROR) ", done.stdout, re.M))
-    assert ends == {"PASSED": 3, "FAILED": 5, "ERROR": 1}, done.stdout + done.stderr
+    assert ends == {"PASSED": 47, "FAILED": 5, "ERROR": 1}, done.stdout + done.stderr
     assert "in test_that_is_stuck_in_c" in done.stderr, "its stack is shown"
     assert time.monotonic() - began_s < 40

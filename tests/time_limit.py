@@ -108,21 +108,33 @@ def pytest_runtest_teardown() -> Generator[None, Any, Any]:
 
 
 class OneCrashOneFailure(LoadFileScheduling):  # type: ignore[misc]
-    """By file, and without giving the next worker the test that its predecessor died of."""
+    """By file; the test that a worker died of fails, and all others are run.
+
+    xdist's own scheduler gives it to the next worker, which dies of it too, and it
+    gives out finished files again, on which a worker waits for ever.
+    """
 
     def remove_node(self, node: Any) -> str | None:
-        for unit in self.assigned_work[node].values():
-            for nodeid, is_done in unit.items():
-                if not is_done:
-                    unit[nodeid] = True
-                    super().remove_node(node)
-                    return str(nodeid)
+        unfinished = {
+            scope: [nodeid for nodeid, is_done in unit.items() if not is_done]
+            for scope, unit in self.assigned_work[node].items()
+        }
+        fatal: str | None = next((ids[0] for ids in unfinished.values() if ids), None)
+        self.assigned_work[node] = {
+            scope: {nodeid: False for nodeid in ids if nodeid != fatal}
+            for scope, ids in unfinished.items()
+            if set(ids) - {fatal}
+        }
         super().remove_node(node)
-        return None
+        return fatal
 
     def _reschedule(self, node: Any) -> None:
         # Of two workers that come at the same time one has still to collect.
-        if node in self.registered_collections:
+        if node not in self.registered_collections:
+            return
+        super()._reschedule(node)
+        # A worker begins a test when it knows the next one, or that there is none.
+        while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             super()._reschedule(node)
 
 
