@@ -125,7 +125,9 @@ class NativeLoop(SockCalls):
 
     def _close_self_pipe(self) -> None:
         if self._ssock is not None and self._csock is not None:
-            self._remove_reader(self._ssock.fileno())
+            # Of a loop that was dropped unclosed the collector may have closed it already.
+            if (fd := self._ssock.fileno()) >= 0:
+                self._remove_reader(fd)
             self._ssock.close()
             self._csock.close()
             self._ssock = self._csock = None

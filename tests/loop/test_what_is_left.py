@@ -2,9 +2,11 @@
 
 import asyncio
 import gc
+import signal
 import socket
 import warnings
 from asyncio import AbstractEventLoop
+from typing import Any
 
 import pytest
 from confined import run_confined
@@ -121,3 +123,18 @@ def test_waiting_for_bytes_leaves_nothing_for_the_collector(
                 gc.enable()
 
     assert run(main()) < times // 2
+
+
+def test_a_loop_closes_although_its_own_sockets_were_collected_first(
+    loop: AbstractEventLoop,
+) -> None:
+    """The collector finalizes what it frees together in any order."""
+    inside: Any = loop
+    loop.add_signal_handler(signal.SIGUSR1, print)
+    inside._ssock.close()
+    inside._csock.close()
+
+    loop.close()
+
+    assert loop.is_closed()
+    assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL

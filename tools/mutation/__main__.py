@@ -38,7 +38,7 @@ FIRST = {
 }
 """Tests by room, those that find most first."""
 
-NOT_OF_THE_PRODUCT = ["docs", "experiment", "benchmarks", "tools"]
+OTHERS = [f"tests/{folder}" for folder in ("docs", "experiment", "benchmarks", "tools")]
 """They measure, or look at the tree itself."""
 
 FOUND_BY = Path(__file__).with_name("found_by.json")
@@ -161,13 +161,12 @@ class FoundBy:
 def find(copy: Copy, mutant: Mutant, found_by: FoundBy) -> str:
     """The test that finds it; "" if none does."""
     first = [f"tests/{folder}" for folder in FIRST[mutant.file.split("/")[0]]]
-    others = [f"tests/{folder}" for folder in NOT_OF_THE_PRODUCT]
     last_time = found_by.get(mutant)
     with copy.with_fault(mutant):
         # A test that has been renamed is no finding.
         if last_time and (found := copy.finds([last_time])) == last_time:
             return found
-        found = copy.finds(first) or copy.finds(["tests"], *others, *first)
+        found = copy.finds(first) or copy.finds(["tests"], *OTHERS, *first)
         if "::" in found:
             found_by.put(mutant, found)
         return found
@@ -196,6 +195,9 @@ def main() -> int:
             )
         return 0
     copy = Copy()
+    if test := copy.finds(["tests"], *OTHERS):
+        print(f"{test} fails without any fault")
+        return 2
     found_by = FoundBy()
     survivors = []
     for number, mutant in mutants:
