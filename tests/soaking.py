@@ -59,7 +59,7 @@ def in_kernel(thread: LoopThread) -> int:
 
 
 async def come_to_rest(
-    threads: list[LoopThread], resting: list[int], protocol: type
+    threads: list[LoopThread], idle: list[int], protocol: type
 ) -> None:
     """Nothing is left of a connection; the kernel holds what it held before any."""
     gone = {protocol, Stream, Connection, Move}
@@ -67,7 +67,7 @@ async def come_to_rest(
     def what_is_left() -> dict[str, int]:
         gc.collect()
         left = Counter(type(o).__name__ for o in gc.get_objects() if type(o) in gone)
-        for thread, at_rest in zip(threads, resting, strict=True):
+        for thread, at_rest in zip(threads, idle, strict=True):
             left[f"connections of {thread.name}"] += len(thread.connections)
             left[f"operations of {thread.name}"] += in_kernel(thread) - at_rest
         return {what: count for what, count in left.items() if count}

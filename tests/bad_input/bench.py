@@ -31,7 +31,7 @@ class Row:
     name: str
     act: Act
     outside: bool = False
-    """Called while the loop rests."""
+    """Called while the loop is not running."""
     debug: bool = False
     closes: bool = False
     """The loop is closed after it, and echoes no more."""
@@ -201,7 +201,7 @@ def outcome_of(kind: str, row: Row) -> Outcome:
             loop.set_exception_handler(lambda *_: None)
             loop.set_task_factory(None)
             loop.run_until_complete(after())
-            rest(loop)
+            close_loop(loop)
     if not row.closes and not lives:
         lives.append("is closed")
     return Outcome(
@@ -212,7 +212,7 @@ def outcome_of(kind: str, row: Row) -> Outcome:
     )
 
 
-def rest(loop: Any) -> None:
+def close_loop(loop: Any) -> None:
     tasks = asyncio.all_tasks(loop)
     for task in tasks:
         task.cancel()

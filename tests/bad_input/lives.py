@@ -12,11 +12,11 @@ from loops import factory_of
 from .bench import (
     ROW_ENDS_WITHIN_S,
     Bench,
+    close_loop,
     echoes,
     in_report,
     in_words,
     iterations,
-    rest,
 )
 
 BIG = bytes(4 << 20)
@@ -102,7 +102,7 @@ def lived(kind: str, live: Live) -> list[str]:
         life.see(loop.run_until_complete(echoes()))
         run_to_end(loop, loop.create_task(life.bench.close()), life)
         run_to_end(loop, loop.create_task(iterations(3)), life)
-        rest(loop)
+        close_loop(loop)
     return life.seen
 
 

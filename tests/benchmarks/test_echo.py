@@ -20,7 +20,7 @@ from aioadapt.measure.workload import Workload
 
 LARGE_BYTES = 16 << 20  # more than the kernel buffers for one connection
 
-by_every_way = pytest.mark.parametrize(
+with_every_wait = pytest.mark.parametrize(
     ("scan", "spin"),
     [(True, True), (False, True), (False, False)],
     ids=["scan", "epoll, spinning", "epoll, sleeping"],
@@ -73,7 +73,7 @@ def crowd_at(
         crowd.close()
 
 
-@by_every_way
+@with_every_wait
 def test_exactly_so_many_operations_are_done_and_spread_evenly(
     scan: bool, spin: bool
 ) -> None:
@@ -94,7 +94,7 @@ def test_exactly_so_many_operations_are_done_and_spread_evenly(
     assert few["first_answers_s"] is None
 
 
-@by_every_way
+@with_every_wait
 def test_a_request_that_the_kernel_takes_in_parts_is_sent_whole(
     scan: bool, spin: bool
 ) -> None:
@@ -128,7 +128,7 @@ def test_every_size_is_echoed_over_tcp_and_udp(size: int) -> None:
     assert over_tcp["bytes_in"] == over_udp["bytes_in"] == 20 * size
 
 
-@by_every_way
+@with_every_wait
 def test_a_connection_that_ends_between_two_runs_is_an_error(
     scan: bool, spin: bool
 ) -> None:

@@ -69,7 +69,7 @@ def test_an_engine_that_was_made_meanwhile_counts_from_nought(
         after = admin.client.state()
     seen.threads = ()
 
-    # Another name, or fewer turns than the one before: both are another loop.
+    # Another name, or fewer iterations than the one before: both are another loop.
     for changed in ({"engine": "uring"}, {"stats": {**BUSIER, "iterations": 10**9}}):
         then = {**before, "engines": [{**before["engines"][0], **changed}]}
         (row,) = picture(then, after).rows

@@ -12,7 +12,7 @@ from typing import Any
 
 from loops import in_words
 
-AT_ONCE = 4
+IN_PARALLEL = 4
 """Programs; each waits for the others' start more than it works."""
 ENDS_WITHIN_S = 25.0
 """Far more than any takes: one that hangs is killed, which its status says."""
@@ -142,7 +142,7 @@ class Ends:
     """All programs that are to be compared, begun together and waited for one by one."""
 
     def __init__(self) -> None:
-        self._pool = ThreadPoolExecutor(AT_ONCE)
+        self._pool = ThreadPoolExecutor(IN_PARALLEL)
         self._ends: dict[Any, Future[Ended]] = {}
 
     def begin(self, program: Program, kind: str) -> None:

@@ -2,7 +2,7 @@
 
 They stand where uvicorn's protocols stand: bytes come in after the watcher
 has seen them, and what they answer is seen by the watcher before anyone
-else.  Unlike real protocols they can be asked whether they are at rest.
+else.  Unlike real protocols they can be asked whether they are idle.
 """
 
 from collections import deque
@@ -39,7 +39,7 @@ class Answer:
 
 
 class H11Server:
-    """At rest: both sides idle, and no byte held back for the next request."""
+    """Both sides idle, and no byte held back for the next request."""
 
     def __init__(self) -> None:
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=65536)
@@ -105,7 +105,7 @@ class H11Server:
 
 
 class HttptoolsServer:
-    """At rest: every message that has begun is complete and answered."""
+    """Idle: every message that has begun is complete and answered."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)

@@ -13,7 +13,7 @@ OVER = "opaque: a head over the size limits"
 Feed = Callable[[Exchange, bytes], None]
 
 
-def at_once(exchange: Exchange, data: bytes) -> None:
+def in_one_piece(exchange: Exchange, data: bytes) -> None:
     exchange.inbound(data)
 
 
@@ -22,7 +22,7 @@ def bytewise(exchange: Exchange, data: bytes) -> None:
         exchange.inbound(data[i : i + 1])
 
 
-feeds = pytest.mark.parametrize("feed", [at_once, bytewise])
+feeds = pytest.mark.parametrize("feed", [in_one_piece, bytewise])
 
 
 @feeds

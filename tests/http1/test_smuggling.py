@@ -2,7 +2,7 @@
 """Streams that have made two parsers see different requests in the same bytes.
 
 Whatever a server makes of one, the watcher says quiet only while that server
-is at rest; and where the two servers disagree it is opaque.
+is idle; and where the two servers disagree it is opaque.
 """
 
 import pytest

@@ -14,7 +14,7 @@ from aioadapt._testing.stepping import READABLE, WRITABLE, StepPoller, StepWatch
 from .conftest import COMPLETES_WITHIN_S, Pair
 
 
-def collected_both(poller: StepPoller, pair: Pair) -> tuple[StepWatch, StepWatch]:
+def reaped_both(poller: StepPoller, pair: Pair) -> tuple[StepWatch, StepWatch]:
     """Two watches whose reports have been collected and not been run yet."""
     ours, peer = pair
     watches = StepWatch(ours.fileno()), StepWatch(peer.fileno())
@@ -29,7 +29,7 @@ def collected_both(poller: StepPoller, pair: Pair) -> tuple[StepWatch, StepWatch
 def test_a_watch_that_an_earlier_report_forgot_is_skipped(
     poller: StepPoller, pair: Pair
 ) -> None:
-    watches = collected_both(poller, pair)
+    watches = reaped_both(poller, pair)
 
     def forget_both(*_: object) -> None:
         for watch in watches:
@@ -45,7 +45,7 @@ def test_a_watch_that_an_earlier_report_forgot_is_skipped(
 def test_a_watch_whose_descriptor_an_earlier_report_closed_is_skipped(
     poller: StepPoller, pair: Pair
 ) -> None:
-    watches = collected_both(poller, pair)
+    watches = reaped_both(poller, pair)
 
     def close_both(*_: object) -> None:
         for watch, sock in zip(watches, pair, strict=True):
@@ -65,7 +65,7 @@ def test_a_report_never_reaches_the_one_who_got_the_number_next(
     """The first report closes the second's descriptor, and the next file that
     is opened gets its number and is watched: it has nothing to read."""
     ours, peer = pair
-    watches = collected_both(poller, pair)
+    watches = reaped_both(poller, pair)
     replaced: list[tuple[StepWatch, list[int]]] = []
 
     def replace(which: StepWatch, _: int) -> None:
@@ -94,7 +94,7 @@ def test_a_report_never_reaches_the_one_who_got_the_number_next(
 def test_a_watch_that_wants_something_else_by_now_is_not_told(
     poller: StepPoller, pair: Pair
 ) -> None:
-    watches = collected_both(poller, pair)
+    watches = reaped_both(poller, pair)
 
     def lose_interest(*_: object) -> None:
         for watch in watches:
@@ -248,7 +248,7 @@ def test_what_cannot_be_watched_is_refused(poller: StepPoller) -> None:
 def test_what_a_report_raises_leaves_the_rest_to_be_run(
     poller: StepPoller, pair: Pair
 ) -> None:
-    watches = collected_both(poller, pair)
+    watches = reaped_both(poller, pair)
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

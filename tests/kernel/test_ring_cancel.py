@@ -236,7 +236,7 @@ def test_a_cancel_after_the_last_completion_was_collected_asks_the_kernel_nothin
     ring: StepRing, pair: Pair
 ) -> None:
     """What it asked would never be answered by a last completion, and every
-    turn from then on would wait for that."""
+    iteration from then on would wait for that."""
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
     ring.begin(op)

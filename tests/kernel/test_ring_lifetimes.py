@@ -1,4 +1,4 @@
-"""Nothing is freed, and nothing is let go of, while the kernel has it."""
+"""Nothing is freed or given away while the kernel has it."""
 
 import errno
 import gc
@@ -120,7 +120,7 @@ def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
     ring: StepRing, pair: Pair
 ) -> None:
     """The armed recv takes the next bytes off the socket that both share.
-    Whoever lets go of a connection must wait for the last completion."""
+    Whoever detaches a connection must wait for the last completion."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
     op = RecvInto(ours.fileno(), 64)

@@ -62,7 +62,7 @@ STEPS = st.lists(
         st.tuples(st.just("add"), TIMES_S),
         st.tuples(st.just("add"), TIMES_S),
         st.tuples(st.just("cancel"), st.integers(0, 1000)),
-        st.tuples(st.just("turn"), st.none()),
+        st.tuples(st.just("iteration"), st.none()),
     ),
     max_size=60,
 )
@@ -81,7 +81,7 @@ def test_timers_run_in_the_order_of_their_times_whatever_is_cancelled(
     try:
         model = Model(loop, loop.time())
         for what, argument in steps:
-            if what == "turn":
+            if what == "iteration":
                 model.run_iteration()
             else:
                 getattr(model, what)(argument)

@@ -12,7 +12,7 @@ from aioadapt import LoopThread, Migrator, MoveResult
 from aioadapt.migration.connection import Connection
 
 from .plain_loop import Script
-from .scripted import ScriptedHost, ScriptedStream, resting
+from .scripted import ScriptedHost, ScriptedStream, settling
 
 T = TypeVar("T")
 
@@ -75,16 +75,16 @@ class Scene:
         self._loop = loop
 
     def deliver_all(self) -> None:
-        """Until both inboxes are empty; whatever rests then goes on resting."""
+        """Until both inboxes are empty; what settles goes on settling."""
         while self.a.loop.deliver() + self.b.loop.deliver():
             pass
 
     def goes_through(self, streams: list[ScriptedStream]) -> None:
-        """Loop by loop: what settles is let go, then both come to their inboxes."""
+        """Loop by loop: what settles is detached, then both read their inboxes."""
         self.deliver_all()
-        while at_rest := resting(streams):
-            for stream in at_rest:
-                stream.lets_go()
+        while waiting := settling(streams):
+            for stream in waiting:
+                stream.detaches()
             self.deliver_all()
 
     def asked(self, question: Coroutine[Any, Any, T]) -> Asked[T]:
@@ -97,7 +97,7 @@ class Scene:
         return UnderWay(stream, connection, peer, asked)
 
     def move_settling(self) -> UnderWay:
-        """Its source knows, and the stream has still to let go."""
+        """Its source knows, and the stream settles."""
         move = self.move_asked()
         self.a.loop.deliver()
         return move
@@ -105,7 +105,7 @@ class Scene:
     def move_carried(self) -> UnderWay:
         """It is in the target's inbox."""
         move = self.move_settling()
-        move.stream.lets_go()
+        move.stream.detaches()
         return move
 
 

@@ -1,7 +1,7 @@
 """Loops, streams and hosts that do nothing until the test says so.
 
 A test writes an interleaving down: whose inbox is delivered next, when a
-stream becomes quiet, stops, stirs or lets go.  What they may and may not do
+stream becomes quiet, becomes active again or is detached.  What they may and may not do
 is in ``aioadapt/migration/ports.py``.
 """
 
@@ -42,7 +42,7 @@ class ScriptedReleased:
 
 
 class ScriptedStream:
-    """Quiet, and asked to leave: it stops at once, and rests until told more."""
+    """Quiet, and asked to leave: it stops reading at once, and settles until told more."""
 
     def __init__(
         self, loop: "ScriptedLoop", released: Released, protocol: asyncio.BaseProtocol
@@ -96,14 +96,14 @@ class ScriptedStream:
         self.busy_with = ""
         self.looks()
 
-    def stirs(self, why: str = "write buffer not empty") -> None:
-        assert not self.reading, "it is not at rest"
+    def becomes_active(self, why: str = "write buffer not empty") -> None:
+        assert not self.reading, "it does not settle"
         self.busy_with = why
         self.reading = True
         assert self.handler is not None
         self.handler.became_active()
 
-    def lets_go(self, unread: bytes = b"") -> None:
+    def detaches(self, unread: bytes = b"") -> None:
         assert not self.reading, "it still reads"
         handler, self.handler = self.handler, None
         assert handler is not None, "nobody wants it to leave"
@@ -248,10 +248,10 @@ class ScriptedHost:
             stream.ends()
 
     def begins_to_stop(self) -> None:
-        """Its loop still turns, so that its tasks can end."""
+        """Its loop still runs, so that its tasks can end."""
         self.running = False
-        for farewell in list(self.stop_callbacks):
-            farewell()
+        for callback in list(self.stop_callbacks):
+            callback()
 
     def close(self) -> None:
         for stream in list(self.loop.all_streams):
@@ -283,7 +283,7 @@ def connections_of(streams: list[ScriptedStream]) -> list[Connection]:
     return found
 
 
-def resting(streams: list[ScriptedStream]) -> list[ScriptedStream]:
+def settling(streams: list[ScriptedStream]) -> list[ScriptedStream]:
     return [stream for stream in streams if not stream.reading and not stream.closed]
 
 

@@ -5,7 +5,7 @@ import pytest
 from aioadapt import DrainReport, Migrator, Phase
 
 from .conftest import Scene
-from .scripted import connected, connections_of, resting
+from .scripted import connected, connections_of, settling
 
 # -- It goes well.
 
@@ -50,7 +50,7 @@ def test_one_that_becomes_active_is_taken_when_it_is_quiet_again(scene: Scene) -
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
 
-    stream.stirs()
+    stream.becomes_active()
     assert connections_of(streams)[0].phase is Phase.SERVING
     assert not asked.answered
     stream.becomes_quiet()
@@ -118,9 +118,9 @@ def test_what_is_let_go_before_the_target_looks_travels_in_the_same_message(
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
 
-    streams[0].lets_go()
+    streams[0].detaches()
     streams[1].becomes_quiet()
-    streams[1].lets_go()
+    streams[1].detaches()
     scene.b.loop.deliver()
 
     assert asked.answer().moved == 2
@@ -134,9 +134,9 @@ def test_what_is_let_go_after_the_target_looked_gets_a_message_of_its_own(
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
 
-    streams[0].lets_go()
+    streams[0].detaches()
     scene.b.loop.deliver()
-    streams[1].lets_go()
+    streams[1].detaches()
     scene.b.loop.deliver()
 
     assert asked.answer().moved == 2
@@ -147,21 +147,21 @@ def test_what_is_let_go_after_the_target_looked_gets_a_message_of_its_own(
 
 
 def test_no_more_than_at_once_rest_or_are_carried(scene: Scene) -> None:
-    """The last of those let go together waits for all the others."""
+    """The last of those detached together waits for all the others."""
     streams = connected(scene.a, 10)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
-    first = resting(streams)
+    first = settling(streams)
     assert len(first) == 4
 
-    first[0].lets_go()
-    first[1].lets_go()
+    first[0].detaches()
+    first[1].detaches()
     scene.a.loop.deliver()
-    assert len(resting(streams)) == 2, "two of the four are carried"
+    assert len(settling(streams)) == 2, "two of the four are carried"
 
     scene.b.loop.deliver()
     scene.a.loop.deliver()
-    assert len(resting(streams)) == 4
+    assert len(settling(streams)) == 4
     scene.goes_through(streams)
     assert asked.answer().moved == 10
 
@@ -198,7 +198,7 @@ def test_one_held_back_and_busy_does_not_stand_in_the_others_way(
     assert asked.answer().left == {"a long answer": 1}
 
 
-@pytest.mark.parametrize("event", ["stirs", "ends"])
+@pytest.mark.parametrize("event", ["becomes_active", "ends"])
 def test_one_that_does_not_go_makes_room(scene: Scene, event: str) -> None:
     streams = connected(scene.a, 5)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))

@@ -54,7 +54,7 @@ def test_one_that_is_carried_when_the_time_is_over_arrives(scene: Scene) -> None
     (stream,) = connected(scene.a, 1)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
-    stream.lets_go()
+    stream.detaches()
 
     asked.time_passes(5.0)
     scene.a.loop.deliver()
@@ -123,15 +123,15 @@ def test_a_drain_whose_source_stops_before_it_looks_raises(scene: Scene) -> None
 
 
 def stopping_target(scene: Scene) -> tuple[list[ScriptedStream], Asked[DrainReport]]:
-    """Of five: one is moved, one carried, two rest and one is held back, busy."""
+    """Of five: one is moved, one carried, two settle and one is held back, busy."""
     streams = connected(scene.a, 5)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
-    streams[0].lets_go()
+    streams[0].detaches()
     scene.b.loop.deliver()
     streams[4].becomes_busy()
     scene.a.loop.deliver()
-    streams[1].lets_go()
+    streams[1].detaches()
     return streams, asked
 
 
@@ -154,7 +154,7 @@ def test_one_let_go_after_the_target_stopped_goes_back_too(scene: Scene) -> None
     streams, asked = stopping_target(scene)
 
     scene.b.stops()
-    streams[2].lets_go()
+    streams[2].detaches()
     scene.a.loop.deliver()
 
     report = asked.answer()
@@ -168,7 +168,7 @@ def test_a_refusal_ends_the_drain(scene: Scene) -> None:
     streams = connected(scene.a, 8)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
-    streams[0].lets_go()
+    streams[0].detaches()
 
     scene.b.loop.factory = None
     scene.deliver_all()
@@ -183,7 +183,7 @@ def test_a_source_that_stops_midway_keeps_what_it_has_not_let_go(scene: Scene) -
     streams = connected(scene.a, 3)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
-    streams[0].lets_go()
+    streams[0].detaches()
 
     scene.a.stops()
     scene.b.loop.deliver()
@@ -199,7 +199,7 @@ def test_with_both_loops_gone_every_descriptor_is_closed_and_counted(
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
     for stream, _, _ in ends:
-        stream.lets_go()
+        stream.detaches()
 
     scene.a.stops()
     scene.b.stops()
@@ -217,7 +217,7 @@ def test_cancelled_it_leaves_alone_what_has_not_been_let_go(scene: Scene) -> Non
     streams[0].becomes_busy()
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
-    streams[1].lets_go()
+    streams[1].detaches()
 
     asked.is_cancelled()
     scene.deliver_all()

@@ -94,11 +94,11 @@ def test_farewells_are_said_on_its_thread_before_any_task_is_cancelled(
         finally:
             heard.append("cancelled")
 
-    def farewell() -> None:
+    def callback() -> None:
         heard.append(threading.current_thread().name)
         assert not thread.running
 
-    thread.stop_callbacks.add(farewell)
+    thread.stop_callbacks.add(callback)
     thread.submit(wait())
     assert began.wait(ENDS_WITHIN_S)
 

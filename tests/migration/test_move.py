@@ -24,7 +24,7 @@ def test_a_quiet_connection_is_moved(scene: Scene) -> None:
     scene.a.loop.deliver()
     assert phase_of(connection) is Phase.DRAINING
     assert not stream.reading
-    stream.lets_go(unread=b"GE")
+    stream.detaches(unread=b"GE")
     assert phase_of(connection) is Phase.CARRIED
     assert not asked.answered
     scene.b.loop.deliver()
@@ -61,14 +61,14 @@ def test_a_moved_connection_can_be_moved_back(scene: Scene) -> None:
     stream, connection, _ = scene.a.connected()
     there = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
-    stream.lets_go()
+    stream.detaches()
     scene.b.loop.deliver()
     scene.a.loop.deliver()
     assert there.answer().moved
 
     back = scene.asked(scene.migrator.move(connection, to=scene.a.thread))
     scene.b.loop.deliver()
-    only_stream_of(scene.b).lets_go()
+    only_stream_of(scene.b).detaches()
     scene.a.loop.deliver()
     scene.b.loop.deliver()
 
@@ -82,7 +82,7 @@ def test_the_askers_loop_may_be_gone_when_the_connection_arrives(scene: Scene) -
     loop = AskersLoop()
     asked = Asked(loop, scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
-    stream.lets_go()
+    stream.detaches()
     asked.is_cancelled()
     loop.close()
 
@@ -148,7 +148,7 @@ def test_quiet_for_s_is_counted_from_the_last_byte(
     )
     scene.a.loop.deliver()
     if not reason:
-        stream.lets_go()
+        stream.detaches()
         scene.b.loop.deliver()
         scene.a.loop.deliver()
 
@@ -188,7 +188,7 @@ def test_a_second_move_of_the_same_connection_is_answered_as_busy(
 
     scene.a.loop.deliver()
     assert second.answer().reason == "another move is in progress"
-    stream.lets_go()
+    stream.detaches()
     third = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
     assert third.answer().reason == "another move is in progress"
@@ -202,7 +202,7 @@ def test_a_move_that_finds_it_gone_elsewhere_says_so(scene: Scene) -> None:
     stream, connection, _ = scene.a.connected()
     first = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.a.loop.deliver()
-    stream.lets_go()
+    stream.detaches()
     second = scene.asked(scene.migrator.move(connection, to=scene.b.thread))
     scene.b.loop.deliver()
     scene.a.loop.deliver()
@@ -211,13 +211,13 @@ def test_a_move_that_finds_it_gone_elsewhere_says_so(scene: Scene) -> None:
     assert second.answer().reason == "another move is in progress"
 
 
-# -- While it rests.
+# -- While it settles.
 
 
 def test_a_move_does_not_wait_for_a_server_that_becomes_active(scene: Scene) -> None:
     stream, connection, _, asked = scene.move_settling()
 
-    stream.stirs()
+    stream.becomes_active()
     scene.a.loop.deliver()
 
     result = asked.answer()

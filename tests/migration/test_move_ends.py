@@ -15,7 +15,7 @@ from .scripted import only_stream_of, peer_sees_the_end, phase_of, untouched
 
 def test_what_the_target_refuses_is_served_by_the_source_again(scene: Scene) -> None:
     stream, connection, peer, asked = scene.move_settling()
-    stream.lets_go(unread=b"GE")
+    stream.detaches(unread=b"GE")
 
     scene.b.loop.factory = None
     scene.b.loop.deliver()
@@ -133,7 +133,7 @@ def test_a_target_that_stops_while_the_connection_rests(scene: Scene) -> None:
     stream, connection, peer, asked = scene.move_settling()
 
     scene.b.stops()
-    stream.lets_go()
+    stream.detaches()
     scene.a.loop.deliver()
 
     assert stopped_target_raises(asked, connection)
@@ -151,7 +151,7 @@ def test_a_target_that_stops_with_the_transfer_in_its_inbox(scene: Scene) -> Non
 
 
 def test_a_target_that_is_stopping_is_as_good_as_stopped(scene: Scene) -> None:
-    """Its loop still turns, so that its tasks can end; its servers are going."""
+    """Its loop still runs, so that its tasks can end; its servers are going."""
     _, connection, peer, asked = scene.move_carried()
 
     scene.b.begins_to_stop()

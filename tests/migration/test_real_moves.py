@@ -209,10 +209,10 @@ class At:
 
 # Whose method, and whether the moment is before it or after it.
 POINTS: dict[str, tuple[type, str, bool]] = {
-    "about to rest": (Move, "stopped_reading", True),
-    "at rest": (Move, "stopped_reading", False),
-    "let go": (Move, "released", True),
-    "in the crate": (Move, "released", False),
+    "about to settle": (Move, "stopped_reading", True),
+    "settling": (Move, "stopped_reading", False),
+    "about to be detached": (Move, "released", True),
+    "detached": (Move, "released", False),
     "about to be adopted": (TransferBatch, "process", True),
     "adopted": (Move, "arrive", False),
 }

@@ -146,10 +146,10 @@ def test_drains_back_and_forth_lose_nothing_and_leave_nothing(way: str) -> None:
     async def soak(threads: list[LoopThread]) -> None:
         sides = [Side(thread.name, thread) for thread in threads]
         async with serving(sides) as address:
-            resting = [in_kernel(thread) for thread in threads]
+            idle = [in_kernel(thread) for thread in threads]
             for number in range(ROUNDS):
                 await drained_back_and_forth(sides, address, migrator, SOAK_S / ROUNDS)
-                await come_to_rest(threads, resting, HttpToolsProtocol)
+                await come_to_rest(threads, idle, HttpToolsProtocol)
                 growth.round_ends(warming_up=number < ROUNDS // 2)
 
     with threads(*engines) as running:
@@ -214,12 +214,12 @@ def test_connections_that_come_and_go_leave_nothing(engine: str) -> None:
 
     async def soak(thread: LoopThread, address: tuple[str, int]) -> None:
         loop = asyncio.get_running_loop()
-        resting = [in_kernel(thread)]
+        idle = [in_kernel(thread)]
         warm_at, ends_at = loop.time() + SOAK_S / 2, loop.time() + SOAK_S
         while growth.rounds < 2 or loop.time() < ends_at:
             warming_up = loop.time() < warm_at
             await asyncio.to_thread(churn, address, CHURNED_A_ROUND)
-            await come_to_rest([thread], resting, TinyHttp)
+            await come_to_rest([thread], idle, TinyHttp)
             growth.round_ends(warming_up=warming_up)
 
     with (

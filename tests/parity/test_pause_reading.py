@@ -92,7 +92,7 @@ async def test_pausing_and_resuming_in_one_iteration_loses_and_doubles_nothing(
 async def test_resuming_and_pausing_every_iteration_loses_and_duplicates_nothing(
     wire: Wire,
 ) -> None:
-    """Every turn finds the read in another state: just begun, being given up,
+    """Every iteration finds the read in another state: just begun, being given up,
     given up with bytes in hand."""
 
     data = pattern(MIB)

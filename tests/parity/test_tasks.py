@@ -97,9 +97,9 @@ def test_an_eager_task_runs_at_once_up_to_its_first_wait(
             ran.append("ended")
             return "result"
 
-        at_once = asyncio.create_task(child(False))
-        assert at_once.done()
-        assert at_once.result() == "result"
+        eager = asyncio.create_task(child(False))
+        assert eager.done()
+        assert eager.result() == "result"
         waits = asyncio.create_task(child(True))
         assert ran == ["begun", "ended", "begun"]
         assert await waits == "result"

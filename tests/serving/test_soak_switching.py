@@ -45,11 +45,11 @@ def test_switches_every_50_ms_lose_nothing_and_leave_nothing() -> None:
             await server.switch("uring")
             await server.switch("epoll")
             threads = [server.controller.threads[engine] for engine in ENGINES]
-            resting = [in_kernel(thread) for thread in threads]
+            idle = [in_kernel(thread) for thread in threads]
             for number in range(ROUNDS):
                 switches += await one_round(server, SECONDS / ROUNDS)
                 await server.switch("epoll")
-                await come_to_rest(threads, resting, HttpToolsProtocol)
+                await come_to_rest(threads, idle, HttpToolsProtocol)
                 growth.round_ends(warming_up=number < ROUNDS // 2)
             stats = server.migrator.stats
             assert stats.closed == stats.returned == 0

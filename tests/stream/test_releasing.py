@@ -119,7 +119,7 @@ def test_the_old_protocol_is_told_and_its_transport_is_a_tombstone(
 
 
 def test_a_descriptor_that_had_a_socket_object_is_released_open(place: Place) -> None:
-    """Somebody asked for it: the object lets go of the number, and does not close it."""
+    """Somebody asked for it: the object gives up the number, and does not close it."""
     place.ask()
     assert place.protocol.transport.get_extra_info("socket").fileno() == place.stream.fd
     place.release()
