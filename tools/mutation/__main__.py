@@ -195,7 +195,7 @@ def main() -> int:
             )
         return 0
     copy = Copy()
-    if test := copy.finds(["tests"], *OTHERS):
+    if (test := copy.finds(["tests"], *OTHERS)) and copy.finds([test]):
         print(f"{test} fails without any fault")
         return 2
     found_by = FoundBy()
