@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import inspect
+import socket
 import ssl
 from collections.abc import Coroutine, Iterator
 from pathlib import Path
@@ -215,3 +216,23 @@ def seen(nothing_is_left: None) -> Iterator[Seen]:
 def admin(seen: Seen) -> Iterator[RunningAdmin]:
     with running_admin(seen.state) as running:
         yield running
+
+
+# Held while the test runs, so that nobody else is given it and listens there.
+
+
+@pytest.fixture
+def closed_port(nothing_is_left: None) -> Iterator[tuple[str, int]]:
+    """Where nobody listens for TCP."""
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()
+
+
+@pytest.fixture
+def closed_udp_port(nothing_is_left: None) -> Iterator[tuple[str, int]]:
+    """Where nobody hears: who holds it is connected to itself."""
+    with socket.socket(type=socket.SOCK_DGRAM) as sock:
+        sock.bind(("127.0.0.1", 0))
+        sock.connect(sock.getsockname())
+        yield sock.getsockname()
