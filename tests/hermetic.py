@@ -10,6 +10,7 @@ import os
 import resource
 import shutil
 import signal
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -70,6 +71,8 @@ def _clean_environment(folder: Path) -> None:
         proxy = name.lower().endswith("_proxy")
         if ours or proxy or name in FOREIGN:
             del os.environ[name]
+    # The commands of this environment, although it was not activated.
+    os.environ["PATH"] = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
     # Empty, so that neither a stored calibration nor a running server is found.
     os.environ["XDG_CONFIG_HOME"] = str(folder / "config")
     os.environ["XDG_RUNTIME_DIR"] = str(folder)

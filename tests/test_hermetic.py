@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import sysconfig
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -18,6 +19,7 @@ def test_what_a_test_sees_is_its_own() -> None:
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     assert "AIOADAPT_ENGINE" not in os.environ
+    assert os.environ["PATH"].split(":")[0] == sysconfig.get_path("scripts")
     # Other packages keep settings there too.
     assert not Path(os.environ["XDG_CONFIG_HOME"], "aioadapt").exists()
 
@@ -31,7 +33,8 @@ def test_it_passes_as_a_background_job_with_settings_of_its_users() -> None:
 
     done = subprocess.run(
         [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", *SENSITIVE],
-        env=os.environ | {"AIOADAPT_ENGINE": "none", "AIOADAPT_START": "none"},
+        env=os.environ
+        | {"AIOADAPT_ENGINE": "none", "AIOADAPT_START": "none", "PATH": os.defpath},
         cwd=ROOT,
         preexec_fn=ignore,
         capture_output=True,

@@ -78,6 +78,7 @@ class Copy:
         self.python = second_build("mutants", TREE, setup=["-Dtesting=true"])
         site = next((FOLDER / "venv" / "lib").glob("python3*"))
         self.package = site / "site-packages" / "aioadapt"
+        self.log = FOLDER / "log"
 
     @contextmanager
     def with_fault(self, mutant: Mutant) -> Iterator[None]:
@@ -115,9 +116,14 @@ class Copy:
         command += ["-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
         command += [f"--ignore={folder}" for folder in ignored]
         command += tests
-        with (FOLDER / "log").open("w") as log:
+        with self.log.open("w") as log:
             process = subprocess.Popen(
-                command, cwd=TREE, stdout=log, stderr=log, start_new_session=True
+                command,
+                cwd=TREE,
+                env=build_environment(),
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
             try:
                 process.wait(LIMIT_S)
@@ -132,7 +138,7 @@ class Copy:
                 status = process.wait()
         if status == 0:
             return ""
-        text = (FOLDER / "log").read_text()
+        text = self.log.read_text()
         named = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
         return named[1] if named is not None else f"pytest ended with {status}"
 
@@ -202,6 +208,7 @@ def main() -> int:
     survivors = []
     for number, mutant in mutants:
         began_s = time.monotonic()
+        copy.log = FOLDER / f"log-{number}"
         try:
             outcome = find(copy, mutant, found_by) or "SURVIVES"
         except subprocess.CalledProcessError as error:
