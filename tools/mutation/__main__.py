@@ -139,7 +139,7 @@ class Copy:
         if status == 0:
             return ""
         text = self.log.read_text()
-        named = re.search(r"^(?:FAILED|ERROR) (\S+)", text, re.M)
+        named = re.search(r"^(?:FAILED|ERROR) (.+?)(?: - .*)?$", text, re.M)
         return named[1] if named is not None else f"pytest ended with {status}"
 
 
