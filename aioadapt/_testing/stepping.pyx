@@ -144,12 +144,16 @@ cdef class SendBytes(StepOp):
 
 
 cdef class StepRing:
-    """A Ring, enabled on the thread that creates it."""
+    """A Ring, enabled on the thread that creates it unless that is left to the test."""
 
     cdef Ring ring                   # owned
 
-    def __cinit__(self):
+    def __cinit__(self, *, enable=True):
         self.ring = Ring()
+        if enable:
+            self.ring.enable()
+
+    def enable(self):
         self.ring.enable()
 
     def __repr__(self):
@@ -160,6 +164,13 @@ cdef class StepRing:
 
     def cancel(self, StepOp op not None):
         self.ring.cancel(op)
+
+    def cancel_answered(self, StepOp op not None, int result):
+        """Go on as if the kernel had answered a cancel so.
+
+        It says EALREADY while it works on the operation, which no test can arrange.
+        """
+        self.ring.cancel_answered(op, result)
 
     def enter(self, timeout_s=0):
         """Submit and wait for a completion (None: forever), but leave it on the ring."""
@@ -206,6 +217,10 @@ cdef class StepRing:
     @property
     def cancels_in_flight(self):
         return self.ring.cancels_in_flight
+
+    @property
+    def cancelling(self):
+        return self.ring.cancelling
 
     @property
     def overflows(self):

@@ -33,6 +33,7 @@ def ring(nothing_is_left: None) -> Iterator[StepRing]:
         ring.wait(COMPLETES_WITHIN_S)
         ring.dispatch()
     assert ring.in_kernel == 0, "an operation was left in the kernel"
+    assert ring.cancelling == 0
     ring.close()
 
 

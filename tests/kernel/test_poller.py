@@ -14,22 +14,29 @@ from aioadapt._testing.stepping import READABLE, WRITABLE, StepPoller, StepWatch
 from .conftest import COMPLETES_WITHIN_S, Pair
 
 
-def reaped_both(poller: StepPoller, pair: Pair) -> tuple[StepWatch, StepWatch]:
-    """Two watches whose reports have been collected and not been run yet."""
+def reaped_both(
+    poller: StepPoller, pair: Pair, *, hung_up: bool = False
+) -> tuple[StepWatch, StepWatch]:
+    """Two watches whose reports have been reaped and not been run yet."""
     ours, peer = pair
     watches = StepWatch(ours.fileno()), StepWatch(peer.fileno())
     ours.send(b"x")
     peer.send(b"x")
+    if hung_up:
+        for sock in pair:
+            sock.shutdown(socket.SHUT_RDWR)
     for watch in watches:
         poller.watch(watch, READABLE)
     assert poller.wait(COMPLETES_WITHIN_S) == 2
     return watches
 
 
-def test_a_watch_that_an_earlier_report_forgot_is_skipped(
-    poller: StepPoller, pair: Pair
+@pytest.mark.parametrize("hung_up", [False, True])
+def test_a_watch_that_an_earlier_report_unregistered_is_skipped(
+    poller: StepPoller, pair: Pair, hung_up: bool
 ) -> None:
-    watches = reaped_both(poller, pair)
+    """Also of what is reported to whoever is registered, whatever it asked for."""
+    watches = reaped_both(poller, pair, hung_up=hung_up)
 
     def forget_both(*_: object) -> None:
         for watch in watches:

@@ -18,6 +18,7 @@ from aioadapt._testing.stepping import (
 from .conftest import COMPLETES_WITHIN_S, Pair, drain
 
 DEFER_TASKRUN = 1 << 13
+CANCELS_AT_MOST = 8
 CANCELLED = Completion(-errno.ECANCELED, last=True)
 
 
@@ -121,6 +122,27 @@ def test_a_cancel_that_misses_is_harmless(ring: StepRing, pair: Pair) -> None:
     ring.begin(op)
     drain(ring)
     assert len(op.completions) == 2, "it can be begun again"
+
+
+def test_a_cancel_that_misses_is_asked_again_a_few_times_in_each_use(
+    ring: StepRing, pair: Pair
+) -> None:
+    """One that misses for ever must not keep the loop busy."""
+    ours, peer = pair
+    op = PollOnce(ours.fileno())
+    for _ in range(2):
+        ring.begin(op)
+        ring.cancel(op)
+        for _ in range(20):
+            ring.cancel_answered(op, -errno.EALREADY)
+        assert ring.cancels_in_flight == 1 + CANCELS_AT_MOST
+        drain(ring)
+
+    ring.begin(op)
+    ring.cancel(op)
+    ring.cancel_answered(op, 0)
+    assert ring.cancels_in_flight == 1, "it has found the operation"
+    drain(ring)
 
 
 def test_cancelling_what_is_idle_or_being_cancelled_asks_for_nothing(

@@ -4,6 +4,7 @@ import errno
 import gc
 import os
 import weakref
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +17,9 @@ from aioadapt._testing.stepping import (
     StepRing,
 )
 
-from .conftest import COMPLETES_WITHIN_S, Pair, drain
+from .conftest import COMPLETES_WITHIN_S, SUPPORT, Pair, drain
+
+BUFFER_BYTES = 16384
 
 
 def recv_into(ring: StepRing, fd: int) -> StepOp:
@@ -192,3 +195,26 @@ def test_what_a_callback_raises_leaves_the_rest_of_the_batch_to_be_run(
     assert ring.dispatch() == 1
 
     assert second.is_idle
+
+
+def bytes_not_for_children() -> int:
+    """Of this process's memory, as the kernel shows it; see proc(5), VmFlags."""
+    total = size = 0
+    for line in Path("/proc/self/smaps").read_text().splitlines():
+        if line.startswith("Size:"):
+            size = int(line.split()[1]) * 1024
+        elif line.startswith("VmFlags:") and " dc" in line:
+            total += size
+    return total
+
+
+def test_a_forked_child_does_not_get_the_memory_that_the_kernel_fills(
+    nothing_is_left: None,
+) -> None:
+    """It would share it, and the parent would go on with a copy, which stays empty."""
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    before = bytes_not_for_children()
+    ring = StepRing()
+    assert bytes_not_for_children() - before >= ring.buffers * BUFFER_BYTES
+    ring.close()

@@ -9,7 +9,7 @@ import pytest
 
 from aioadapt._testing.stepping import PollOnce, RecvMultishot, SendBytes, StepRing
 
-from .conftest import COMPLETES_WITHIN_S, Pair, drain
+from .conftest import COMPLETES_WITHIN_S, SUPPORT, Pair, drain
 
 ENTRIES = 256
 COMPLETIONS = 4096
@@ -27,6 +27,25 @@ def test_a_full_submission_queue_drops_no_operation(ring: StepRing, pair: Pair) 
     drain(ring)
 
     assert [op for op in ops if len(op.completions) != 1] == []
+
+
+def test_what_began_before_the_ring_was_enabled_is_submitted_by_a_wait(
+    pair: Pair,
+) -> None:
+    """Nothing can be submitted before, so what does not fit has to be kept."""
+    if not SUPPORT.available:
+        pytest.skip(SUPPORT.reason)
+    ours, peer = pair
+    ring = StepRing(enable=False)
+    ops = [PollOnce(ours.fileno()) for _ in range(3 * ENTRIES)]
+    for op in ops:
+        ring.begin(op)
+    ring.enable()
+    peer.send(b"x")
+    drain(ring)
+
+    assert [op for op in ops if len(op.completions) != 1] == []
+    ring.close()
 
 
 def test_a_full_submission_queue_drops_no_cancel(ring: StepRing, pair: Pair) -> None:
