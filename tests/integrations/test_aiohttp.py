@@ -10,7 +10,7 @@ from typing import Any
 import aiohttp.test_utils
 import pytest
 from aiohttp import web
-from integrations.running import Client, a_free_port, serving
+from integrations.running import AppClient, a_free_port, serving, trouble
 
 import aioadapt
 
@@ -33,7 +33,7 @@ def test_run_app_serves_on_the_loop_it_is_given_and_ends_on_sigterm(
     with serving(
         [sys.executable, "-c", program], "Running on", engine, tmp_path
     ) as running:
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
             assert client.echo(b"hello") == b"hello"
             assert client.facts() == facts
@@ -41,10 +41,9 @@ def test_run_app_serves_on_the_loop_it_is_given_and_ends_on_sigterm(
         assert facts["started"]
 
         status = running.end()
-        running.nothing_is_left()
 
-    log = "".join(running.log)
-    assert running.trouble == [], log
+    log = running.log
+    assert trouble(log) == [], log
     assert log.count("the application has shut down") == 1
     assert status == 0
 

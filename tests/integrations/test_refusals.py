@@ -16,13 +16,13 @@ import pytest
 from confined import __file__ as confined
 from integrations.consumers import line_of
 from integrations.running import (
-    WITHIN_S,
-    Client,
-    Running,
+    AppClient,
     a_free_port,
     refusal,
     started,
+    trouble,
 )
+from programs import Program
 
 from aioadapt import ServeError
 from aioadapt.integrations import gunicorn as workers
@@ -82,24 +82,24 @@ def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
 @contextmanager
 def uvicorn_without_io_uring(
     engine: str, folder: Path, *more: str
-) -> Iterator[Running]:
+) -> Iterator[Program]:
     arguments = arguments_of("uvicorn", *more)
     start = f"import os; os.execvp({arguments[0]!r}, {arguments!r})"
     limits = json.dumps({"deny": [("io_uring_setup", errno.EPERM, None)]})
     with started([sys.executable, confined, limits, start], engine, folder) as running:
         yield running
-        running.nothing_is_left()
 
 
 def test_uvicorn_shows_the_error_with_what_to_do_and_exits(tmp_path: Path) -> None:
     """It is given a function, and tells of what that raises as of any other error."""
     with uvicorn_without_io_uring("uring", tmp_path, "--port", "0") as running:
-        log, _ = running.process.communicate(timeout=WITHIN_S)
+        assert running.ended() == 1
 
-    [error] = [line for line in log.splitlines() if "UringUnavailableError: " in line]
+    [error] = [
+        line for line in running.log.splitlines() if "UringUnavailableError: " in line
+    ]
     assert "a seccomp filter forbids it" in error
     assert error.endswith("aioadapt.EpollEventLoop works without it")
-    assert running.process.returncode == 1
 
 
 def test_uvicorn_starts_refused_workers_until_it_is_stopped(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_uvicorn_starts_refused_workers_until_it_is_stopped(tmp_path: Path) -> N
             running.wait_for("UringUnavailableError: ")
         status = running.end()
 
-    assert status == 0, "".join(running.log)
+    assert status == 0, running.log
 
 
 def test_uvicorn_serves_on_epoll_where_no_engine_was_named(tmp_path: Path) -> None:
@@ -118,11 +118,11 @@ def test_uvicorn_serves_on_epoll_where_no_engine_was_named(tmp_path: Path) -> No
         uvicorn_without_io_uring("auto", tmp_path, "--port", str(port)) as running,
     ):
         running.wait_for("Uvicorn running on")
-        with Client(port) as client:
+        with AppClient(port) as client:
             assert client.facts()["loop"] == "EpollEventLoop"
         running.end()
 
-    assert running.trouble == []
+    assert trouble(running.log) == []
 
 
 # -- other loops

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import pytest
 from integrations.consumers import line_of
-from integrations.running import Client, a_free_port, serving, through_a_websocket
+from integrations.running import (
+    AppClient,
+    a_free_port,
+    serving,
+    through_a_websocket,
+    trouble,
+)
 
 BODY = bytes(range(256)) * 1024
 
@@ -87,7 +93,7 @@ def test_a_server_serves_on_the_chosen_loop_and_ends_on_sigterm(
         a_free_port() as port,
         serving(server.arguments(port), server.listens, engine, tmp_path) as running,
     ):
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
             assert client.echo(BODY) == BODY
             assert client.facts() == facts
@@ -97,9 +103,8 @@ def test_a_server_serves_on_the_chosen_loop_and_ends_on_sigterm(
         assert facts["started"] is server.has_lifespan
 
         status = running.end()
-        running.nothing_is_left()
 
-    log = "".join(running.log)
-    assert running.trouble == [], log
+    log = running.log
+    assert trouble(log) == [], log
     assert log.count(SHUT_DOWN) == server.has_lifespan, log
     assert status == server.status, log

@@ -15,7 +15,8 @@ from pathlib import Path
 import pytest
 from confined import __file__ as confined
 from integrations.consumers import line_of
-from integrations.running import Client, Running, a_free_port, serving
+from integrations.running import AppClient, a_free_port, serving, trouble
+from programs import Program
 
 import aioadapt
 
@@ -57,9 +58,9 @@ def default_class() -> str:
     return "UringEventLoop" if has_uring else "EpollEventLoop"
 
 
-def workers_in(running: Running) -> dict[str, str]:
+def workers_in(running: Program) -> dict[str, str]:
     """Process: the class of its loop."""
-    return dict(STARTED.findall("".join(running.log)))
+    return dict(STARTED.findall(running.log))
 
 
 @contextmanager
@@ -81,21 +82,20 @@ def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
     ):
         running.wait_for(STARTED.pattern)
         workers = workers_in(running)
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
         with held(tmp_path):
             running.process.send_signal(signal.SIGTERM)
             for _ in range(2):
                 running.wait_for(SHUT_DOWN)
         status = running.ended()
-        running.nothing_is_left()
 
-    log = "".join(running.log)
+    log = running.log
     assert list(workers.values()) == [default_class()] * 2, log
     assert str(running.process.pid) not in workers
     assert str(facts["pid"]) in workers
     assert facts["started"]
-    assert running.trouble == [], log
+    assert trouble(log) == [], log
     assert log.count(SHUT_DOWN) == 2, log
     assert status == 0, log
 
@@ -115,13 +115,12 @@ def test_a_worker_that_is_spawned_has_our_loop_too(
         a_free_port() as port,
         serving(pair.arguments(port), STARTED.pattern, engine, tmp_path) as running,
     ):
-        with Client(port) as client:
+        with AppClient(port) as client:
             assert client.facts()["loop"] == engine_class
         status = running.end()
-        running.nothing_is_left()
 
-    log = "".join(running.log)
-    assert running.trouble == [], log
+    log = running.log
+    assert trouble(log) == [], log
     assert status == 0, log
 
 
@@ -148,13 +147,12 @@ def test_gunicorns_worker_chooses_for_the_user_that_it_has_become(
         arguments = [sys.executable, confined, '{"memlock_bytes": 0}', limited]
         with serving(arguments, STARTED.pattern, "auto", tmp_path) as running:
             running.wait_for(STARTED.pattern)
-            with Client(port) as client:
+            with AppClient(port) as client:
                 assert client.facts()["loop"] == "EpollEventLoop"
             status = running.end()
-            running.nothing_is_left()
 
-    log = "".join(running.log)
-    assert running.trouble == [], log
+    log = running.log
+    assert trouble(log) == [], log
     assert status == 0, log
 
 
@@ -173,15 +171,14 @@ def test_gunicorn_reloads_its_workers(
         running.process.send_signal(signal.SIGHUP)
         for _ in range(2):
             running.wait_for(SHUT_DOWN)
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
         status = running.end()
-        running.nothing_is_left()
 
-    log = "".join(running.log)
+    log = running.log
     workers = workers_in(running)
     assert list(workers.values()) == [engine_class] * 4, log
     assert str(facts["pid"]) in workers.keys() - first.keys()
-    assert running.trouble == [], log
+    assert trouble(log) == [], log
     assert log.count(SHUT_DOWN) == 4, log
     assert status == 0, log
