@@ -32,8 +32,6 @@ def serving(
     *arguments: str, command: tuple[str, ...] = MODULE, port: int = 0
 ) -> Iterator[Program]:
     """A command on a port of its own, once it listens."""
-    if "--admin" not in arguments:
-        arguments = *arguments, "--admin", "off"
     command = *command, "serve", *arguments, "--port", str(port)
     with started(*command, cwd=APPS, environ=environment()) as served:
         served.wait_for("Starting on")

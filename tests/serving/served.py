@@ -1,15 +1,16 @@
 """Applications and clients for the tests of the adaptive server."""
 
 import asyncio
-import http.client
-import socket
 import ssl
 import threading
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from http_client import Client
+
 import aioadapt
+from aioadapt import AdaptiveServer
 
 T = TypeVar("T")
 
@@ -55,41 +56,13 @@ def engine_here() -> str:
     return engine
 
 
-class Client(http.client.HTTPConnection):
-    """Keeps its connection; blocks, and so belongs on a thread of its own."""
-
-    def __init__(self, server: aioadapt.AdaptiveServer) -> None:
-        self.address = server.addresses[0]
-        super().__init__("localhost", timeout=WITHIN_S)
-
-    def connect(self) -> None:
-        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
-        self.sock = socket.socket(family)
-        self.sock.settimeout(WITHIN_S)
-        self.sock.connect(self.address)
-
-    def get(self, path: str = "/") -> str:
-        self.request("GET", path)
-        response = self.getresponse()
-        body = response.read().decode()
-        assert response.status == 200, body
-        return body
-
-
-class TlsClient(Client):
-    def __init__(
-        self, server: aioadapt.AdaptiveServer, context: ssl.SSLContext
-    ) -> None:
-        super().__init__(server)
-        self.context = context
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
+def client_of(server: AdaptiveServer, tls: ssl.SSLContext | None = None) -> Client:
+    """It blocks, and so belongs on a thread of its own."""
+    return Client(server.addresses[0], tls=tls)
 
 
 @asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[aioadapt.AdaptiveServer]:
+async def serving(app: Any, **options: Any) -> AsyncIterator[AdaptiveServer]:
     """A server on a port of its own, which stays on its engine unless told."""
     settings: dict[str, Any] = {
         "port": 0,
@@ -97,19 +70,16 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[aioadapt.AdaptiveSe
         "graceful_s": 5.0,
         "log_level": "warning",
     }
-    async with aioadapt.AdaptiveServer(app, **settings | options) as server:
+    async with AdaptiveServer(app, **settings | options) as server:
         yield server
 
 
-async def ask(server: aioadapt.AdaptiveServer) -> str:
+async def ask(server: AdaptiveServer) -> str:
     """One request on a new connection."""
 
     def once() -> str:
-        client = Client(server)
-        try:
+        with client_of(server) as client:
             return client.get()
-        finally:
-            client.close()
 
     return await in_a_thread(once)
 

@@ -2,7 +2,6 @@
 
 import asyncio
 import errno
-import http.client
 import os
 import socket
 import ssl
@@ -12,12 +11,12 @@ from typing import Any
 
 import pytest
 import trustme
+from http_client import Client
 from serving.served import (
     WITHIN_S,
     App,
-    Client,
-    TlsClient,
     ask,
+    client_of,
     control,
     engine_here,
     in_a_thread,
@@ -31,7 +30,7 @@ from aioadapt import AdaptiveServer, ServeError
 def test_a_live_connection_goes_there_and_back_with_the_engine() -> None:
     async def main() -> None:
         async with serving(App()) as server:
-            client = Client(server)
+            client = client_of(server)
             assert await in_a_thread(client.get) == "epoll"
             sock = client.sock
             for engine in ("uring", "epoll", "uring"):
@@ -103,7 +102,7 @@ def test_with_a_factory_each_loop_has_its_own_application() -> None:
 def test_without_migrating_live_connections_stay_and_new_ones_follow() -> None:
     async def main() -> None:
         async with serving(App(), migrate=False) as server:
-            old, new = Client(server), Client(server)
+            old, new = client_of(server), client_of(server)
             assert await in_a_thread(old.get) == "epoll"
             switch = await server.switch("uring")
             assert switch.moved == 0
@@ -126,7 +125,7 @@ def test_tls_connections_are_served_and_routed_and_not_moved(tmp_path: Path) -> 
     async def main() -> None:
         async with serving(App(), ssl_certfile=str(pem)) as server:
             assert server.urls[0].startswith("https://127.0.0.1:")
-            old, new = TlsClient(server, context), TlsClient(server, context)
+            old, new = client_of(server, context), client_of(server, context)
             assert await in_a_thread(old.get) == "epoll"
             switch = await server.switch("uring")
             assert (switch.failed, switch.moved) == ("", 0)
@@ -146,7 +145,7 @@ def test_a_unix_socket_is_served_moved_and_removed(tmp_path: Path) -> None:
     async def main() -> None:
         async with serving(App(), uds=str(path)) as server:
             assert server.addresses == [str(path)]
-            client = Client(server)
+            client = client_of(server)
             assert await in_a_thread(client.get) == "epoll"
             assert (await server.switch("uring")).moved == 1
             assert await in_a_thread(client.get) == "uring"
@@ -212,15 +211,10 @@ def test_connections_move_whatever_address_was_named(
     async def main() -> None:
         async with serving(App(), host=host) as server:
             port = server.addresses[0][1]
-            client = http.client.HTTPConnection(reached_at, port, timeout=WITHIN_S)
-
-            def get() -> bytes:
-                client.request("GET", "/")
-                return client.getresponse().read()
-
-            assert await in_a_thread(get) == b"epoll"
+            client = Client((reached_at, port))
+            assert await in_a_thread(client.get) == "epoll"
             assert (await server.switch("uring")).moved == 1
-            assert await in_a_thread(get) == b"uring"
+            assert await in_a_thread(client.get) == "uring"
             client.close()
 
     control(main)
@@ -315,7 +309,7 @@ def test_a_start_up_that_fails_says_what_it_raised() -> None:
 def test_a_second_start_up_that_fails_leaves_all_on_the_first_engine() -> None:
     async def main() -> None:
         async with serving(FailsOn("uring")) as server:
-            client = Client(server)
+            client = client_of(server)
             assert await in_a_thread(client.get) == "epoll"
             switch = await server.switch("uring")
             assert "ValueError: no database" in switch.failed
@@ -372,7 +366,7 @@ def test_a_request_that_is_not_finished_in_time_is_cancelled(engine: str) -> Non
 def test_idle_connections_are_closed_when_it_stops(engine: str) -> None:
     async def main() -> None:
         async with serving(App(), start=engine, keep_alive_s=600) as server:
-            clients = [Client(server) for _ in range(5)]
+            clients = [client_of(server) for _ in range(5)]
             for client in clients:
                 assert await in_a_thread(client.get) == engine
         for client in clients:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from serving.served import Client, ask, control, engine_here, in_a_thread, serving
+from serving.served import ask, client_of, control, engine_here, in_a_thread, serving
 
 from aioadapt import AdaptiveServer, ForeignLoopError, ServeError
 
@@ -31,7 +31,7 @@ def test_what_a_function_makes_is_recognized_and_moves(
 ) -> None:
     async def main() -> None:
         async with serving(make, factory=factory) as server:
-            client = Client(server)
+            client = client_of(server)
             assert await in_a_thread(client.get) == "epoll"
             for engine in ("uring", "epoll"):
                 assert (await server.switch(engine)).moved == 1
@@ -75,7 +75,7 @@ def test_an_application_itself_serves_one_loop_only() -> None:
 def test_an_application_itself_is_served_where_the_engine_is_pinned() -> None:
     async def main() -> None:
         async with serving(make_app(), start="epoll") as server:
-            client = Client(server)
+            client = client_of(server)
             assert await in_a_thread(client.get) == "epoll"
             assert "different loop" in (await server.switch("uring")).failed
             assert await in_a_thread(client.get) == "epoll"
@@ -113,7 +113,7 @@ def test_a_resource_of_another_loop_is_logged_with_its_cause(
 
     async def main() -> None:
         async with serving(make) as server:
-            client = Client(server)
+            client = client_of(server)
             with pytest.raises(AssertionError):
                 await in_a_thread(client.get)
             client.close()

@@ -5,7 +5,15 @@ import logging
 from typing import Any
 
 import pytest
-from serving.served import App, Client, ask, control, engine_here, in_a_thread, serving
+from serving.served import (
+    App,
+    ask,
+    client_of,
+    control,
+    engine_here,
+    in_a_thread,
+    serving,
+)
 
 from aioadapt import ForeignLoopError
 from aioadapt.serving.foreign import is_complaint
@@ -103,7 +111,7 @@ def test_other_exceptions_pass_as_they_are(caplog: pytest.LogCaptureFixture) -> 
 
     async def main() -> None:
         async with serving(Fails()) as server:
-            client = Client(server)
+            client = client_of(server)
             with pytest.raises(AssertionError, match="Internal Server Error"):
                 await in_a_thread(client.get)
             client.close()
