@@ -2,10 +2,7 @@
 
 import asyncio
 import hashlib
-import http.client
 import io
-import signal
-import subprocess
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator
@@ -17,6 +14,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 from loops import Run, in_words
+from programs import started
 
 BODY = bytes(range(256)) * 4096 * 3  # three mebibytes
 
@@ -209,28 +207,11 @@ def test_run_app_serves_on_the_loop_it_is_given_and_ends_on_sigterm(
     module, _, name = in_words(loop_kind).partition(":")
     here = Path(__file__).parent
     program = PROGRAM.format(folder=str(here), module=module, name=name)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=here.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "Running on http://127.0.0.1:" in line
-        port = int(line.split(":")[2].split()[0])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
-        for number in range(20):
-            connection.request("GET", f"/hello/{number}")
-            assert connection.getresponse().read() == b"hello %d" % number
-        connection.close()
-        process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=15)
-    finally:
-        process.kill()
-        process.wait()
-    assert out.endswith("ended\n")
-    assert errors == ""
-    assert process.returncode == 0
+    with started(sys.executable, "-c", program, cwd=here.parent) as served:
+        served.wait_for("Running on http://127.0.0.1:")
+        with served.connect() as client:
+            for number in range(20):
+                assert client.get(f"/hello/{number}") == f"hello {number}"
+        assert served.end() == 0
+    assert served.out.endswith("ended\n")
+    assert served.err == ""
