@@ -1,13 +1,8 @@
 """FastAPI, unchanged, served by uvicorn: as the command, and with clients on its loop."""
 
 import asyncio
-import http.client
 import json
-import os
 import shlex
-import signal
-import socket
-import subprocess
 import sys
 from asyncio import AbstractEventLoop
 from pathlib import Path
@@ -17,8 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 from integrations.fastapi_app import make_app
 from integrations.proof import assert_carried
-from integrations.uvicorn_server import served
 from loops import LoopFactory, Run, factory_of
+from programs import started
+from uvicorn_server import served
 from websockets.asyncio.client import connect
 
 import aioadapt
@@ -30,31 +26,14 @@ BODY = bytes(range(256)) * 4096
 @pytest.mark.consumer("FastAPI")
 def test_the_line_of_the_page_serves_it(line: str, loop_kind: str) -> None:
     program, *arguments = shlex.split(line.replace("module:app", "fastapi_app:app"))
-    # It is given a listening socket: no port has to be guessed.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        host, port = listener.getsockname()
-        fd = str(listener.fileno())
-        process = subprocess.Popen(
-            [sys.executable, "-m", program, *arguments, "--fd", fd],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "AIOADAPT_ENGINE": loop_kind},
-            pass_fds=[listener.fileno()],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    with process:
-        try:
-            connection = http.client.HTTPConnection(host, port, timeout=45)
-            connection.request("GET", "/loop")
-            own = getattr(aioadapt, json.load(connection.getresponse()))
-            assert own is factory_of(loop_kind)
-            connection.close()
-            process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=15)
-        finally:
-            process.kill()
-    assert "Finished server process" in log
-    assert "Traceback" not in log
+    command = [sys.executable, "-m", program, *arguments, "--port", "0"]
+    environ = {"AIOADAPT_ENGINE": loop_kind}
+    with started(*command, cwd=Path(__file__).parent, environ=environ) as served:
+        own = getattr(aioadapt, json.loads(served.get("/loop")))
+        assert own is factory_of(loop_kind)
+        served.end()
+    assert "Finished server process" in served.err
+    assert "Traceback" not in served.err
 
 
 def test_everything_it_is_used_for_works(loop: AbstractEventLoop, run: Run) -> None:

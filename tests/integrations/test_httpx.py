@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from host_servers.app import App
 from integrations.proof import assert_carried, running_engine
-from integrations.uvicorn_server import served
 from loops import Run
+from uvicorn_server import served
 
 BODY = bytes(range(256)) * 4096 * 3  # three mebibytes
 
@@ -91,7 +91,7 @@ def test_requests_cross_tls(
 ) -> None:
     async def main() -> None:
         async with (
-            served(App(), ssl=server_context) as address,
+            served(App(), tls=server_context) as address,
             httpx.AsyncClient(
                 base_url=f"https://{address}", verify=client_context
             ) as session,
