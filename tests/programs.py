@@ -10,6 +10,7 @@ import os
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -184,6 +185,15 @@ def started(
             wait_until_none_is_left(program.process.pid)
     finally:
         program.kill()
+
+
+@contextlib.contextmanager
+def a_free_port() -> Iterator[int]:
+    """Nobody is given it meanwhile, and who names it, and reuses addresses, gets it."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
 
 
 def wait_until_none_is_left(session: int) -> None:

@@ -6,19 +6,11 @@ hangs takes its process down without any clean-up.
 
 import shutil
 import signal
-import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import pytest
 from programs import started
-
-TRIES = 5
-"""How often a port is chosen anew because somebody was quicker; a guess."""
-
-
-class NotStartedError(Exception):
-    """The server ended before it was ready; the message is what it said."""
 
 
 def program(*names: str, package: str) -> str:
@@ -27,13 +19,6 @@ def program(*names: str, package: str) -> str:
         if found := shutil.which(name):
             return found
     pytest.skip(f"no {names[0]} here; Debian's package is {package}")
-
-
-def free_port() -> int:
-    """A port that was free a moment ago; whoever uses it must be ready to lose it."""
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port: int = taken.getsockname()[1]
-        return port
 
 
 def as_user(user: str | None) -> list[str]:
@@ -45,21 +30,11 @@ def as_user(user: str | None) -> list[str]:
 
 
 @contextmanager
-def running(
-    command: Sequence[str], *, ready_when: str, user: str | None = None
-) -> Iterator[None]:
-    """Inside, the server has said that it is ready.
-
-    Raises:
-        NotStartedError: it ended instead, or said nothing of the kind in time.
-    """
-    command = [*as_user(user), *command]
-    with started(*command, environ={"LC_ALL": "C"}) as server:
+def running(*command: str, ready_when: str, user: str | None = None) -> Iterator[None]:
+    """Inside, the server has said that it is ready."""
+    with started(*as_user(user), *command, environ={"LC_ALL": "C"}) as server:
         try:
-            try:
-                server.wait_for(ready_when)
-            except AssertionError as error:
-                raise NotStartedError(str(error)) from None
+            server.wait_for(ready_when)
             yield
         finally:
             server.end(signal.SIGINT)

@@ -5,7 +5,6 @@ import contextlib
 import json
 import os
 import re
-import socket
 import sys
 import time
 from collections.abc import Iterator
@@ -33,15 +32,6 @@ TROUBLE = re.compile(
 def trouble(log: str) -> list[str]:
     """The lines that no undisturbed server writes."""
     return [line for line in log.splitlines() if TROUBLE.search(line)]
-
-
-@contextlib.contextmanager
-def a_free_port() -> Iterator[int]:
-    """Nobody is given it meanwhile, and who names it, and reuses addresses, gets it."""
-    with socket.socket() as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        sock.bind(("127.0.0.1", 0))
-        yield sock.getsockname()[1]
 
 
 @contextlib.contextmanager

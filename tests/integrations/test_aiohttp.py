@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp.test_utils
 import pytest
 from aiohttp import web
-from integrations.running import AppClient, a_free_port, serving, trouble
+from integrations.running import AppClient, serving, trouble
+from programs import a_free_port
 
 import aioadapt
 

@@ -17,12 +17,11 @@ from confined import __file__ as confined
 from integrations.consumers import line_of
 from integrations.running import (
     AppClient,
-    a_free_port,
     refusal,
     started,
     trouble,
 )
-from programs import Program
+from programs import Program, a_free_port
 
 from aioadapt import ServeError
 from aioadapt.integrations import gunicorn as workers

@@ -10,11 +10,11 @@ import pytest
 from integrations.consumers import line_of
 from integrations.running import (
     AppClient,
-    a_free_port,
     serving,
     through_a_websocket,
     trouble,
 )
+from programs import a_free_port
 
 BODY = bytes(range(256)) * 1024
 

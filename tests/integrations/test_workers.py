@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 from confined import __file__ as confined
 from integrations.consumers import line_of
-from integrations.running import AppClient, a_free_port, serving, trouble
-from programs import Program
+from integrations.running import AppClient, serving, trouble
+from programs import Program, a_free_port
 
 import aioadapt
 
