@@ -189,7 +189,7 @@ def started(
 
 @contextlib.contextmanager
 def a_free_port() -> Iterator[int]:
-    """Nobody is given it meanwhile, and who names it, and reuses addresses, gets it."""
+    """Only a program that names it, and sets SO_REUSEADDR, gets it meanwhile."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))

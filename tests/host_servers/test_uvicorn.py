@@ -38,6 +38,17 @@ def in_a_thread(
     return asyncio.ensure_future(asyncio.to_thread(client))
 
 
+def serve(run: Run, parser: str, *clients: Callable[[Client], None]) -> None:
+    """One client after the other, each on a connection of its own."""
+
+    async def main() -> None:
+        async with served(App(), http=parser) as address:
+            for client in clients:
+                await in_a_thread(address, client)
+
+    run(main())
+
+
 def test_the_application_lives_from_start_to_shutdown(run: Run, parser: str) -> None:
     app = App()
 
@@ -54,11 +65,7 @@ def test_one_connection_serves_many_requests(run: Run, parser: str) -> None:
         for number in range(200):
             assert connection.get(f"/{number}") == f"GET /{number}"
 
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    serve(run, parser, client)
 
 
 def test_big_bodies_go_both_ways(run: Run, parser: str) -> None:
@@ -70,11 +77,7 @@ def test_big_bodies_go_both_ways(run: Run, parser: str) -> None:
         pieces = (BODY[start : start + 10_007] for start in range(0, 10**6, 10_007))
         assert connection.post("/echo", pieces) == BODY[: 10_007 * 100]
 
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    serve(run, parser, client)
 
 
 def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None:
@@ -95,11 +98,7 @@ def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None
         assert at == sorted(at)
         assert answers.count(b"HTTP/1.1 200") == 20
 
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    serve(run, parser, client)
 
 
 def test_a_streamed_response_arrives_in_order(run: Run, parser: str) -> None:
@@ -108,11 +107,7 @@ def test_a_streamed_response_arrives_in_order(run: Run, parser: str) -> None:
         assert connection.get("/stream/500") == expected
         assert connection.get("/again") == "GET /again"
 
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    serve(run, parser, client)
 
 
 def test_the_application_hears_when_its_client_leaves(run: Run, parser: str) -> None:
@@ -140,12 +135,7 @@ def test_a_failing_application_answers_500_and_the_server_goes_on(
     def next_client(connection: Client) -> None:
         assert connection.get("/next") == "GET /next"
 
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            await in_a_thread(address, client)
-            await in_a_thread(address, next_client)
-
-    run(main())
+    serve(run, parser, client, next_client)
 
 
 def test_fifty_clients_at_once(run: Run, parser: str) -> None:

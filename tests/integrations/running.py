@@ -5,16 +5,22 @@ import contextlib
 import json
 import os
 import re
+import shlex
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import aiohttp
 import programs
+import pytest
 from aiohttp import ClientTimeout
+from confined import __file__ as confined_script
 from http_client import WITHIN_S, Client
+from integrations.consumers import line_of
 from programs import Program
 
 APPS = Path(__file__).parent / "apps"
@@ -27,6 +33,28 @@ TROUBLE = re.compile(
     r"Traceback|exception|\w*Error\b|\w*Warning\b|\[(?:ERROR|CRITICAL|WARNING)\]",
     re.IGNORECASE,
 )
+
+
+@dataclass(frozen=True)
+class Command:
+    """A consumer's line with its gaps filled."""
+
+    name: str
+    options: str  # {port} in them
+    package: str  # without which it is skipped
+    app: str = "asgi_app:app"
+
+    def arguments(self, port: int) -> list[str]:
+        if find_spec(self.package) is None:
+            pytest.skip(f"{self.package} is not installed")
+        line = line_of(self.name).replace("module:app", self.app)
+        return shlex.split(f"{line} {self.options.format(port=port)}")
+
+
+def confined(arguments: list[str], **limits: Any) -> list[str]:
+    """The same command under limits: see ``confined.py``."""
+    start = f"import os; os.execvp({arguments[0]!r}, {arguments!r})"
+    return [sys.executable, confined_script, json.dumps(limits), start]
 
 
 def trouble(log: str) -> list[str]:
