@@ -3,13 +3,12 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from http_client import Client
 
-import aioadapt
 from aioadapt import AdaptiveServer
 
 T = TypeVar("T")
@@ -86,14 +85,3 @@ async def ask(server: AdaptiveServer) -> str:
 
 async def in_a_thread(what: Callable[..., T], *args: Any) -> T:
     return await asyncio.to_thread(what, *args)
-
-
-def control(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run *main* on a control loop, within a bounded time."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(WITHIN_S):
-            return await main()
-
-    with asyncio.Runner(loop_factory=aioadapt.EpollEventLoop) as runner:
-        return runner.run(bounded())
