@@ -49,15 +49,12 @@ def serve(run: Run, parser: str, *clients: Callable[[Client], None]) -> None:
     run(main())
 
 
-def test_the_application_lives_from_start_to_shutdown(run: Run, parser: str) -> None:
+async def test_the_application_lives_from_start_to_shutdown(parser: str) -> None:
     app = App()
 
-    async def main() -> None:
-        async with served(app, http=parser):
-            assert app.life == ["lifespan.startup"]
-        assert app.life == ["lifespan.startup", "lifespan.shutdown"]
-
-    run(main())
+    async with served(app, http=parser):
+        assert app.life == ["lifespan.startup"]
+    assert app.life == ["lifespan.startup", "lifespan.shutdown"]
 
 
 def test_one_connection_serves_many_requests(run: Run, parser: str) -> None:
@@ -110,19 +107,16 @@ def test_a_streamed_response_arrives_in_order(run: Run, parser: str) -> None:
     serve(run, parser, client)
 
 
-def test_the_application_hears_when_its_client_leaves(run: Run, parser: str) -> None:
+async def test_the_application_hears_when_its_client_leaves(parser: str) -> None:
     def client(connection: Client) -> None:
         connection.request("GET", "/wait")
         assert connection.getresponse().read(1) == b"x"
 
-    async def main() -> None:
-        app = App()
-        async with served(app, http=parser) as address:
-            await in_a_thread(address, client)
-            await app.somebody_left.wait()
-            assert app.left == 1
-
-    run(main())
+    app = App()
+    async with served(app, http=parser) as address:
+        await in_a_thread(address, client)
+        await app.somebody_left.wait()
+        assert app.left == 1
 
 
 def test_a_failing_application_answers_500_and_the_server_goes_on(
@@ -138,7 +132,7 @@ def test_a_failing_application_answers_500_and_the_server_goes_on(
     serve(run, parser, client, next_client)
 
 
-def test_fifty_clients_at_once(run: Run, parser: str) -> None:
+async def test_fifty_clients_at_once(parser: str) -> None:
     async def client(address: Address, name: int) -> None:
         reader, writer = await asyncio.open_connection(*address)
         for number in range(20):
@@ -149,26 +143,20 @@ def test_fifty_clients_at_once(run: Run, parser: str) -> None:
         writer.close()
         await writer.wait_closed()
 
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            await asyncio.gather(*(client(address, name) for name in range(50)))
-
-    run(main())
+    async with served(App(), http=parser) as address:
+        await asyncio.gather(*(client(address, name) for name in range(50)))
 
 
-def test_idle_connections_are_closed_at_shutdown(
-    loop: AbstractEventLoop, run: Run, parser: str
+async def test_idle_connections_are_closed_at_shutdown(
+    loop: AbstractEventLoop, parser: str
 ) -> None:
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            reader, writer = await asyncio.open_connection(*address)
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            await reader.readuntil(b"GET /")
-        assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-
-    run(main())
+    async with served(App(), http=parser) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"GET /")
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 def factory_in_words(loop_kind: str) -> str:

@@ -12,7 +12,7 @@ import pytest
 from fastapi.testclient import TestClient
 from integrations.fastapi_app import make_app
 from integrations.proof import assert_carried
-from loops import LoopFactory, Run, factory_of
+from loops import LoopFactory, factory_of
 from programs import started
 from uvicorn_server import served
 from websockets.asyncio.client import connect
@@ -36,7 +36,7 @@ def test_the_line_of_the_page_serves_it(line: str, loop_kind: str) -> None:
     assert "Traceback" not in served.err
 
 
-def test_everything_it_is_used_for_works(loop: AbstractEventLoop, run: Run) -> None:
+async def test_everything_it_is_used_for_works(loop: AbstractEventLoop) -> None:
     app = make_app()
 
     async def client(session: httpx2.AsyncClient, number: int) -> None:
@@ -48,28 +48,25 @@ def test_everything_it_is_used_for_works(loop: AbstractEventLoop, run: Run) -> N
             "held": "a resource",
         }
 
-    async def main() -> None:
-        async with served(app) as address:
-            assert app.state.loop is loop
-            async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
-                await asyncio.gather(*(client(session, number) for number in range(50)))
-                bad = await session.post("/upload")
-                assert bad.status_code == 422
-                assert (await session.get("/loop")).json() == type(loop).__name__
-                # What is no coroutine runs in a worker thread.
-                assert (await session.get("/thread")).json() is False
-                uploaded = await session.post("/upload", files={"file": BODY})
-                assert uploaded.json() == len(BODY)
-                expected = b"".join(b"%d;" % number for number in range(1000))
-                assert (await session.get("/stream")).content == expected
-            async with connect(f"ws://{address}/talk", max_size=None) as socket:
-                await socket.send(BODY)
-                assert await socket.recv() == BODY
-        assert sorted(app.state.noted[:-1]) == [*range(50)]
-        assert app.state.noted[-1] == "ended"
-        assert app.state.given_back == 50
-
-    run(main())
+    async with served(app) as address:
+        assert app.state.loop is loop
+        async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
+            await asyncio.gather(*(client(session, number) for number in range(50)))
+            bad = await session.post("/upload")
+            assert bad.status_code == 422
+            assert (await session.get("/loop")).json() == type(loop).__name__
+            # What is no coroutine runs in a worker thread.
+            assert (await session.get("/thread")).json() is False
+            uploaded = await session.post("/upload", files={"file": BODY})
+            assert uploaded.json() == len(BODY)
+            expected = b"".join(b"%d;" % number for number in range(1000))
+            assert (await session.get("/stream")).content == expected
+        async with connect(f"ws://{address}/talk", max_size=None) as socket:
+            await socket.send(BODY)
+            assert await socket.recv() == BODY
+    assert sorted(app.state.noted[:-1]) == [*range(50)]
+    assert app.state.noted[-1] == "ended"
+    assert app.state.given_back == 50
     assert_carried(loop, len(BODY))
 
 

@@ -14,7 +14,7 @@ import pytest
 import trustme
 from http_client import Client
 from integrations.proof import assert_carried
-from loops import Run, factory_of
+from loops import factory_of
 from programs import started
 from quart import Quart, ResponseReturnValue, request, websocket
 from uvicorn_server import served
@@ -70,23 +70,19 @@ async def use(session: httpx2.AsyncClient, version: str) -> None:
     assert (await session.get("/loop")).text == own
 
 
-def test_under_uvicorn(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        async with served(make_app()) as address:
-            async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
-                await use(session, "HTTP/1.1")
-            async with connect(f"ws://{address}/talk") as talking:
-                for number in range(50):
-                    await talking.send(f"message {number}")
-                    assert await talking.recv() == f"message {number}"
-
-    run(main())
+async def test_under_uvicorn(loop: AbstractEventLoop) -> None:
+    async with served(make_app()) as address:
+        async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
+            await use(session, "HTTP/1.1")
+        async with connect(f"ws://{address}/talk") as talking:
+            for number in range(50):
+                await talking.send(f"message {number}")
+                assert await talking.recv() == f"message {number}"
     assert_carried(loop, 2 * len(BODY))
 
 
-def test_run_task_serves_http_2_over_tls(
+async def test_run_task_serves_http_2_over_tls(
     loop: AbstractEventLoop,
-    run: Run,
     authority: trustme.CA,
     client_context: ssl.SSLContext,
     tmp_path: Path,
@@ -96,29 +92,26 @@ def test_run_task_serves_http_2_over_tls(
     own.private_key_pem.write_to_path(tmp_path / "key.pem")
     own.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        app: Any = make_app()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            host, port = listener.getsockname()
-            serving = asyncio.ensure_future(
-                app.run_task(
-                    f"fd://{listener.fileno()}",
-                    certfile=str(tmp_path / "certificate.pem"),
-                    keyfile=str(tmp_path / "key.pem"),
-                    shutdown_trigger=stop.wait,
-                )
+    stop = asyncio.Event()
+    app: Any = make_app()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        serving = asyncio.ensure_future(
+            app.run_task(
+                f"fd://{listener.fileno()}",
+                certfile=str(tmp_path / "certificate.pem"),
+                keyfile=str(tmp_path / "key.pem"),
+                shutdown_trigger=stop.wait,
             )
-            address = f"https://{host}:{port}"
-            async with httpx2.AsyncClient(
-                base_url=address, verify=client_context, http2=True
-            ) as session:
-                await use(session, "HTTP/2")
-            stop.set()
-            await serving
-            listener.detach()  # hypercorn has closed it.
-
-    run(main())
+        )
+        address = f"https://{host}:{port}"
+        async with httpx2.AsyncClient(
+            base_url=address, verify=client_context, http2=True
+        ) as session:
+            await use(session, "HTTP/2")
+        stop.set()
+        await serving
+        listener.detach()  # hypercorn has closed it.
     assert_carried(loop, 2 * len(BODY))
 
 
