@@ -170,7 +170,7 @@ def started(
         subprocess.Popen(
             arguments,
             cwd=cwd,
-            env={**os.environ, "PYTHONUNBUFFERED": "1", **(environ or {})},
+            env={**os.environ, **(environ or {})},
             pass_fds=pass_fds,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,

@@ -51,7 +51,8 @@ def run_program(program: Program, kind: str) -> Ended:
     module, _, name = in_words(kind).partition(":")
     source = BEGINNING.format(module=module, name=name) + program.source
     command = [sys.executable, *program.options, "-c", source]
-    with started(*command, environ={"PYTHONFAULTHANDLER": "1"}) as running:
+    environ = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    with started(*command, environ=environ) as running:
         for line, number in program.then:
             running.wait_for(f"^{line}$")
             if line.endswith("asleep"):

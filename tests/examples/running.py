@@ -17,6 +17,7 @@ def running(
 ) -> Iterator[Program]:
     """Python with *arguments*, in the folder of the examples."""
     command = [sys.executable, "-W", "error", *arguments]
+    environ = {"PYTHONUNBUFFERED": "1", **(environ or {})}
     with started(*command, cwd=EXAMPLES, environ=environ) as example:
         yield example
     assert "Traceback" not in example.log, example.log

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from http_client import Client
-from loops import Run, in_words
+from loops import in_words
 from programs import started
 from uvicorn_server import Address, served
 
@@ -26,27 +26,21 @@ def parser(request: pytest.FixtureRequest) -> str:
     return parser
 
 
-def in_a_thread(
-    address: Address, what: Callable[[Client], None]
-) -> asyncio.Future[None]:
+async def in_a_thread(address: Address, what: Callable[[Client], None]) -> None:
     """Runs a blocking client against the server of this loop."""
 
     def client() -> None:
         with Client(address) as connection:
             what(connection)
 
-    return asyncio.ensure_future(asyncio.to_thread(client))
+    await asyncio.to_thread(client)
 
 
-def serve(run: Run, parser: str, *clients: Callable[[Client], None]) -> None:
+async def serve(parser: str, *clients: Callable[[Client], None]) -> None:
     """One client after the other, each on a connection of its own."""
-
-    async def main() -> None:
-        async with served(App(), http=parser) as address:
-            for client in clients:
-                await in_a_thread(address, client)
-
-    run(main())
+    async with served(App(), http=parser) as address:
+        for client in clients:
+            await in_a_thread(address, client)
 
 
 async def test_the_application_lives_from_start_to_shutdown(parser: str) -> None:
@@ -57,15 +51,15 @@ async def test_the_application_lives_from_start_to_shutdown(parser: str) -> None
     assert app.life == ["lifespan.startup", "lifespan.shutdown"]
 
 
-def test_one_connection_serves_many_requests(run: Run, parser: str) -> None:
+async def test_one_connection_serves_many_requests(parser: str) -> None:
     def client(connection: Client) -> None:
         for number in range(200):
             assert connection.get(f"/{number}") == f"GET /{number}"
 
-    serve(run, parser, client)
+    await serve(parser, client)
 
 
-def test_big_bodies_go_both_ways(run: Run, parser: str) -> None:
+async def test_big_bodies_go_both_ways(parser: str) -> None:
     def client(connection: Client) -> None:
         digest = hashlib.sha256(BODY).hexdigest().encode()
         assert connection.post("/digest", BODY) == digest
@@ -74,10 +68,10 @@ def test_big_bodies_go_both_ways(run: Run, parser: str) -> None:
         pieces = (BODY[start : start + 10_007] for start in range(0, 10**6, 10_007))
         assert connection.post("/echo", pieces) == BODY[: 10_007 * 100]
 
-    serve(run, parser, client)
+    await serve(parser, client)
 
 
-def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None:
+async def test_pipelined_requests_are_answered_in_order(parser: str) -> None:
     def client(connection: Client) -> None:
         connection.connect()
         sock = connection.sock
@@ -95,16 +89,16 @@ def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None
         assert at == sorted(at)
         assert answers.count(b"HTTP/1.1 200") == 20
 
-    serve(run, parser, client)
+    await serve(parser, client)
 
 
-def test_a_streamed_response_arrives_in_order(run: Run, parser: str) -> None:
+async def test_a_streamed_response_arrives_in_order(parser: str) -> None:
     def client(connection: Client) -> None:
         expected = "".join(f"{number};" for number in range(500))
         assert connection.get("/stream/500") == expected
         assert connection.get("/again") == "GET /again"
 
-    serve(run, parser, client)
+    await serve(parser, client)
 
 
 async def test_the_application_hears_when_its_client_leaves(parser: str) -> None:
@@ -119,8 +113,8 @@ async def test_the_application_hears_when_its_client_leaves(parser: str) -> None
         assert app.left == 1
 
 
-def test_a_failing_application_answers_500_and_the_server_goes_on(
-    run: Run, parser: str
+async def test_a_failing_application_answers_500_and_the_server_goes_on(
+    parser: str,
 ) -> None:
     def client(connection: Client) -> None:
         connection.request("GET", "/fail")
@@ -129,7 +123,7 @@ def test_a_failing_application_answers_500_and_the_server_goes_on(
     def next_client(connection: Client) -> None:
         assert connection.get("/next") == "GET /next"
 
-    serve(run, parser, client, next_client)
+    await serve(parser, client, next_client)
 
 
 async def test_fifty_clients_at_once(parser: str) -> None:

@@ -72,6 +72,7 @@ def started(arguments: list[str], engine: str, folder: Path) -> Iterator[Program
         "HOME": str(folder),
         "PATH": f"{BIN}{os.pathsep}{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(path),
+        "PYTHONUNBUFFERED": "1",
     }
     with programs.started(*arguments, cwd=folder, environ=environ) as program:
         yield program

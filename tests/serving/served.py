@@ -3,15 +3,13 @@
 import asyncio
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 from http_client import Client
 
 from aioadapt import AdaptiveServer
-
-T = TypeVar("T")
 
 # No test waits so long: what takes longer has failed.
 WITHIN_S = 20.0
@@ -80,8 +78,4 @@ async def ask(server: AdaptiveServer) -> str:
         with client_of(server) as client:
             return client.get()
 
-    return await in_a_thread(once)
-
-
-async def in_a_thread(what: Callable[..., T], *args: Any) -> T:
-    return await asyncio.to_thread(what, *args)
+    return await asyncio.to_thread(once)

@@ -6,6 +6,7 @@ import os
 import socket
 import ssl
 import threading
+from asyncio import to_thread
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,6 @@ from serving.served import (
     ask,
     client_of,
     engine_here,
-    in_a_thread,
     serving,
 )
 
@@ -29,12 +29,12 @@ from aioadapt import AdaptiveServer, ServeError
 async def test_a_live_connection_goes_there_and_back_with_the_engine() -> None:
     async with serving(App()) as server:
         client = client_of(server)
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         sock = client.sock
         for engine in ("uring", "epoll", "uring"):
             switch = await server.switch(engine)
             assert (switch.failed, switch.moved) == ("", 1)
-            assert await in_a_thread(client.get) == engine
+            assert await to_thread(client.get) == engine
             assert client.sock is sock
         client.close()
 
@@ -86,11 +86,11 @@ async def test_with_a_factory_each_loop_has_its_own_application() -> None:
 async def test_without_migrating_live_connections_stay_and_new_ones_follow() -> None:
     async with serving(App(), migrate=False) as server:
         old, new = client_of(server), client_of(server)
-        assert await in_a_thread(old.get) == "epoll"
+        assert await to_thread(old.get) == "epoll"
         switch = await server.switch("uring")
         assert switch.moved == 0
-        assert await in_a_thread(new.get) == "uring"
-        assert await in_a_thread(old.get) == "epoll"
+        assert await to_thread(new.get) == "uring"
+        assert await to_thread(old.get) == "epoll"
         old.close()
         new.close()
 
@@ -108,11 +108,11 @@ async def test_tls_connections_are_served_and_routed_and_not_moved(
     async with serving(App(), ssl_certfile=str(pem)) as server:
         assert server.urls[0].startswith("https://127.0.0.1:")
         old, new = client_of(server, context), client_of(server, context)
-        assert await in_a_thread(old.get) == "epoll"
+        assert await to_thread(old.get) == "epoll"
         switch = await server.switch("uring")
         assert (switch.failed, switch.moved) == ("", 0)
-        assert await in_a_thread(new.get) == "uring"
-        assert await in_a_thread(old.get) == "epoll"
+        assert await to_thread(new.get) == "uring"
+        assert await to_thread(old.get) == "epoll"
         # What `aioadapt top` says of it.
         assert server.state().migrating is False
         old.close()
@@ -125,9 +125,9 @@ async def test_a_unix_socket_is_served_moved_and_removed(tmp_path: Path) -> None
     async with serving(App(), uds=str(path)) as server:
         assert server.addresses == [str(path)]
         client = client_of(server)
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         assert (await server.switch("uring")).moved == 1
-        assert await in_a_thread(client.get) == "uring"
+        assert await to_thread(client.get) == "uring"
         client.close()
     assert not path.exists()
 
@@ -181,9 +181,9 @@ async def test_connections_move_whatever_address_was_named(
     async with serving(App(), host=host) as server:
         port = server.addresses[0][1]
         client = Client((reached_at, port))
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         assert (await server.switch("uring")).moved == 1
-        assert await in_a_thread(client.get) == "uring"
+        assert await to_thread(client.get) == "uring"
         client.close()
 
 
@@ -226,7 +226,7 @@ async def test_the_state_tells_what_it_does() -> None:
     async with serving(App(), migrate=False) as server:
         await server.switch("uring")
         await server.switch("epoll")
-        state = await in_a_thread(server.state)
+        state = await to_thread(server.state)
         assert state.pid == os.getpid()
         assert state.app == "serving.served:App"
         assert state.addresses == server.urls
@@ -264,10 +264,10 @@ async def test_a_start_up_that_fails_says_what_it_raised() -> None:
 async def test_a_second_start_up_that_fails_leaves_all_on_the_first_engine() -> None:
     async with serving(FailsOn("uring")) as server:
         client = client_of(server)
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         switch = await server.switch("uring")
         assert "ValueError: no database" in switch.failed
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         assert server.controller.active == "epoll"
         client.close()
 
@@ -303,7 +303,7 @@ async def test_a_request_that_is_not_finished_in_time_is_cancelled(engine: str) 
     async with serving(app, **settings) as server:
         with socket.create_connection(server.addresses[0]) as client:
             client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert await in_a_thread(app.asleep.wait, WITHIN_S)
+            assert await to_thread(app.asleep.wait, WITHIN_S)
             await server.stop()
     assert app.cancelled
 
@@ -313,7 +313,7 @@ async def test_idle_connections_are_closed_when_it_stops(engine: str) -> None:
     async with serving(App(), start=engine, keep_alive_s=600) as server:
         clients = [client_of(server) for _ in range(5)]
         for client in clients:
-            assert await in_a_thread(client.get) == engine
+            assert await to_thread(client.get) == engine
     for client in clients:
         assert client.sock.recv(1) == b""
         client.close()
@@ -328,7 +328,7 @@ async def test_a_server_that_is_told_to_stop_while_it_starts_leaves_nothing() ->
     starts = threading.Event()
     server = AdaptiveServer(SlowStart(), port=0, graceful_s=0.2)
     starting = asyncio.ensure_future(server.start())
-    assert await in_a_thread(starts.wait, WITHIN_S)
+    assert await to_thread(starts.wait, WITHIN_S)
     starting.cancel()
     await asyncio.wait({starting})
     assert starting.cancelled()
@@ -376,7 +376,7 @@ async def test_an_admin_address_cannot_keep_it_from_serving(
 
 async def test_serve_wants_the_main_thread() -> None:
     with pytest.raises(ServeError, match="use aioadapt.AdaptiveServer"):
-        await in_a_thread(aioadapt.serve, App())
+        await to_thread(aioadapt.serve, App())
 
 
 def test_serve_checks_its_settings_before_anything_else() -> None:

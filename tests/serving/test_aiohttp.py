@@ -1,11 +1,12 @@
 """aiohttp applications: made once per loop, by a function."""
 
 import logging
+from asyncio import to_thread
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from serving.served import ask, client_of, engine_here, in_a_thread, serving
+from serving.served import ask, client_of, engine_here, serving
 
 from aioadapt import AdaptiveServer, ForeignLoopError, ServeError
 
@@ -31,10 +32,10 @@ async def test_what_a_function_makes_is_recognized_and_moves(
 ) -> None:
     async with serving(make, factory=factory) as server:
         client = client_of(server)
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         for engine in ("uring", "epoll"):
             assert (await server.switch(engine)).moved == 1
-            assert await in_a_thread(client.get) == engine
+            assert await to_thread(client.get) == engine
         client.close()
 
 
@@ -69,9 +70,9 @@ def test_an_application_itself_serves_one_loop_only() -> None:
 async def test_an_application_itself_is_served_where_the_engine_is_pinned() -> None:
     async with serving(make_app(), start="epoll") as server:
         client = client_of(server)
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         assert "different loop" in (await server.switch("uring")).failed
-        assert await in_a_thread(client.get) == "epoll"
+        assert await to_thread(client.get) == "epoll"
         client.close()
 
 
@@ -103,7 +104,7 @@ async def test_a_resource_of_another_loop_is_logged_with_its_cause(
         async with serving(make) as server:
             client = client_of(server)
             with pytest.raises(AssertionError):
-                await in_a_thread(client.get)
+                await to_thread(client.get)
             client.close()
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from asyncio import to_thread
 from typing import Any
 
 import pytest
@@ -10,7 +11,6 @@ from serving.served import (
     ask,
     client_of,
     engine_here,
-    in_a_thread,
     serving,
 )
 
@@ -108,7 +108,7 @@ async def test_other_exceptions_pass_as_they_are(
         async with serving(Fails()) as server:
             client = client_of(server)
             with pytest.raises(AssertionError, match="Internal Server Error"):
-                await in_a_thread(client.get)
+                await to_thread(client.get)
             client.close()
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]

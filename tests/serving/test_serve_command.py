@@ -6,7 +6,7 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -150,16 +150,25 @@ def test_a_signal_closes_idle_connections_and_refuses_new_ones() -> None:
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_new_connections_are_refused_while_requests_finish(workers: str) -> None:
     """A socket that listens and that nobody accepts from would keep them waiting."""
-    with serving("good:app", "--graceful-s", "600", "--workers", workers) as served:
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        assert connection.getresponse().read(1) == b"x"
+    with (
+        serving("good:app", "--graceful-s", "600", "--workers", workers) as served,
+        a_request_without_end(served),
+    ):
         served.process.send_signal(signal.SIGTERM)
         served.wait_for("shutting down")
         assert is_refused(("127.0.0.1", served.port))
         assert served.process.poll() is None
         assert served.end() == -signal.SIGTERM
-        connection.close()
+
+
+@contextmanager
+def a_request_without_end(served: Program) -> Iterator[http.client.HTTPResponse]:
+    """It is under way; what there is of its answer."""
+    with served.connect() as client:
+        client.request("GET", "/for-ever")
+        response = client.getresponse()
+        assert response.read(1) == b"x"
+        yield response
 
 
 def is_refused(address: tuple[str, int]) -> bool:
@@ -174,27 +183,24 @@ def is_refused(address: tuple[str, int]) -> bool:
 
 
 def test_what_is_unfinished_after_its_time_is_cancelled() -> None:
-    with serving("good:app", "--graceful-s", "0.3") as served:
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        response = connection.getresponse()
-        assert response.read(1) == b"x"
+    with (
+        serving("good:app", "--graceful-s", "0.3") as served,
+        a_request_without_end(served) as response,
+    ):
         assert served.end() == 0
         with pytest.raises(http.client.IncompleteRead):
             response.read()
-        connection.close()
     assert "lifespan.shutdown" in served.out
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    with serving("good:app", "--graceful-s", "600") as served:
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        assert connection.getresponse().read(1) == b"x"
+    with (
+        serving("good:app", "--graceful-s", "600") as served,
+        a_request_without_end(served),
+    ):
         served.process.send_signal(signal.SIGTERM)
         served.wait_for("shutting down")
         assert served.end() == -signal.SIGTERM
-        connection.close()
 
 
 def worker_pids(served_pid: int) -> set[int]:
@@ -313,12 +319,9 @@ def test_workers_finish_when_their_parent_is_killed() -> None:
 def test_a_second_signal_ends_workers_too() -> None:
     with serving("good:app", "--workers", "2", "--graceful-s", "600") as served:
         served.wait_for("Starting on")
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        assert connection.getresponse().read(1) == b"x"
-        answered = who_answer(served, 2)
-        served.process.send_signal(signal.SIGTERM)
-        served.wait_for("shutting down the workers")
-        assert served.end() == -signal.SIGTERM
-        connection.close()
+        with a_request_without_end(served):
+            answered = who_answer(served, 2)
+            served.process.send_signal(signal.SIGTERM)
+            served.wait_for("shutting down the workers")
+            assert served.end() == -signal.SIGTERM
     assert not any(alive(int(pid)) for pid in answered)
