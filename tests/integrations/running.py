@@ -29,6 +29,8 @@ ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 """Where the commands of this environment are."""
 
+SHUT_DOWN = "the application has shut down"
+
 TROUBLE = re.compile(
     r"Traceback|exception|\w*Error\b|\w*Warning\b|\[(?:ERROR|CRITICAL|WARNING)\]",
     re.IGNORECASE,
@@ -60,6 +62,13 @@ def confined(arguments: list[str], **limits: Any) -> list[str]:
 def trouble(log: str) -> list[str]:
     """The lines that no undisturbed server writes."""
     return [line for line in log.splitlines() if TROUBLE.search(line)]
+
+
+def check_end(running: Program, status: int = 0, *, shut_downs: int = 1) -> None:
+    """It ended undisturbed, and so did its applications."""
+    assert trouble(running.log) == [], running.log
+    assert running.log.count(SHUT_DOWN) == shut_downs, running.log
+    assert running.process.returncode == status, running.log
 
 
 @contextlib.contextmanager

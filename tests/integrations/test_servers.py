@@ -8,17 +8,15 @@ import pytest
 from integrations.running import (
     AppClient,
     Command,
+    check_end,
     serving,
     through_a_websocket,
-    trouble,
 )
 from programs import a_free_port
 
 BODY = bytes(range(256)) * 1024
 
 MESSAGES = [b"hello", bytes(100_000)]
-
-SHUT_DOWN = "the application has shut down"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,9 +92,5 @@ def test_a_server_serves_on_the_chosen_loop_and_ends_on_sigterm(
         assert facts["module"].startswith("aioadapt.")
         assert facts["started"] is server.has_lifespan
 
-        status = running.end()
-
-    log = running.log
-    assert trouble(log) == [], log
-    assert log.count(SHUT_DOWN) == server.has_lifespan, log
-    assert status == server.status, log
+        running.end()
+    check_end(running, server.status, shut_downs=int(server.has_lifespan))

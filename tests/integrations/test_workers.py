@@ -9,13 +9,19 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from integrations.running import AppClient, Command, confined, serving, trouble
+from integrations.running import (
+    SHUT_DOWN,
+    AppClient,
+    Command,
+    check_end,
+    confined,
+    serving,
+)
 from programs import Program, a_free_port
 
 import aioadapt
 
 STARTED = re.compile(r"^process (\d+) has started on (\w+)$", re.MULTILINE)
-SHUT_DOWN = "the application has shut down"
 
 
 GUNICORN = "--bind 127.0.0.1:{port} --no-control-socket --workers 2"
@@ -65,16 +71,13 @@ def test_each_worker_has_a_loop_of_its_own(pair: Command, tmp_path: Path) -> Non
             running.process.send_signal(signal.SIGTERM)
             for _ in range(2):
                 running.wait_for(SHUT_DOWN)
-        status = running.ended()
+        running.ended()
 
-    log = running.log
-    assert list(workers.values()) == [default_class()] * 2, log
+    assert list(workers.values()) == [default_class()] * 2, running.log
     assert str(running.process.pid) not in workers
     assert str(facts["pid"]) in workers
     assert facts["started"]
-    assert trouble(log) == [], log
-    assert log.count(SHUT_DOWN) == 2, log
-    assert status == 0, log
+    check_end(running, shut_downs=2)
 
 
 def test_a_worker_that_is_spawned_has_our_loop_too(
@@ -93,11 +96,8 @@ def test_a_worker_that_is_spawned_has_our_loop_too(
     ):
         with AppClient(port) as client:
             assert client.facts()["loop"] == engine_class
-        status = running.end()
-
-    log = running.log
-    assert trouble(log) == [], log
-    assert status == 0, log
+        running.end()
+    check_end(running)
 
 
 def everybody_may_read(path: str) -> bool:
@@ -123,11 +123,8 @@ def test_gunicorns_worker_chooses_for_the_user_that_it_has_become(
             running.wait_for(STARTED.pattern)
             with AppClient(port) as client:
                 assert client.facts()["loop"] == "EpollEventLoop"
-            status = running.end()
-
-    log = running.log
-    assert trouble(log) == [], log
-    assert status == 0, log
+            running.end()
+    check_end(running, shut_downs=2)
 
 
 def test_gunicorn_reloads_its_workers(
@@ -145,12 +142,9 @@ def test_gunicorn_reloads_its_workers(
             running.wait_for(SHUT_DOWN)
         with AppClient(port) as client:
             facts = client.facts()
-        status = running.end()
+        running.end()
 
-    log = running.log
     workers = workers_in(running)
-    assert list(workers.values()) == [engine_class] * 4, log
+    assert list(workers.values()) == [engine_class] * 4, running.log
     assert str(facts["pid"]) in workers.keys() - first.keys()
-    assert trouble(log) == [], log
-    assert log.count(SHUT_DOWN) == 4, log
-    assert status == 0, log
+    check_end(running, shut_downs=4)

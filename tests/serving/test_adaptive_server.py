@@ -28,15 +28,14 @@ from aioadapt import AdaptiveServer, ServeError
 
 async def test_a_live_connection_goes_there_and_back_with_the_engine() -> None:
     async with serving(App()) as server:
-        client = client_of(server)
-        assert await to_thread(client.get) == "epoll"
-        sock = client.sock
-        for engine in ("uring", "epoll", "uring"):
-            switch = await server.switch(engine)
-            assert (switch.failed, switch.moved) == ("", 1)
-            assert await to_thread(client.get) == engine
-            assert client.sock is sock
-        client.close()
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
+            sock = client.sock
+            for engine in ("uring", "epoll", "uring"):
+                switch = await server.switch(engine)
+                assert (switch.failed, switch.moved) == ("", 1)
+                assert await to_thread(client.get) == engine
+                assert client.sock is sock
 
 
 async def test_new_connections_are_accepted_on_the_engine_that_is_active() -> None:
@@ -85,14 +84,12 @@ async def test_with_a_factory_each_loop_has_its_own_application() -> None:
 
 async def test_without_migrating_live_connections_stay_and_new_ones_follow() -> None:
     async with serving(App(), migrate=False) as server:
-        old, new = client_of(server), client_of(server)
-        assert await to_thread(old.get) == "epoll"
-        switch = await server.switch("uring")
-        assert switch.moved == 0
-        assert await to_thread(new.get) == "uring"
-        assert await to_thread(old.get) == "epoll"
-        old.close()
-        new.close()
+        with client_of(server) as old, client_of(server) as new:
+            assert await to_thread(old.get) == "epoll"
+            switch = await server.switch("uring")
+            assert switch.moved == 0
+            assert await to_thread(new.get) == "uring"
+            assert await to_thread(old.get) == "epoll"
 
 
 async def test_tls_connections_are_served_and_routed_and_not_moved(
@@ -107,16 +104,14 @@ async def test_tls_connections_are_served_and_routed_and_not_moved(
 
     async with serving(App(), ssl_certfile=str(pem)) as server:
         assert server.urls[0].startswith("https://127.0.0.1:")
-        old, new = client_of(server, context), client_of(server, context)
-        assert await to_thread(old.get) == "epoll"
-        switch = await server.switch("uring")
-        assert (switch.failed, switch.moved) == ("", 0)
-        assert await to_thread(new.get) == "uring"
-        assert await to_thread(old.get) == "epoll"
-        # What `aioadapt top` says of it.
-        assert server.state().migrating is False
-        old.close()
-        new.close()
+        with client_of(server, context) as old, client_of(server, context) as new:
+            assert await to_thread(old.get) == "epoll"
+            switch = await server.switch("uring")
+            assert (switch.failed, switch.moved) == ("", 0)
+            assert await to_thread(new.get) == "uring"
+            assert await to_thread(old.get) == "epoll"
+            # What `aioadapt top` says of it.
+            assert server.state().migrating is False
 
 
 async def test_a_unix_socket_is_served_moved_and_removed(tmp_path: Path) -> None:
@@ -124,11 +119,10 @@ async def test_a_unix_socket_is_served_moved_and_removed(tmp_path: Path) -> None
 
     async with serving(App(), uds=str(path)) as server:
         assert server.addresses == [str(path)]
-        client = client_of(server)
-        assert await to_thread(client.get) == "epoll"
-        assert (await server.switch("uring")).moved == 1
-        assert await to_thread(client.get) == "uring"
-        client.close()
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
+            assert (await server.switch("uring")).moved == 1
+            assert await to_thread(client.get) == "uring"
     assert not path.exists()
 
 
@@ -180,11 +174,10 @@ async def test_connections_move_whatever_address_was_named(
 
     async with serving(App(), host=host) as server:
         port = server.addresses[0][1]
-        client = Client((reached_at, port))
-        assert await to_thread(client.get) == "epoll"
-        assert (await server.switch("uring")).moved == 1
-        assert await to_thread(client.get) == "uring"
-        client.close()
+        with Client((reached_at, port)) as client:
+            assert await to_thread(client.get) == "epoll"
+            assert (await server.switch("uring")).moved == 1
+            assert await to_thread(client.get) == "uring"
 
 
 def has_ipv6() -> bool:
@@ -263,13 +256,12 @@ async def test_a_start_up_that_fails_says_what_it_raised() -> None:
 
 async def test_a_second_start_up_that_fails_leaves_all_on_the_first_engine() -> None:
     async with serving(FailsOn("uring")) as server:
-        client = client_of(server)
-        assert await to_thread(client.get) == "epoll"
-        switch = await server.switch("uring")
-        assert "ValueError: no database" in switch.failed
-        assert await to_thread(client.get) == "epoll"
-        assert server.controller.active == "epoll"
-        client.close()
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
+            switch = await server.switch("uring")
+            assert "ValueError: no database" in switch.failed
+            assert await to_thread(client.get) == "epoll"
+            assert server.controller.active == "epoll"
 
 
 async def test_an_application_without_a_life_cycle_is_served() -> None:

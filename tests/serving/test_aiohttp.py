@@ -31,12 +31,11 @@ async def test_what_a_function_makes_is_recognized_and_moves(
     make: Any, factory: bool
 ) -> None:
     async with serving(make, factory=factory) as server:
-        client = client_of(server)
-        assert await to_thread(client.get) == "epoll"
-        for engine in ("uring", "epoll"):
-            assert (await server.switch(engine)).moved == 1
-            assert await to_thread(client.get) == engine
-        client.close()
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
+            for engine in ("uring", "epoll"):
+                assert (await server.switch(engine)).moved == 1
+                assert await to_thread(client.get) == engine
 
 
 async def test_the_life_cycle_runs_once_on_each_loop() -> None:
@@ -69,11 +68,10 @@ def test_an_application_itself_serves_one_loop_only() -> None:
 
 async def test_an_application_itself_is_served_where_the_engine_is_pinned() -> None:
     async with serving(make_app(), start="epoll") as server:
-        client = client_of(server)
-        assert await to_thread(client.get) == "epoll"
-        assert "different loop" in (await server.switch("uring")).failed
-        assert await to_thread(client.get) == "epoll"
-        client.close()
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
+            assert "different loop" in (await server.switch("uring")).failed
+            assert await to_thread(client.get) == "epoll"
 
 
 async def test_a_start_up_that_fails_says_what_it_raised() -> None:
@@ -102,10 +100,8 @@ async def test_a_resource_of_another_loop_is_logged_with_its_cause(
 
     with caplog.at_level(logging.ERROR):
         async with serving(make) as server:
-            client = client_of(server)
-            with pytest.raises(AssertionError):
-                await to_thread(client.get)
-            client.close()
+            with pytest.raises(AssertionError, match="Internal Server Error"):
+                await ask(server)
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert len(errors) == 1

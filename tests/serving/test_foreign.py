@@ -2,14 +2,12 @@
 
 import asyncio
 import logging
-from asyncio import to_thread
 from typing import Any
 
 import pytest
 from serving.served import (
     App,
     ask,
-    client_of,
     engine_here,
     serving,
 )
@@ -106,10 +104,8 @@ async def test_other_exceptions_pass_as_they_are(
 
     with caplog.at_level(logging.ERROR):
         async with serving(Fails()) as server:
-            client = client_of(server)
             with pytest.raises(AssertionError, match="Internal Server Error"):
-                await to_thread(client.get)
-            client.close()
+                await ask(server)
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert [type(error) for error in errors] == [KeyError]
