@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from host_servers.app import App
 from integrations.proof import assert_carried, running_engine
+from programs import a_free_port
 from uvicorn_server import served
 
 BODY = bytes(range(256)) * 4096 * 3  # three mebibytes
@@ -113,8 +114,7 @@ async def test_a_timeout_and_a_cancel_leave_the_client_usable(httpx: Any) -> Non
 
 
 async def test_a_refused_connection_is_an_error_of_its_own(httpx: Any) -> None:
-    async with served(App()) as address:
-        pass
-    async with httpx.AsyncClient() as session:
-        with pytest.raises(httpx.ConnectError):
-            await session.get(f"http://{address}")
+    with a_free_port() as port:
+        async with httpx.AsyncClient() as session:
+            with pytest.raises(httpx.ConnectError):
+                await session.get(f"http://127.0.0.1:{port}")
