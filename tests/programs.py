@@ -1,7 +1,7 @@
-"""Programs in processes of their own: what they say, and how they end.
+"""Programs in processes of their own: their output, and how they end.
 
-A program that is started has a session of its own, so that whatever it starts can be
-found: after its end nothing of it may be left.  Threads read its output, so it never
+A program that is started has a session of its own, so that the processes it starts can
+be found: after its end none of them may be left.  Threads read its output, so it never
 waits for a reader.
 """
 
@@ -40,7 +40,7 @@ def run_python(
     environ: Mapping[str, str] | None = None,
     stdin: str = "",
 ) -> Ended:
-    """A Python that ends by itself."""
+    """Run Python until it ends by itself."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -55,14 +55,14 @@ def run_python(
 
 
 def printed_by_python(*arguments: str, cwd: Path | None = None, stdin: str = "") -> str:
-    """What a Python prints that ends well."""
+    """What Python prints; it must end with status 0."""
     ended = run_python(*arguments, cwd=cwd, stdin=stdin)
     assert ended.status == 0, ended.out + ended.err
     return ended.out
 
 
 class Program:
-    """A running program, and what it has said until now."""
+    """A running program, and its output until now."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
@@ -108,7 +108,7 @@ class Program:
         return self._said(self._out, self._err)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
-        """The next line with *pattern*: none is found twice by the same one."""
+        """The first line that matches and was not returned for this pattern before."""
         with self._changed:
             found = self._changed.wait_for(
                 lambda: self._next(pattern) or not self._open, WITHIN_S
@@ -125,14 +125,14 @@ class Program:
 
     @cached_property
     def port(self) -> int:
-        """Of the first address that it tells."""
+        """The port of the first URL in its output."""
         return int(self.wait_for(r"://\S*:(\d+)")[1])
 
     def connect(self) -> Client:
         return Client(("127.0.0.1", self.port))
 
     def get(self, path: str = "/") -> str:
-        """The answer to one request on a new connection."""
+        """The answer to one request, on a new connection."""
         with self.connect() as client:
             return client.get(path)
 
@@ -149,7 +149,7 @@ class Program:
         return self.process.wait(WITHIN_S)
 
     def kill(self) -> None:
-        """End all that is left of it."""
+        """Kill every process that is left in its session."""
         for pid in session_of(self.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -165,7 +165,7 @@ def started(
     environ: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Program]:
-    """Where the block has ended it, nothing of it may be left; else it is killed."""
+    """Run a program during the block.  If the block ends it, no process may be left."""
     program = Program(
         subprocess.Popen(
             arguments,
@@ -189,7 +189,7 @@ def started(
 
 @contextlib.contextmanager
 def a_free_port() -> Iterator[int]:
-    """Only a program that names it, and sets SO_REUSEADDR, gets it meanwhile."""
+    """Meanwhile only a program that asks for this port, with SO_REUSEADDR, gets it."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))

@@ -1,4 +1,4 @@
-"""What the tests' programs and clients notice by themselves."""
+"""Errors that ``programs`` and ``http_client`` notice for every test."""
 
 import os
 import signal

@@ -65,7 +65,7 @@ def trouble(log: str) -> list[str]:
 
 
 def check_end(running: Program, status: int = 0, *, shut_downs: int = 1) -> None:
-    """It ended undisturbed, and so did its applications."""
+    """Its log shows no trouble, and its applications were shut down."""
     assert trouble(running.log) == [], running.log
     assert running.log.count(SHUT_DOWN) == shut_downs, running.log
     assert running.process.returncode == status, running.log
@@ -73,7 +73,7 @@ def check_end(running: Program, status: int = 0, *, shut_downs: int = 1) -> None
 
 @contextlib.contextmanager
 def started(arguments: list[str], engine: str, folder: Path) -> Iterator[Program]:
-    """A command in *folder*; whatever is left of it afterwards is killed."""
+    """A command in *folder*; what is left of it afterwards is killed."""
     before = os.environ.get("PYTHONPATH")
     path = [str(folder), str(APPS), str(ROOT), *([before] if before else [])]
     environ = {

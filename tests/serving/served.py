@@ -54,7 +54,7 @@ def engine_here() -> str:
 
 
 def client_of(server: AdaptiveServer, tls: ssl.SSLContext | None = None) -> Client:
-    """It blocks, and so belongs on a thread of its own."""
+    """A client that blocks: use it in a thread."""
     return Client(server.addresses[0], tls=tls)
 
 
