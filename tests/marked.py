@@ -5,10 +5,11 @@ A block that stands right under ``<!-- runs -->`` is run as it stands;
 """
 
 import re
-import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from programs import run_python
 
 EXAMPLE = re.compile(
     r"(?:<!-- runs(?: (?P<bound>from|below) 3\.(?P<minor>\d+))? -->\n)?"
@@ -58,14 +59,8 @@ def marks_in(path: Path) -> int:
 
 def run(example: Example) -> None:
     """As a program of its own, which leaves nothing behind."""
-    done = subprocess.run(
-        # Policies warn from Python 3.14 on, as the pages say.
-        [sys.executable, "-W", "error", "-W", "default::DeprecationWarning", "-"],
-        input=example.code,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert "Exception ignored" not in done.stderr, done.stderr
+    # Policies warn from Python 3.14 on, as the pages say.
+    options = ["-W", "error", "-W", "default::DeprecationWarning"]
+    ended = run_python(*options, "-", stdin=example.code)
+    assert ended.status == 0, ended.err
+    assert "Exception ignored" not in ended.err, ended.err

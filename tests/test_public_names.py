@@ -1,10 +1,10 @@
 """The public names: looked up when they are first asked for, and each on its own."""
 
 import ast
-import os
-import subprocess
 import sys
 from pathlib import Path
+
+from programs import printed_by_python
 
 import aioadapt
 
@@ -67,13 +67,4 @@ for name in sys.argv[1:]:
         if name != "EventLoopPolicy" or sys.version_info < (3, 16)
     ]
 
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *names],
-        env=os.environ,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-
-    assert done.returncode == 0, done.stderr
+    printed_by_python("-W", "error", "-c", program, *names)

@@ -1,11 +1,11 @@
 """A test that exceeds its time limit ends alone: see time_limit.py."""
 
 import re
-import subprocess
-import sys
 import time
 from collections import Counter
 from pathlib import Path
+
+from programs import run_python
 
 CONFTEST = f"""
 import sys
@@ -76,20 +76,13 @@ def test_whatever_a_test_hangs_in_the_others_run(tmp_path: Path) -> None:
         (tmp_path / f"test_short_{number}.py").write_text("def test_one(): pass")
     began_s = time.monotonic()
 
-    done = subprocess.run(
-        [
-            *(sys.executable, "-m", "pytest", "-rA"),
-            *("-p", "no:cacheprovider", "-p", "no:asyncio"),
-            *("-n", "2", "--dist", "loadfile", "--timeout", "0.5", "--rootdir", "."),
-        ],
+    ended = run_python(
+        *("-m", "pytest", "-rA", "-p", "no:cacheprovider", "-p", "no:asyncio"),
+        *("-n", "2", "--dist", "loadfile", "--timeout", "0.5", "--rootdir", "."),
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
     )
 
-    ends = Counter(re.findall(r"^(PASSED|FAILED|ERROR) ", done.stdout, re.M))
-    assert ends == {"PASSED": 47, "FAILED": 5, "ERROR": 1}, done.stdout + done.stderr
-    assert "in test_that_is_stuck_in_c" in done.stderr, "its stack is shown"
+    ends = Counter(re.findall(r"^(PASSED|FAILED|ERROR) ", ended.out, re.M))
+    assert ends == {"PASSED": 47, "FAILED": 5, "ERROR": 1}, ended.out + ended.err
+    assert "in test_that_is_stuck_in_c" in ended.err, "its stack is shown"
     assert time.monotonic() - began_s < 40

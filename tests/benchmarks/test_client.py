@@ -2,13 +2,14 @@
 
 import json
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from programs import Ended, run_python
+
 ROOT = Path(__file__).parents[2]
+
 Answer = Callable[[bytes, int], bytes]
 
 WARMUP = {"connections": 1, "operations": 1}
@@ -17,22 +18,11 @@ WINDOW = {"connections": 1, "seconds": 0.01}
 
 def run_client(
     server: socket.socket, *arguments: str, window: dict[str, float]
-) -> "subprocess.CompletedProcess[str]":
-    orders = [WARMUP, window]
-    return subprocess.run(
-        [
-            *(sys.executable, "-m", "benchmarks.load"),
-            f"--port={server.getsockname()[1]}",
-            "--most=1",
-            *arguments,
-        ],
-        input="".join(json.dumps(order) + "\n" for order in orders),
-        capture_output=True,
-        text=True,
-        timeout=30,
-        check=False,
-        cwd=ROOT,
-    )
+) -> Ended:
+    port = f"--port={server.getsockname()[1]}"
+    orders = "".join(json.dumps(order) + "\n" for order in (WARMUP, window))
+    load = "-m", "benchmarks.load"
+    return run_python(*load, port, "--most=1", *arguments, cwd=ROOT, stdin=orders)
 
 
 def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
@@ -58,8 +48,8 @@ def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
         thread.start()
         done = run_client(listener, *(arguments or ["--echo=64"]), window=WINDOW)
         thread.join()
-    assert done.returncode == (1 if '"error"' in done.stdout else 0), done.stderr
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    assert done.status == (1 if '"error"' in done.out else 0), done.err
+    return [json.loads(line) for line in done.out.splitlines()]
 
 
 def complaint(answer: Answer, *arguments: str) -> object:
@@ -143,7 +133,7 @@ def outcome_of_datagrams(
         done = run_client(server, "--udp-echo=64", *arguments, window=window)
         server.sendto(b"end", server.getsockname())
         thread.join()
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in done.out.splitlines()]
 
 
 def test_a_right_echo_of_datagrams_is_counted() -> None:

@@ -4,13 +4,13 @@ import errno
 import importlib.util
 import json
 import os
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 from confined import run_confined
+from programs import run_python
 
 from aioadapt import Thresholds, uring_support
 from aioadapt._kernel.findings import REQUIRED, Findings
@@ -56,18 +56,12 @@ def diagnose(**limits: Any) -> dict[str, Any]:
 
 
 def test_the_exit_status_says_whether_io_uring_can_be_used() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "aioadapt", "doctor", "--json"],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=50,
-    )
+    ended = run_python("-m", "aioadapt", "doctor", "--json")
 
-    available = json.loads(done.stdout)["io_uring"]["available"]
+    available = json.loads(ended.out)["io_uring"]["available"]
     assert available is uring_support().available
-    assert done.returncode == (0 if available else 1)
-    assert done.stderr == ""
+    assert ended.status == (0 if available else 1)
+    assert ended.err == ""
 
 
 def test_the_json_fields_stay() -> None:

@@ -3,13 +3,13 @@
 import itertools
 import json
 import signal
-import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from programs import started
 
 import aioadapt
 from demo import __main__ as demo_command
@@ -120,22 +120,12 @@ def test_a_wrong_option_is_one_line_that_names_it(
 
 
 def test_ctrl_c_ends_it_in_order_with_the_summary_so_far() -> None:
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "demo", "--json"),
-            *("--seconds", "600", "--connections", "8"),
-        ],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        cwd=ROOT,
-    )
-    assert process.stderr is not None
-    process.stderr.readline()  # the first line about how things stand
-    process.send_signal(signal.SIGINT)
-    printed, errors = process.communicate()
-    facts = json.loads(printed)
+    command = [sys.executable, "-m", "demo", "--json"]
+    command += ["--seconds", "600", "--connections", "8"]
+    with started(*command, cwd=ROOT) as demo:
+        demo.wait_for("")  # the first line about how things stand
+        assert demo.end(signal.SIGINT) == 0, demo.err
+    facts = json.loads(demo.out)
     assert facts["interrupted"]
     assert facts["seconds"] < 600
-    assert process.returncode == 0, errors
-    assert "Traceback" not in errors
+    assert "Traceback" not in demo.err

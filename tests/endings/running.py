@@ -5,17 +5,15 @@ import re
 import signal
 import subprocess
 import sys
-import threading
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
 
 from loops import in_words
+from programs import Ended, started
 
 IN_PARALLEL = 4
 """Programs; each waits for the others' start more than it works."""
-ENDS_WITHIN_S = 25.0
-"""Far more than any takes: one that hangs is killed, which its status says."""
 
 BEGINNING = """
 import asyncio, os, signal, socket, sys, threading
@@ -49,46 +47,19 @@ class Program:
     options: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
-class Ended:
-    status: int
-    out: str
-    err: str
-
-
 def run_program(program: Program, kind: str) -> Ended:
     module, _, name = in_words(kind).partition(":")
     source = BEGINNING.format(module=module, name=name) + program.source
-    with subprocess.Popen(
-        [sys.executable, *program.options, "-c", source],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"},
-    ) as process:
-        assert process.stdout is not None
-        assert process.stderr is not None
-        hanging = threading.Timer(ENDS_WITHIN_S, process.kill)
-        hanging.start()
-        errors: list[str] = []
-        reader = threading.Thread(
-            target=lambda: errors.append(process.stderr.read())  # type: ignore[union-attr]
-        )
-        reader.start()
-        said = []
-        steps = list(program.then)
-        for line in process.stdout:
-            said.append(line)
-            if steps and line.strip() == steps[0][0]:
-                _, number = steps.pop(0)
-                if line.endswith("asleep\n"):
-                    wait_until_asleep(process)
-                process.send_signal(number)
-        reader.join()
-        status = process.wait()
-        hanging.cancel()
-    return Ended(status, normal("".join(said)), normal(errors[0]))
+    command = [sys.executable, *program.options, "-c", source]
+    environ = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
+    with started(*command, environ=environ) as running:
+        for line, number in program.then:
+            running.wait_for(f"^{line}$")
+            if line.endswith("asleep"):
+                wait_until_asleep(running.process)
+            running.process.send_signal(number)
+        status = running.ended()
+    return Ended(status, normal(running.out), normal(running.err))
 
 
 def wait_until_asleep(process: "subprocess.Popen[str]") -> None:

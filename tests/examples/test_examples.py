@@ -1,17 +1,17 @@
 """Each program in ``examples/`` does what its first lines say, for a real client."""
 
 import ast
-import http.client
 import re
 import signal
 import socket
 from pathlib import Path
 
 import pytest
+from programs import WITHIN_S
 
 import aioadapt
 
-from .running import ENDS_WITHIN_S, EXAMPLES, running
+from .running import EXAMPLES, running
 
 PROGRAMS = sorted(EXAMPLES.glob("*.py"))
 
@@ -19,13 +19,6 @@ needs_uring = pytest.mark.skipif(
     not aioadapt.uring_support().available,
     reason=f"no io_uring here: {aioadapt.uring_support().reason}",
 )
-
-
-def ask(connection: http.client.HTTPConnection) -> str:
-    connection.request("GET", "/")
-    response = connection.getresponse()
-    assert response.status == 200
-    return response.read().decode()
 
 
 @pytest.mark.parametrize("program", PROGRAMS, ids=lambda p: p.stem)
@@ -50,7 +43,7 @@ def test_echo(engine: str) -> None:
         assert found[3].lower() == engine
         address = (found[1], int(found[2]))
         with (
-            socket.create_connection(address, ENDS_WITHIN_S) as peer,
+            socket.create_connection(address, WITHIN_S) as peer,
             peer.makefile("rwb") as lines,
         ):
             for line in (b"hello\n", b"again\n"):
@@ -64,50 +57,45 @@ def test_echo(engine: str) -> None:
 
 def test_two_loops() -> None:
     with running("two_loops.py") as example:
-        assert example.process.wait(ENDS_WITHIN_S) == 0
+        assert example.ended() == 0
 
-    answered = re.findall(r"answered by (.*)", example.printed)
+    answered = re.findall(r"answered by (.*)", example.out)
     assert answered == ["{'a': 50}", "{'b': 50}", "{'a': 50}"]
-    assert example.printed.count("50 moved, left {}") == 2
+    assert example.out.count("50 moved, left {}") == 2
 
 
 @needs_uring
 def test_adaptive_server() -> None:
     with running("adaptive_server.py", "0") as example:
-        port = int(example.wait_for(r"serves http://127\.0\.0\.1:(\d+)")[1])
+        assert example.wait_for("serves http://127.0.0.1:")
         started_on = example.wait_for(r"^on (\w+): ")[1]
-        connection = http.client.HTTPConnection("127.0.0.1", port, ENDS_WITHIN_S)
-        try:
-            assert ask(connection).lower() == f"{started_on}eventloop\n"
-            socket_before = connection.sock
+        with example.connect() as client:
+            assert client.get().lower() == f"{started_on}eventloop\n"
 
             example.process.send_signal(signal.SIGUSR1)
             switched = example.wait_for(r"(\w+) > (\w+): 1 of 1 moved")
 
             assert switched[1] == started_on != switched[2]
-            assert ask(connection).lower() == f"{switched[2]}eventloop\n"
-            assert connection.sock is socket_before
-        finally:
-            connection.close()
-        assert example.end(signal.SIGTERM) == 0
-    assert example.lines[-1] == "ended\n"
+            assert client.get().lower() == f"{switched[2]}eventloop\n"
+        assert example.end() == 0
+    assert example.out.endswith("\nended\n")
 
 
 @needs_uring
 def test_watching_decisions() -> None:
     with running("watching_decisions.py") as example:
-        assert example.process.wait(ENDS_WITHIN_S) == 0
+        assert example.ended() == 0
 
     assert re.search(
         r"epoll +SWITCH +24 connections, at or above the threshold of 16",
-        example.printed,
+        example.out,
     )
     assert re.search(
-        r"uring +SWITCH +4 connections, at or below the threshold of 8", example.printed
+        r"uring +SWITCH +4 connections, at or below the threshold of 8", example.out
     )
-    assert "otherwise: " in example.printed
-    assert "=== epoll > uring: 24 of 24 followed" in example.printed
-    assert "=== uring > epoll: 4 of 4 followed" in example.printed
+    assert "otherwise: " in example.out
+    assert "=== epoll > uring: 24 of 24 followed" in example.out
+    assert "=== uring > epoll: 4 of 4 followed" in example.out
 
 
 @pytest.mark.parametrize(
@@ -121,10 +109,5 @@ def test_watching_decisions() -> None:
 def test_applications(arguments: list[str], answer: str) -> None:
     command = ["-m", "aioadapt", "serve", *arguments, "--port", "0"]
     with running(*command, environ={"AIOADAPT_START": "auto"}) as example:
-        port = int(example.wait_for(r"http://127\.0\.0\.1:(\d+)")[1])
-        connection = http.client.HTTPConnection("127.0.0.1", port, ENDS_WITHIN_S)
-        try:
-            assert re.match(answer, ask(connection))
-        finally:
-            connection.close()
-        assert example.end(signal.SIGTERM) == 0
+        assert re.match(answer, example.get())
+        assert example.end() == 0

@@ -2,10 +2,7 @@
 
 import asyncio
 import hashlib
-import http.client
 import io
-import signal
-import subprocess
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator
@@ -16,7 +13,8 @@ from typing import Any
 import aiohttp
 import pytest
 from aiohttp import web
-from loops import Run, in_words
+from loops import in_words
+from programs import started
 
 BODY = bytes(range(256)) * 4096 * 3  # three mebibytes
 
@@ -80,113 +78,92 @@ async def talking(
     await runner.cleanup()
 
 
-def test_many_requests_on_kept_connections(run: Run) -> None:
-    async def main() -> None:
-        async with talking() as session:
+async def test_many_requests_on_kept_connections() -> None:
+    async with talking() as session:
 
-            async def client(name: int) -> None:
-                for number in range(20):
-                    async with session.get(f"/hello/{name}-{number}") as response:
-                        assert await response.text() == f"hello {name}-{number}"
+        async def client(name: int) -> None:
+            for number in range(20):
+                async with session.get(f"/hello/{name}-{number}") as response:
+                    assert await response.text() == f"hello {name}-{number}"
 
-            await asyncio.gather(*(client(name) for name in range(20)))
-
-    run(main())
+        await asyncio.gather(*(client(name) for name in range(20)))
 
 
-def test_big_bodies_go_both_ways(run: Run) -> None:
-    async def main() -> None:
-        async with talking() as session:
-            async with session.post("/digest", data=io.BytesIO(BODY)) as response:
-                assert await response.text() == hashlib.sha256(BODY).hexdigest()
-            async with session.post("/echo", data=io.BytesIO(BODY)) as response:
-                assert await response.read() == BODY
-
-    run(main())
+async def test_big_bodies_go_both_ways() -> None:
+    async with talking() as session:
+        async with session.post("/digest", data=io.BytesIO(BODY)) as response:
+            assert await response.text() == hashlib.sha256(BODY).hexdigest()
+        async with session.post("/echo", data=io.BytesIO(BODY)) as response:
+            assert await response.read() == BODY
 
 
-def test_bodies_are_streamed_both_ways(run: Run) -> None:
+async def test_bodies_are_streamed_both_ways() -> None:
     async def pieces() -> AsyncIterator[bytes]:
         for start in range(0, len(BODY), 100_000):
             yield BODY[start : start + 100_000]
 
-    async def main() -> None:
-        async with talking() as session:
-            async with session.post("/echo", data=pieces()) as response:
-                assert await response.read() == BODY
-            async with session.get("/stream/1000") as response:
-                expected = b"".join(b"%d;" % number for number in range(1000))
-                assert await response.read() == expected
-
-    run(main())
+    async with talking() as session:
+        async with session.post("/echo", data=pieces()) as response:
+            assert await response.read() == BODY
+        async with session.get("/stream/1000") as response:
+            expected = b"".join(b"%d;" % number for number in range(1000))
+            assert await response.read() == expected
 
 
-def test_a_file_is_served_whole_and_in_ranges(run: Run, tmp_path: Path) -> None:
+async def test_a_file_is_served_whole_and_in_ranges(tmp_path: Path) -> None:
     """aiohttp sends files with ``loop.sendfile``."""
     (tmp_path / "file").write_bytes(BODY)
 
-    async def main() -> None:
-        async with talking(tmp_path) as session:
-            for _ in range(2):
-                async with session.get("/files/file") as response:
-                    assert await response.read() == BODY
-            ranged = {"Range": "bytes=1000-70999"}
-            async with session.get("/files/file", headers=ranged) as response:
-                assert response.status == 206
-                assert await response.read() == BODY[1000:71_000]
-
-    run(main())
+    async with talking(tmp_path) as session:
+        for _ in range(2):
+            async with session.get("/files/file") as response:
+                assert await response.read() == BODY
+        ranged = {"Range": "bytes=1000-70999"}
+        async with session.get("/files/file", headers=ranged) as response:
+            assert response.status == 206
+            assert await response.read() == BODY[1000:71_000]
 
 
 @pytest.mark.ours_only
-def test_a_file_sent_past_the_transport_makes_its_connection_opaque(
-    loop: AbstractEventLoop, run: Run, tmp_path: Path
+async def test_a_file_sent_past_the_transport_makes_its_connection_opaque(
+    loop: AbstractEventLoop, tmp_path: Path
 ) -> None:
     """Whoever follows the answers has not seen this one's body."""
     (tmp_path / "file").write_bytes(BODY)
     ours: Any = loop
     ours.watch_http1 = True
 
-    async def main() -> None:
-        async with talking(tmp_path) as session:
-            async with session.get("/hello/x") as response:
-                await response.read()
-            (stream,) = [each for each in ours.streams() if not each.opaque]
-            async with session.get("/files/file") as response:
-                assert await response.read() == BODY
-            assert stream.opaque
-            assert stream.why_not_quiet.startswith("opaque: ")
-
-    run(main())
+    async with talking(tmp_path) as session:
+        async with session.get("/hello/x") as response:
+            await response.read()
+        (stream,) = [each for each in ours.streams() if not each.opaque]
+        async with session.get("/files/file") as response:
+            assert await response.read() == BODY
+        assert stream.opaque
+        assert stream.why_not_quiet.startswith("opaque: ")
 
 
-def test_a_websocket_echoes(run: Run) -> None:
-    async def main() -> None:
-        async with talking() as session:
-            async with session.ws_connect("/websocket") as socket:
-                for number in range(100):
-                    await socket.send_str(f"message {number}")
-                    assert await socket.receive_str() == f"message {number}"
-                await socket.send_bytes(BODY[:1_000_000])
-                assert await socket.receive_bytes() == BODY[:1_000_000]
-            assert socket.close_code == 1000
-
-    run(main())
+async def test_a_websocket_echoes() -> None:
+    async with talking() as session:
+        async with session.ws_connect("/websocket") as socket:
+            for number in range(100):
+                await socket.send_str(f"message {number}")
+                assert await socket.receive_str() == f"message {number}"
+            await socket.send_bytes(BODY[:1_000_000])
+            assert await socket.receive_bytes() == BODY[:1_000_000]
+        assert socket.close_code == 1000
 
 
-def test_a_client_that_gives_up_does_not_disturb_the_others(
-    loop: AbstractEventLoop, run: Run
+async def test_a_client_that_gives_up_does_not_disturb_the_others(
+    loop: AbstractEventLoop,
 ) -> None:
-    async def main() -> None:
-        async with talking() as session:
-            giving_up = asyncio.ensure_future(session.get("/stream/100000"))
-            response = await giving_up
-            await response.content.readexactly(1000)
-            response.close()
-            async with session.get("/hello/other") as other:
-                assert await other.text() == "hello other"
-
-    run(main())
+    async with talking() as session:
+        giving_up = asyncio.ensure_future(session.get("/stream/100000"))
+        response = await giving_up
+        await response.content.readexactly(1000)
+        response.close()
+        async with session.get("/hello/other") as other:
+            assert await other.text() == "hello other"
 
 
 PROGRAM = """
@@ -209,28 +186,11 @@ def test_run_app_serves_on_the_loop_it_is_given_and_ends_on_sigterm(
     module, _, name = in_words(loop_kind).partition(":")
     here = Path(__file__).parent
     program = PROGRAM.format(folder=str(here), module=module, name=name)
-    process = subprocess.Popen(
-        [sys.executable, "-c", program],
-        cwd=here.parent,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    try:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert "Running on http://127.0.0.1:" in line
-        port = int(line.split(":")[2].split()[0])
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=15)
-        for number in range(20):
-            connection.request("GET", f"/hello/{number}")
-            assert connection.getresponse().read() == b"hello %d" % number
-        connection.close()
-        process.send_signal(signal.SIGTERM)
-        out, errors = process.communicate(timeout=15)
-    finally:
-        process.kill()
-        process.wait()
-    assert out.endswith("ended\n")
-    assert errors == ""
-    assert process.returncode == 0
+    with started(sys.executable, "-c", program, cwd=here.parent) as served:
+        served.wait_for("Running on http://127.0.0.1:")
+        with served.connect() as client:
+            for number in range(20):
+                assert client.get(f"/hello/{number}") == f"hello {number}"
+        assert served.end() == 0
+    assert served.out.endswith("ended\n")
+    assert served.err == ""

@@ -1,12 +1,10 @@
 """pytest-asyncio, unchanged: a suite of somebody else's over the loop under test."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from loops import in_words
+from programs import run_python
 
 CONFTEST = """
 import {module}
@@ -73,16 +71,12 @@ def test_a_suite_runs_on_the_loop_its_conftest_chooses(
         "asyncio_default_fixture_loop_scope = function\n"
     )
 
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider"],
+    ended = run_python(
+        *("-m", "pytest", "-q", "-p", "no:cacheprovider"),
         cwd=tmp_path,
-        env={**os.environ, "PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
+        environ={"PYTEST_DISABLE_PLUGIN_AUTOLOAD": ""},
     )
 
-    assert "1 failed, 7 passed" in done.stdout, done.stdout + done.stderr
-    assert "test_this_one_fails" in done.stdout
-    assert done.returncode == 1
+    assert "1 failed, 7 passed" in ended.out, ended.out + ended.err
+    assert "test_this_one_fails" in ended.out
+    assert ended.status == 1

@@ -1,23 +1,19 @@
 """uvicorn, unchanged, on each loop: in this process, and as the command it is."""
 
 import asyncio
-import contextlib
 import hashlib
-import http.client
-import os
 import signal
 import socket
-import subprocess
 import sys
 from asyncio import AbstractEventLoop
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
-import uvicorn
-from loops import Run, in_words
+from http_client import Client
+from loops import in_words
+from programs import started
+from uvicorn_server import Address, served
 
 from .app import App
 
@@ -30,104 +26,53 @@ def parser(request: pytest.FixtureRequest) -> str:
     return parser
 
 
-@asynccontextmanager
-async def uvicorn_serving(
-    app: App, parser: str, **options: Any
-) -> AsyncIterator[tuple[str, int]]:
-    config = uvicorn.Config(
-        app, http=parser, lifespan="on", log_config=None, ws="none", **options
-    )
-    server = uvicorn.Server(config)
-    # The test process keeps its own handling of signals.
-    server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    # asyncio switches Nagle's algorithm off only where the protocol is named.
-    sock = socket.socket(proto=socket.IPPROTO_TCP)
-    sock.bind(("127.0.0.1", 0))
-    serving = asyncio.ensure_future(server.serve([sock]))
-    while not server.started:
-        assert not serving.done()
-        await asyncio.sleep(0)
-    try:
-        yield sock.getsockname()
-    finally:
-        server.should_exit = True
-        await serving
-        sock.close()
-
-
-def in_a_thread(
-    address: tuple[str, int], what: Callable[[http.client.HTTPConnection], None]
-) -> asyncio.Future[None]:
+async def in_a_thread(address: Address, what: Callable[[Client], None]) -> None:
     """Runs a blocking client against the server of this loop."""
 
     def client() -> None:
-        connection = http.client.HTTPConnection(*address, timeout=15)
-        try:
+        with Client(address) as connection:
             what(connection)
-        finally:
-            connection.close()
 
-    return asyncio.ensure_future(asyncio.to_thread(client))
+    await asyncio.to_thread(client)
 
 
-def get(connection: http.client.HTTPConnection, path: str) -> bytes:
-    connection.request("GET", path)
-    response = connection.getresponse()
-    assert response.status == 200
-    return response.read()
+async def serve(parser: str, *clients: Callable[[Client], None]) -> None:
+    """One client after the other, each on a connection of its own."""
+    async with served(App(), http=parser) as address:
+        for client in clients:
+            await in_a_thread(address, client)
 
 
-def post(connection: http.client.HTTPConnection, path: str, body: Any) -> bytes:
-    connection.request("POST", path, body, encode_chunked=not isinstance(body, bytes))
-    response = connection.getresponse()
-    assert response.status == 200
-    return response.read()
-
-
-def test_the_application_lives_from_start_to_shutdown(run: Run, parser: str) -> None:
+async def test_the_application_lives_from_start_to_shutdown(parser: str) -> None:
     app = App()
 
-    async def main() -> None:
-        async with uvicorn_serving(app, parser):
-            assert app.life == ["lifespan.startup"]
-        assert app.life == ["lifespan.startup", "lifespan.shutdown"]
-
-    run(main())
+    async with served(app, http=parser):
+        assert app.life == ["lifespan.startup"]
+    assert app.life == ["lifespan.startup", "lifespan.shutdown"]
 
 
-def test_one_connection_serves_many_requests(run: Run, parser: str) -> None:
-    def client(connection: http.client.HTTPConnection) -> None:
-        connection.connect()
-        sock = connection.sock
+async def test_one_connection_serves_many_requests(parser: str) -> None:
+    def client(connection: Client) -> None:
         for number in range(200):
-            assert get(connection, f"/{number}") == b"GET /%d" % number
-            assert connection.sock is sock
+            assert connection.get(f"/{number}") == f"GET /{number}"
 
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    await serve(parser, client)
 
 
-def test_big_bodies_go_both_ways(run: Run, parser: str) -> None:
-    def client(connection: http.client.HTTPConnection) -> None:
+async def test_big_bodies_go_both_ways(parser: str) -> None:
+    def client(connection: Client) -> None:
         digest = hashlib.sha256(BODY).hexdigest().encode()
-        assert post(connection, "/digest", BODY) == digest
-        assert get(connection, "/bytes/5000000") == bytes(5_000_000)
-        assert post(connection, "/echo", BODY) == BODY
+        assert connection.post("/digest", BODY) == digest
+        assert connection.ask("GET", "/bytes/5000000") == bytes(5_000_000)
+        assert connection.post("/echo", BODY) == BODY
         pieces = (BODY[start : start + 10_007] for start in range(0, 10**6, 10_007))
-        assert post(connection, "/echo", pieces) == BODY[: 10_007 * 100]
+        assert connection.post("/echo", pieces) == BODY[: 10_007 * 100]
 
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    await serve(parser, client)
 
 
-def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None:
-    def client(connection: http.client.HTTPConnection) -> None:
+async def test_pipelined_requests_are_answered_in_order(parser: str) -> None:
+    def client(connection: Client) -> None:
         connection.connect()
         sock = connection.sock
         requests = [
@@ -144,61 +89,45 @@ def test_pipelined_requests_are_answered_in_order(run: Run, parser: str) -> None
         assert at == sorted(at)
         assert answers.count(b"HTTP/1.1 200") == 20
 
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    await serve(parser, client)
 
 
-def test_a_streamed_response_arrives_in_order(run: Run, parser: str) -> None:
-    def client(connection: http.client.HTTPConnection) -> None:
-        expected = b"".join(b"%d;" % number for number in range(500))
-        assert get(connection, "/stream/500") == expected
-        assert get(connection, "/again") == b"GET /again"
+async def test_a_streamed_response_arrives_in_order(parser: str) -> None:
+    def client(connection: Client) -> None:
+        expected = "".join(f"{number};" for number in range(500))
+        assert connection.get("/stream/500") == expected
+        assert connection.get("/again") == "GET /again"
 
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            await in_a_thread(address, client)
-
-    run(main())
+    await serve(parser, client)
 
 
-def test_the_application_hears_when_its_client_leaves(run: Run, parser: str) -> None:
-    def client(connection: http.client.HTTPConnection) -> None:
+async def test_the_application_hears_when_its_client_leaves(parser: str) -> None:
+    def client(connection: Client) -> None:
         connection.request("GET", "/wait")
         assert connection.getresponse().read(1) == b"x"
 
-    async def main() -> None:
-        app = App()
-        async with uvicorn_serving(app, parser) as address:
-            await in_a_thread(address, client)
-            await app.somebody_left.wait()
-            assert app.left == 1
-
-    run(main())
+    app = App()
+    async with served(app, http=parser) as address:
+        await in_a_thread(address, client)
+        await app.somebody_left.wait()
+        assert app.left == 1
 
 
-def test_a_failing_application_answers_500_and_the_server_goes_on(
-    run: Run, parser: str
+async def test_a_failing_application_answers_500_and_the_server_goes_on(
+    parser: str,
 ) -> None:
-    def client(connection: http.client.HTTPConnection) -> None:
+    def client(connection: Client) -> None:
         connection.request("GET", "/fail")
         assert connection.getresponse().status == 500
 
-    def next_client(connection: http.client.HTTPConnection) -> None:
-        assert get(connection, "/next") == b"GET /next"
+    def next_client(connection: Client) -> None:
+        assert connection.get("/next") == "GET /next"
 
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            await in_a_thread(address, client)
-            await in_a_thread(address, next_client)
-
-    run(main())
+    await serve(parser, client, next_client)
 
 
-def test_fifty_clients_at_once(run: Run, parser: str) -> None:
-    async def client(address: tuple[str, int], name: int) -> None:
+async def test_fifty_clients_at_once(parser: str) -> None:
+    async def client(address: Address, name: int) -> None:
         reader, writer = await asyncio.open_connection(*address)
         for number in range(20):
             path = b"/%d/%d" % (name, number)
@@ -208,26 +137,20 @@ def test_fifty_clients_at_once(run: Run, parser: str) -> None:
         writer.close()
         await writer.wait_closed()
 
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            await asyncio.gather(*(client(address, name) for name in range(50)))
-
-    run(main())
+    async with served(App(), http=parser) as address:
+        await asyncio.gather(*(client(address, name) for name in range(50)))
 
 
-def test_idle_connections_are_closed_at_shutdown(
-    loop: AbstractEventLoop, run: Run, parser: str
+async def test_idle_connections_are_closed_at_shutdown(
+    loop: AbstractEventLoop, parser: str
 ) -> None:
-    async def main() -> None:
-        async with uvicorn_serving(App(), parser) as address:
-            reader, writer = await asyncio.open_connection(*address)
-            writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            await reader.readuntil(b"GET /")
-        assert await reader.read() == b""
-        writer.close()
-        await writer.wait_closed()
-
-    run(main())
+    async with served(App(), http=parser) as address:
+        reader, writer = await asyncio.open_connection(*address)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        await reader.readuntil(b"GET /")
+    assert await reader.read() == b""
+    writer.close()
+    await writer.wait_closed()
 
 
 def factory_in_words(loop_kind: str) -> str:
@@ -242,32 +165,16 @@ def test_the_uvicorn_command_serves_and_ends_on_sigterm(
 ) -> None:
     # The command is given a listening socket: no port has to be guessed.
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.set_inheritable(True)
-        host, port = listener.getsockname()
-        process = subprocess.Popen(
-            [
-                *(sys.executable, "-m", "uvicorn", "app:app"),
-                *("--fd", str(listener.fileno())),
-                *("--http", parser),
-                *("--loop", factory_in_words(loop_kind)),
-            ],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "AIOADAPT_ENGINE": loop_kind},
-            pass_fds=[listener.fileno()],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    try:
-        connection = http.client.HTTPConnection(host, port, timeout=15)
-        for number in range(20):
-            assert get(connection, f"/{number}") == b"GET /%d" % number
-        assert post(connection, "/echo", BODY) == BODY
-        connection.close()
-        process.send_signal(signal.SIGTERM)
-        _, log = process.communicate(timeout=15)
-    finally:
-        process.kill()
-        process.wait()
-    assert "Finished server process" in log
-    assert "Traceback" not in log
-    assert process.returncode in (0, -signal.SIGTERM)
+        fd, address = listener.fileno(), listener.getsockname()
+        command = [sys.executable, "-m", "uvicorn", "app:app", "--http", parser]
+        command += ["--fd", str(fd), "--loop", factory_in_words(loop_kind)]
+        environ = {"AIOADAPT_ENGINE": loop_kind}
+        here = Path(__file__).parent
+        with started(*command, cwd=here, environ=environ, pass_fds=[fd]) as program:
+            with Client(address) as client:
+                for number in range(20):
+                    assert client.get(f"/{number}") == f"GET /{number}"
+                assert client.post("/echo", BODY) == BODY
+            assert program.end() in (0, -signal.SIGTERM)
+    assert "Finished server process" in program.err
+    assert "Traceback" not in program.err

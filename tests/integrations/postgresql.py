@@ -18,13 +18,8 @@ from typing import Any
 
 import pytest
 import trustme
-from integrations.real_servers import (
-    TRIES,
-    NotStartedError,
-    as_user,
-    free_port,
-    running,
-)
+from integrations.real_servers import as_user, running
+from programs import a_free_port
 
 USER = "tester"
 PASSWORD = "a password, sent by SCRAM"
@@ -85,18 +80,11 @@ def running_postgresql(authority: trustme.CA) -> Iterator[PostgreSQL]:
         _write(folder / "certificate.pem", key, user)
         trust = ssl.create_default_context()
         authority.configure_trust(trust)
-        for attempt in range(1, TRIES + 1):
-            port = free_port()
+        with a_free_port() as port:
             command = _command(binaries, folder, data, port)
-            try:
-                with running(
-                    command, ready_when="ready to accept connections", user=user
-                ):
-                    yield PostgreSQL(port, folder, trust)
-                    return
-            except NotStartedError as error:
-                if attempt == TRIES or "Address already in use" not in str(error):
-                    raise
+            ready = "ready to accept connections"
+            with running(*command, ready_when=ready, user=user):
+                yield PostgreSQL(port, folder, trust)
 
 
 def _new_cluster(binaries: Path, folder: Path, user: str | None) -> Path:

@@ -7,13 +7,8 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import trustme
-from integrations.real_servers import (
-    TRIES,
-    NotStartedError,
-    free_port,
-    program,
-    running,
-)
+from integrations.real_servers import program, running
+from programs import a_free_port
 
 
 @dataclass(frozen=True)
@@ -33,20 +28,13 @@ def running_redis(authority: trustme.CA) -> Iterator[RedisServer]:
         certificate = authority.issue_cert("localhost", "127.0.0.1")
         certificate.private_key_and_cert_chain_pem.write_to_path(folder / "own.pem")
         authority.cert_pem.write_to_path(folder / "trust.pem")
-        for attempt in range(1, TRIES + 1):
+        with a_free_port() as port, a_free_port() as tls_port:
             chosen = RedisServer(
-                free_port(), free_port(), folder / "socket", folder / "trust.pem"
+                port, tls_port, folder / "socket", folder / "trust.pem"
             )
-            try:
-                with running(
-                    _command(server, folder, chosen),
-                    ready_when="Ready to accept connections",
-                ):
-                    yield chosen
-                    return
-            except NotStartedError as error:
-                if attempt == TRIES or "Address already in use" not in str(error):
-                    raise
+            command = _command(server, folder, chosen)
+            with running(*command, ready_when="Ready to accept connections"):
+                yield chosen
 
 
 def _command(server: str, folder: Path, chosen: RedisServer) -> list[str]:

@@ -10,7 +10,8 @@ from typing import Any
 import aiohttp.test_utils
 import pytest
 from aiohttp import web
-from integrations.running import Client, a_free_port, serving
+from integrations.running import AppClient, check_end, serving
+from programs import a_free_port
 
 import aioadapt
 
@@ -33,20 +34,15 @@ def test_run_app_serves_on_the_loop_it_is_given_and_ends_on_sigterm(
     with serving(
         [sys.executable, "-c", program], "Running on", engine, tmp_path
     ) as running:
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
             assert client.echo(b"hello") == b"hello"
             assert client.facts() == facts
         assert facts["loop"] == engine_class
         assert facts["started"]
 
-        status = running.end()
-        running.nothing_is_left()
-
-    log = "".join(running.log)
-    assert running.trouble == [], log
-    assert log.count("the application has shut down") == 1
-    assert status == 0
+        running.end()
+    check_end(running)
 
 
 async def which(_: web.Request) -> web.Response:

@@ -1,13 +1,8 @@
 """FastAPI, unchanged, served by uvicorn: as the command, and with clients on its loop."""
 
 import asyncio
-import http.client
 import json
-import os
 import shlex
-import signal
-import socket
-import subprocess
 import sys
 from asyncio import AbstractEventLoop
 from pathlib import Path
@@ -17,8 +12,9 @@ import pytest
 from fastapi.testclient import TestClient
 from integrations.fastapi_app import make_app
 from integrations.proof import assert_carried
-from integrations.uvicorn_server import served
-from loops import LoopFactory, Run, factory_of
+from loops import LoopFactory, factory_of
+from programs import started
+from uvicorn_server import served
 from websockets.asyncio.client import connect
 
 import aioadapt
@@ -30,34 +26,17 @@ BODY = bytes(range(256)) * 4096
 @pytest.mark.consumer("FastAPI")
 def test_the_line_of_the_page_serves_it(line: str, loop_kind: str) -> None:
     program, *arguments = shlex.split(line.replace("module:app", "fastapi_app:app"))
-    # It is given a listening socket: no port has to be guessed.
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        host, port = listener.getsockname()
-        fd = str(listener.fileno())
-        process = subprocess.Popen(
-            [sys.executable, "-m", program, *arguments, "--fd", fd],
-            cwd=Path(__file__).parent,
-            env={**os.environ, "AIOADAPT_ENGINE": loop_kind},
-            pass_fds=[listener.fileno()],
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    with process:
-        try:
-            connection = http.client.HTTPConnection(host, port, timeout=45)
-            connection.request("GET", "/loop")
-            own = getattr(aioadapt, json.load(connection.getresponse()))
-            assert own is factory_of(loop_kind)
-            connection.close()
-            process.send_signal(signal.SIGTERM)
-            _, log = process.communicate(timeout=15)
-        finally:
-            process.kill()
-    assert "Finished server process" in log
-    assert "Traceback" not in log
+    command = [sys.executable, "-m", program, *arguments, "--port", "0"]
+    environ = {"AIOADAPT_ENGINE": loop_kind}
+    with started(*command, cwd=Path(__file__).parent, environ=environ) as served:
+        own = getattr(aioadapt, json.loads(served.get("/loop")))
+        assert own is factory_of(loop_kind)
+        served.end()
+    assert "Finished server process" in served.err
+    assert "Traceback" not in served.err
 
 
-def test_everything_it_is_used_for_works(loop: AbstractEventLoop, run: Run) -> None:
+async def test_everything_it_is_used_for_works(loop: AbstractEventLoop) -> None:
     app = make_app()
 
     async def client(session: httpx2.AsyncClient, number: int) -> None:
@@ -69,28 +48,25 @@ def test_everything_it_is_used_for_works(loop: AbstractEventLoop, run: Run) -> N
             "held": "a resource",
         }
 
-    async def main() -> None:
-        async with served(app) as address:
-            assert app.state.loop is loop
-            async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
-                await asyncio.gather(*(client(session, number) for number in range(50)))
-                bad = await session.post("/upload")
-                assert bad.status_code == 422
-                assert (await session.get("/loop")).json() == type(loop).__name__
-                # What is no coroutine runs in a worker thread.
-                assert (await session.get("/thread")).json() is False
-                uploaded = await session.post("/upload", files={"file": BODY})
-                assert uploaded.json() == len(BODY)
-                expected = b"".join(b"%d;" % number for number in range(1000))
-                assert (await session.get("/stream")).content == expected
-            async with connect(f"ws://{address}/talk", max_size=None) as socket:
-                await socket.send(BODY)
-                assert await socket.recv() == BODY
-        assert sorted(app.state.noted[:-1]) == [*range(50)]
-        assert app.state.noted[-1] == "ended"
-        assert app.state.given_back == 50
-
-    run(main())
+    async with served(app) as address:
+        assert app.state.loop is loop
+        async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
+            await asyncio.gather(*(client(session, number) for number in range(50)))
+            bad = await session.post("/upload")
+            assert bad.status_code == 422
+            assert (await session.get("/loop")).json() == type(loop).__name__
+            # What is no coroutine runs in a worker thread.
+            assert (await session.get("/thread")).json() is False
+            uploaded = await session.post("/upload", files={"file": BODY})
+            assert uploaded.json() == len(BODY)
+            expected = b"".join(b"%d;" % number for number in range(1000))
+            assert (await session.get("/stream")).content == expected
+        async with connect(f"ws://{address}/talk", max_size=None) as socket:
+            await socket.send(BODY)
+            assert await socket.recv() == BODY
+    assert sorted(app.state.noted[:-1]) == [*range(50)]
+    assert app.state.noted[-1] == "ended"
+    assert app.state.given_back == 50
     assert_carried(loop, len(BODY))
 
 

@@ -1,29 +1,20 @@
 """grpc.aio, unchanged, in a process of its own: four kinds of call, a deadline, a cancel."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from loops import in_words
+from programs import run_python
 
 HERE = Path(__file__).parent
 
 
 def run(*arguments: str, engine: str = "auto") -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", *arguments],
-        cwd=HERE,
-        # Else gRPC tells on stderr of each connection that ends.
-        env={**os.environ, "AIOADAPT_ENGINE": engine, "GRPC_VERBOSITY": "ERROR"},
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
+    # Else gRPC tells on stderr of each connection that ends.
+    environ = {"AIOADAPT_ENGINE": engine, "GRPC_VERBOSITY": "ERROR"}
+    ended = run_python("-W", "error", *arguments, cwd=HERE, environ=environ)
+    assert (ended.status, ended.err) == (0, "")
+    return ended.out
 
 
 @pytest.mark.ours_only

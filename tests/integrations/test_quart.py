@@ -1,12 +1,8 @@
 """Quart, unchanged: under uvicorn, and run by itself, over HTTP/1, 2 and WebSockets."""
 
 import asyncio
-import http.client
-import os
-import signal
 import socket
 import ssl
-import subprocess
 import sys
 from asyncio import AbstractEventLoop
 from collections.abc import AsyncIterator
@@ -16,10 +12,12 @@ from typing import Any
 import httpx2
 import pytest
 import trustme
+from http_client import Client
 from integrations.proof import assert_carried
-from integrations.uvicorn_server import served
-from loops import Run, factory_of
+from loops import factory_of
+from programs import started
 from quart import Quart, ResponseReturnValue, request, websocket
+from uvicorn_server import served
 from websockets.asyncio.client import connect
 
 import aioadapt
@@ -72,23 +70,19 @@ async def use(session: httpx2.AsyncClient, version: str) -> None:
     assert (await session.get("/loop")).text == own
 
 
-def test_under_uvicorn(loop: AbstractEventLoop, run: Run) -> None:
-    async def main() -> None:
-        async with served(make_app()) as address:
-            async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
-                await use(session, "HTTP/1.1")
-            async with connect(f"ws://{address}/talk") as talking:
-                for number in range(50):
-                    await talking.send(f"message {number}")
-                    assert await talking.recv() == f"message {number}"
-
-    run(main())
+async def test_under_uvicorn(loop: AbstractEventLoop) -> None:
+    async with served(make_app()) as address:
+        async with httpx2.AsyncClient(base_url=f"http://{address}") as session:
+            await use(session, "HTTP/1.1")
+        async with connect(f"ws://{address}/talk") as talking:
+            for number in range(50):
+                await talking.send(f"message {number}")
+                assert await talking.recv() == f"message {number}"
     assert_carried(loop, 2 * len(BODY))
 
 
-def test_run_task_serves_http_2_over_tls(
+async def test_run_task_serves_http_2_over_tls(
     loop: AbstractEventLoop,
-    run: Run,
     authority: trustme.CA,
     client_context: ssl.SSLContext,
     tmp_path: Path,
@@ -98,29 +92,26 @@ def test_run_task_serves_http_2_over_tls(
     own.private_key_pem.write_to_path(tmp_path / "key.pem")
     own.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
 
-    async def main() -> None:
-        stop = asyncio.Event()
-        app: Any = make_app()
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            host, port = listener.getsockname()
-            serving = asyncio.ensure_future(
-                app.run_task(
-                    f"fd://{listener.fileno()}",
-                    certfile=str(tmp_path / "certificate.pem"),
-                    keyfile=str(tmp_path / "key.pem"),
-                    shutdown_trigger=stop.wait,
-                )
+    stop = asyncio.Event()
+    app: Any = make_app()
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        host, port = listener.getsockname()
+        serving = asyncio.ensure_future(
+            app.run_task(
+                f"fd://{listener.fileno()}",
+                certfile=str(tmp_path / "certificate.pem"),
+                keyfile=str(tmp_path / "key.pem"),
+                shutdown_trigger=stop.wait,
             )
-            address = f"https://{host}:{port}"
-            async with httpx2.AsyncClient(
-                base_url=address, verify=client_context, http2=True
-            ) as session:
-                await use(session, "HTTP/2")
-            stop.set()
-            await serving
-            listener.detach()  # hypercorn has closed it.
-
-    run(main())
+        )
+        address = f"https://{host}:{port}"
+        async with httpx2.AsyncClient(
+            base_url=address, verify=client_context, http2=True
+        ) as session:
+            await use(session, "HTTP/2")
+        stop.set()
+        await serving
+        listener.detach()  # hypercorn has closed it.
     assert_carried(loop, 2 * len(BODY))
 
 
@@ -145,30 +136,15 @@ def test_the_line_of_the_page_serves_it_until_sigterm(
     tests = str(Path(__file__).parents[1])
     # It is given a listening socket: no port has to be guessed.
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        host, port = listener.getsockname()
-        line = line.replace(
-            "app.run(", f"app.run('fd://{listener.fileno()}', use_reloader=False, "
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(tests=tests, line=line)],
-            env={**os.environ, "AIOADAPT_ENGINE": loop_kind},
-            pass_fds=[listener.fileno()],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-    with process:
-        try:
-            connection = http.client.HTTPConnection(host, port, timeout=45)
-            connection.request("GET", "/loop")
-            own = getattr(aioadapt, connection.getresponse().read().decode())
-            assert own is factory_of(loop_kind)
-            connection.close()
-            process.send_signal(signal.SIGTERM)
-            out, errors = process.communicate(timeout=15)
-        finally:
-            process.kill()
-    assert out.endswith("ended\n")
-    assert "Traceback" not in errors
-    # From 0.23 on it says by the status 3 that it was told to end.
-    assert process.returncode in (0, 3)
+        fd, address = listener.fileno(), listener.getsockname()
+        line = line.replace("app.run(", f"app.run('fd://{fd}', use_reloader=False, ")
+        command = [sys.executable, "-c", PROGRAM.format(tests=tests, line=line)]
+        environ = {"AIOADAPT_ENGINE": loop_kind}
+        with started(*command, environ=environ, pass_fds=[fd]) as program:
+            with Client(address) as client:
+                own = getattr(aioadapt, client.get("/loop"))
+                assert own is factory_of(loop_kind)
+            # From 0.23 on it says by the status 3 that it was told to end.
+            assert program.end() in (0, 3)
+    assert program.out.endswith("ended\n")
+    assert "Traceback" not in program.err

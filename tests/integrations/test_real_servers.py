@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import trustme
-from integrations.real_servers import NotStartedError, program, running
+from integrations.real_servers import program, running
 from integrations.redis_server import running_redis
 
 STARTS_ONE_AND_HANGS = """
@@ -32,8 +32,8 @@ def test_what_a_server_said_is_told_if_it_ends_too_early() -> None:
     command = [sys.executable, "-c", "print('no room')"]
 
     with (
-        pytest.raises(NotStartedError, match="no room"),
-        running(command, ready_when="up"),
+        pytest.raises(AssertionError, match="no room"),
+        running(*command, ready_when="up"),
     ):
         pass
 

@@ -9,7 +9,6 @@ import pytest
 import redis.asyncio as redis
 from integrations.proof import assert_carried, running_engine
 from integrations.redis_server import RedisServer
-from loops import Run
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 
@@ -51,62 +50,48 @@ def test_the_line_of_the_page_runs_it(
     assert follow(main=main) == loop_kind
 
 
-def test_values_go_there_and_back_by_every_door(
-    loop: AbstractEventLoop, run: Run, options: dict[str, Any]
+async def test_values_go_there_and_back_by_every_door(
+    loop: AbstractEventLoop, options: dict[str, Any]
 ) -> None:
-    async def main() -> None:
-        async with redis.Redis(**options) as server:
-            await server.set("small", b"\x00\r\n\xff")
-            assert await server.get("small") == b"\x00\r\n\xff"
-            await server.set("big", BIG)
-            assert await server.get("big") == BIG
-            await server.delete("small", "big")
-
-    run(main())
+    async with redis.Redis(**options) as server:
+        await server.set("small", b"\x00\r\n\xff")
+        assert await server.get("small") == b"\x00\r\n\xff"
+        await server.set("big", BIG)
+        assert await server.get("big") == BIG
+        await server.delete("small", "big")
     assert_carried(loop, len(BIG))
 
 
-def test_ten_thousand_commands_are_answered_in_order(
-    run: Run, redis_server: RedisServer
+async def test_ten_thousand_commands_are_answered_in_order(
+    redis_server: RedisServer,
 ) -> None:
-    async def main() -> None:
-        async with client(redis_server) as server:
-            pipeline = server.pipeline(transaction=False)
-            for number in range(10_000):
-                pipeline.incrby("pipelined", number)
-            answers = await pipeline.execute()
-            assert answers == [number * (number + 1) // 2 for number in range(10_000)]
-            await server.delete("pipelined")
-
-    run(main())
+    async with client(redis_server) as server:
+        pipeline = server.pipeline(transaction=False)
+        for number in range(10_000):
+            pipeline.incrby("pipelined", number)
+        answers = await pipeline.execute()
+        assert answers == [number * (number + 1) // 2 for number in range(10_000)]
+        await server.delete("pipelined")
 
 
-def test_fifty_connections_at_once(run: Run, redis_server: RedisServer) -> None:
+async def test_fifty_connections_at_once(redis_server: RedisServer) -> None:
     async def user(server: redis.Redis) -> None:
         for _ in range(20):
             await server.incr("counted")
 
-    async def main() -> None:
-        async with client(redis_server) as server:
-            await asyncio.gather(*(user(server) for _ in range(50)))
-            assert await server.getdel("counted") == b"1000"
-
-    run(main())
+    async with client(redis_server) as server:
+        await asyncio.gather(*(user(server) for _ in range(50)))
+        assert await server.getdel("counted") == b"1000"
 
 
-def test_a_subscriber_hears_what_is_published(
-    run: Run, redis_server: RedisServer
-) -> None:
-    async def main() -> None:
-        async with client(redis_server) as server, server.pubsub() as heard:
-            await heard.subscribe("news")
-            assert (await _next_message(heard))["type"] == "subscribe"
-            for number in range(100):
-                assert await server.publish("news", number) == 1
-            for number in range(100):
-                assert (await _next_message(heard))["data"] == b"%d" % number
-
-    run(main())
+async def test_a_subscriber_hears_what_is_published(redis_server: RedisServer) -> None:
+    async with client(redis_server) as server, server.pubsub() as heard:
+        await heard.subscribe("news")
+        assert (await _next_message(heard))["type"] == "subscribe"
+        for number in range(100):
+            assert await server.publish("news", number) == 1
+        for number in range(100):
+            assert (await _next_message(heard))["data"] == b"%d" % number
 
 
 async def _next_message(heard: Any) -> dict[str, Any]:
@@ -116,26 +101,23 @@ async def _next_message(heard: Any) -> dict[str, Any]:
             return message
 
 
-def test_a_blocked_pop_is_woken_and_another_is_cancelled(
-    run: Run, redis_server: RedisServer
+async def test_a_blocked_pop_is_woken_and_another_is_cancelled(
+    redis_server: RedisServer,
 ) -> None:
-    async def main() -> None:
-        async with client(redis_server) as server:
-            waiting: asyncio.Future[Any]
-            waiting = asyncio.ensure_future(server.blpop(["queue"], timeout=0))
-            await _until_somebody_is_blocked(server)
-            await server.rpush("queue", "work")
-            assert [*await waiting] == [b"queue", b"work"]
+    async with client(redis_server) as server:
+        waiting: asyncio.Future[Any]
+        waiting = asyncio.ensure_future(server.blpop(["queue"], timeout=0))
+        await _until_somebody_is_blocked(server)
+        await server.rpush("queue", "work")
+        assert [*await waiting] == [b"queue", b"work"]
 
-            given_up = asyncio.ensure_future(server.blpop(["queue"], timeout=0))
-            await _until_somebody_is_blocked(server)
-            given_up.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await given_up
-            # The answer that nobody waits for must not be taken for another's.
-            assert await server.echo("still here") == b"still here"
-
-    run(main())
+        given_up = asyncio.ensure_future(server.blpop(["queue"], timeout=0))
+        await _until_somebody_is_blocked(server)
+        given_up.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await given_up
+        # The answer that nobody waits for must not be taken for another's.
+        assert await server.echo("still here") == b"still here"
 
 
 async def _until_somebody_is_blocked(server: redis.Redis) -> None:
@@ -143,21 +125,18 @@ async def _until_somebody_is_blocked(server: redis.Redis) -> None:
         pass
 
 
-def test_a_connection_that_the_server_ends_is_reported_then_replaced(
-    run: Run, redis_server: RedisServer
+async def test_a_connection_that_the_server_ends_is_reported_then_replaced(
+    redis_server: RedisServer,
 ) -> None:
-    async def main() -> None:
-        async with (
-            client(redis_server) as killer,
-            client(
-                redis_server, single_connection_client=True, retry=Retry(NoBackoff(), 0)
-            ) as victim,
-        ):
-            own = await victim.client_id()
-            assert await killer.client_kill_filter(_id=str(own)) == 1
-            with pytest.raises(redis.ConnectionError):
-                await victim.ping()
-            assert await victim.ping()
-            assert await victim.client_id() != own
-
-    run(main())
+    async with (
+        client(redis_server) as killer,
+        client(
+            redis_server, single_connection_client=True, retry=Retry(NoBackoff(), 0)
+        ) as victim,
+    ):
+        own = await victim.client_id()
+        assert await killer.client_kill_filter(_id=str(own)) == 1
+        with pytest.raises(redis.ConnectionError):
+            await victim.ping()
+        assert await victim.ping()
+        assert await victim.client_id() != own

@@ -1,27 +1,23 @@
 """A server that cannot be had on our loops says so, most in one line, and does not start."""
 
 import errno
-import json
 import logging
 import shlex
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from importlib import metadata
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-from confined import __file__ as confined
 from integrations.consumers import line_of
 from integrations.running import (
-    WITHIN_S,
-    Client,
-    Running,
-    a_free_port,
+    AppClient,
+    confined,
     refusal,
+    serving,
     started,
+    trouble,
 )
 
 from aioadapt import ServeError
@@ -50,6 +46,11 @@ def arguments_of(name: str, *more: str) -> list[str]:
     ]
 
 
+def without_io_uring(name: str, *more: str) -> list[str]:
+    denied = [("io_uring_setup", errno.EPERM, None)]
+    return confined(arguments_of(name, *more), deny=denied)
+
+
 def one_line_with(words: str, log: str) -> None:
     assert "Traceback" not in log, log
     assert [line for line in log.splitlines() if words in line] != [], log
@@ -70,59 +71,43 @@ def test_an_engine_that_there_is_not(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["gunicorn, uvicorn's worker", GUNICORN, *HERE])
 def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
     """gunicorn finds out in its worker: it may be another user than the master."""
-    limits = json.dumps({"deny": [("io_uring_setup", errno.EPERM, None)]})
-    start = f"import os; os.execvp({arguments_of(name)[0]!r}, {arguments_of(name)!r})"
-
-    status, log = refusal([sys.executable, confined, limits, start], "uring", tmp_path)
+    status, log = refusal(without_io_uring(name), "uring", tmp_path)
 
     one_line_with("cannot set up an io_uring", log)
     assert status == (3 if "gunicorn" in name else 1 if name == "granian" else 2)
 
 
-@contextmanager
-def uvicorn_without_io_uring(
-    engine: str, folder: Path, *more: str
-) -> Iterator[Running]:
-    arguments = arguments_of("uvicorn", *more)
-    start = f"import os; os.execvp({arguments[0]!r}, {arguments!r})"
-    limits = json.dumps({"deny": [("io_uring_setup", errno.EPERM, None)]})
-    with started([sys.executable, confined, limits, start], engine, folder) as running:
-        yield running
-        running.nothing_is_left()
-
-
 def test_uvicorn_shows_the_error_with_what_to_do_and_exits(tmp_path: Path) -> None:
     """It is given a function, and tells of what that raises as of any other error."""
-    with uvicorn_without_io_uring("uring", tmp_path, "--port", "0") as running:
-        log, _ = running.process.communicate(timeout=WITHIN_S)
+    command = without_io_uring("uvicorn", "--port", "0")
+    with started(command, "uring", tmp_path) as running:
+        assert running.ended() == 1
 
-    [error] = [line for line in log.splitlines() if "UringUnavailableError: " in line]
+    [error] = [
+        line for line in running.log.splitlines() if "UringUnavailableError: " in line
+    ]
     assert "a seccomp filter forbids it" in error
     assert error.endswith("aioadapt.EpollEventLoop works without it")
-    assert running.process.returncode == 1
 
 
 def test_uvicorn_starts_refused_workers_until_it_is_stopped(tmp_path: Path) -> None:
-    options = ["--port", "0", "--workers", "2"]
-    with uvicorn_without_io_uring("uring", tmp_path, *options) as running:
+    command = without_io_uring("uvicorn", "--port", "0", "--workers", "2")
+    with started(command, "uring", tmp_path) as running:
         for _ in range(3):  # the third comes from one that stands in for another
             running.wait_for("UringUnavailableError: ")
         status = running.end()
 
-    assert status == 0, "".join(running.log)
+    assert status == 0, running.log
 
 
 def test_uvicorn_serves_on_epoll_where_no_engine_was_named(tmp_path: Path) -> None:
-    with (
-        a_free_port() as port,
-        uvicorn_without_io_uring("auto", tmp_path, "--port", str(port)) as running,
-    ):
-        running.wait_for("Uvicorn running on")
-        with Client(port) as client:
+    command = without_io_uring("uvicorn", "--port", "0")
+    with serving(command, "Uvicorn running on", "auto", tmp_path) as running:
+        with AppClient(running.port) as client:
             assert client.facts()["loop"] == "EpollEventLoop"
         running.end()
 
-    assert running.trouble == []
+    assert trouble(running.log) == []
 
 
 # -- other loops

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 from integrations.proof import assert_carried, running_engine
-from loops import Run
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.asyncio.server import Server, ServerConnection, broadcast, serve
 from websockets.exceptions import ConnectionClosedError, ConnectionClosedOK
@@ -50,72 +49,59 @@ def test_the_line_of_the_page_runs_it(
     assert follow(main=main) == loop_kind
 
 
-def test_messages_come_back_in_order(loop: AbstractEventLoop, run: Run) -> None:
+async def test_messages_come_back_in_order(loop: AbstractEventLoop) -> None:
     async def client(address: str, name: int) -> None:
         async with connect(address) as connection:
             for number in range(50):
                 await connection.send(f"{name}/{number}")
                 assert await connection.recv() == f"{name}/{number}"
 
-    async def main() -> None:
-        async with echoing() as address:
-            await asyncio.gather(*(client(address, name) for name in range(20)))
-
-    run(main())
+    async with echoing() as address:
+        await asyncio.gather(*(client(address, name) for name in range(20)))
     assert_carried(loop, 20 * 50 * 2 * len("0/0"))
 
 
 @pytest.mark.parametrize("compression", [None, "deflate"])
-def test_a_big_message_comes_back_whole(
-    loop: AbstractEventLoop, run: Run, compression: str | None
+async def test_a_big_message_comes_back_whole(
+    loop: AbstractEventLoop, compression: str | None
 ) -> None:
-    async def main() -> None:
-        async with (
-            echoing(compression=compression) as address,
-            connect(address, max_size=None, compression=compression) as connection,
-        ):
-            await connection.send(BIG)
-            assert await connection.recv() == BIG
-
-    run(main())
+    async with (
+        echoing(compression=compression) as address,
+        connect(address, max_size=None, compression=compression) as connection,
+    ):
+        await connection.send(BIG)
+        assert await connection.recv() == BIG
     if compression is None:
         assert_carried(loop, 2 * len(BIG))
 
 
-def test_a_big_message_crosses_tls(
+async def test_a_big_message_crosses_tls(
     loop: AbstractEventLoop,
-    run: Run,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
     options: dict[str, Any] = {"max_size": None, "compression": None}
 
-    async def main() -> None:
-        async with (
-            echoing(ssl=server_context, compression=None) as address,
-            connect(address, ssl=client_context, **options) as connection,
-        ):
-            await connection.send(BIG)
-            assert await connection.recv() == BIG
-
-    run(main())
+    async with (
+        echoing(ssl=server_context, compression=None) as address,
+        connect(address, ssl=client_context, **options) as connection,
+    ):
+        await connection.send(BIG)
+        assert await connection.recv() == BIG
     assert_carried(loop, 2 * len(BIG))
 
 
-def test_a_message_is_sent_and_read_in_fragments(run: Run) -> None:
+async def test_a_message_is_sent_and_read_in_fragments() -> None:
     pieces = [BIG[start : start + 65_536] for start in range(0, 1_000_000, 65_536)]
 
-    async def main() -> None:
-        async with (
-            echoing() as address,
-            connect(address, max_size=None) as connection,
-        ):
-            await connection.send(iter(pieces))
-            assert b"".join([piece async for piece in _streamed(connection)]) == (
-                b"".join(pieces)
-            )
-
-    run(main())
+    async with (
+        echoing() as address,
+        connect(address, max_size=None) as connection,
+    ):
+        await connection.send(iter(pieces))
+        assert b"".join([piece async for piece in _streamed(connection)]) == (
+            b"".join(pieces)
+        )
 
 
 async def _streamed(connection: ClientConnection) -> AsyncIterator[bytes]:
@@ -123,91 +109,76 @@ async def _streamed(connection: ClientConnection) -> AsyncIterator[bytes]:
         yield piece
 
 
-def test_pings_are_answered_from_both_ends(run: Run) -> None:
-    async def main() -> None:
-        served = asyncio.get_running_loop().create_future()
+async def test_pings_are_answered_from_both_ends() -> None:
+    served = asyncio.get_running_loop().create_future()
 
-        async def ping_back(connection: ServerConnection) -> None:
-            latency_s = await (await connection.ping())
-            served.set_result(latency_s)
-            await connection.wait_closed()
+    async def ping_back(connection: ServerConnection) -> None:
+        latency_s = await (await connection.ping())
+        served.set_result(latency_s)
+        await connection.wait_closed()
 
-        async with (
-            serve(ping_back, "127.0.0.1", 0) as server,
-            connect(f"ws://127.0.0.1:{port_of(server)}") as connection,
-        ):
-            first: Any = await connection.ping(b"first")
-            second = await connection.ping(b"second")
-            assert await second >= 0
-            assert first.done()  # A pong answers the pings before it as well.
-            assert await served >= 0
-
-    run(main())
+    async with (
+        serve(ping_back, "127.0.0.1", 0) as server,
+        connect(f"ws://127.0.0.1:{port_of(server)}") as connection,
+    ):
+        first: Any = await connection.ping(b"first")
+        second = await connection.ping(b"second")
+        assert await second >= 0
+        assert first.done()  # A pong answers the pings before it as well.
+        assert await served >= 0
 
 
-def test_the_closing_code_and_reason_reach_the_other_end(run: Run) -> None:
-    async def main() -> None:
-        heard = asyncio.get_running_loop().create_future()
+async def test_the_closing_code_and_reason_reach_the_other_end() -> None:
+    heard = asyncio.get_running_loop().create_future()
 
-        async def wait(connection: ServerConnection) -> None:
-            try:
-                await connection.recv()
-            except ConnectionClosedError as error:
-                heard.set_result((error.rcvd.code, error.rcvd.reason))  # type: ignore[union-attr]
-
-        async with serve(wait, "127.0.0.1", 0) as server:
-            connection = await connect(f"ws://127.0.0.1:{port_of(server)}")
-            await connection.close(4001, "enough")
-            assert await heard == (4001, "enough")
-            assert connection.close_code == 4001
-            with pytest.raises(ConnectionClosedError):
-                await connection.send("more")
-
-    run(main())
-
-
-def test_a_server_that_closes_says_going_away(run: Run) -> None:
-    async def main() -> None:
-        server = await serve(echo, "127.0.0.1", 0)
-        connection = await connect(f"ws://127.0.0.1:{port_of(server)}")
-        await connection.send("hello")
-        assert await connection.recv() == "hello"
-        server.close()
-        with pytest.raises(ConnectionClosedOK):
+    async def wait(connection: ServerConnection) -> None:
+        try:
             await connection.recv()
-        assert connection.close_code == 1001
-        await server.wait_closed()
+        except ConnectionClosedError as error:
+            heard.set_result((error.rcvd.code, error.rcvd.reason))  # type: ignore[union-attr]
 
-    run(main())
-
-
-def test_a_client_that_vanishes_is_noticed(run: Run) -> None:
-    async def main() -> None:
-        code = asyncio.get_running_loop().create_future()
-
-        async def wait(connection: ServerConnection) -> None:
-            await connection.wait_closed()
-            code.set_result(connection.close_code)
-
-        async with serve(wait, "127.0.0.1", 0) as server:
-            connection = await connect(f"ws://127.0.0.1:{port_of(server)}")
-            connection.transport.abort()
-            assert await code == 1006
-            await connection.wait_closed()
-
-    run(main())
+    async with serve(wait, "127.0.0.1", 0) as server:
+        connection = await connect(f"ws://127.0.0.1:{port_of(server)}")
+        await connection.close(4001, "enough")
+        assert await heard == (4001, "enough")
+        assert connection.close_code == 4001
+        with pytest.raises(ConnectionClosedError):
+            await connection.send("more")
 
 
-def test_a_broadcast_reaches_everybody(run: Run) -> None:
-    async def main() -> None:
-        async with serve(echo, "127.0.0.1", 0) as server:
-            address = f"ws://127.0.0.1:{port_of(server)}"
-            clients = [await connect(address) for _ in range(50)]
+async def test_a_server_that_closes_says_going_away() -> None:
+    server = await serve(echo, "127.0.0.1", 0)
+    connection = await connect(f"ws://127.0.0.1:{port_of(server)}")
+    await connection.send("hello")
+    assert await connection.recv() == "hello"
+    server.close()
+    with pytest.raises(ConnectionClosedOK):
+        await connection.recv()
+    assert connection.close_code == 1001
+    await server.wait_closed()
+
+
+async def test_a_client_that_vanishes_is_noticed() -> None:
+    code = asyncio.get_running_loop().create_future()
+
+    async def wait(connection: ServerConnection) -> None:
+        await connection.wait_closed()
+        code.set_result(connection.close_code)
+
+    async with serve(wait, "127.0.0.1", 0) as server:
+        connection = await connect(f"ws://127.0.0.1:{port_of(server)}")
+        connection.transport.abort()
+        assert await code == 1006
+        await connection.wait_closed()
+
+
+async def test_a_broadcast_reaches_everybody() -> None:
+    async with serve(echo, "127.0.0.1", 0) as server:
+        address = f"ws://127.0.0.1:{port_of(server)}"
+        clients = [await connect(address) for _ in range(50)]
+        for number in range(10):
+            broadcast(server.connections, f"news {number}")
+        for client in clients:
             for number in range(10):
-                broadcast(server.connections, f"news {number}")
-            for client in clients:
-                for number in range(10):
-                    assert await client.recv() == f"news {number}"
-            await asyncio.gather(*(client.close() for client in clients))
-
-    run(main())
+                assert await client.recv() == f"news {number}"
+        await asyncio.gather(*(client.close() for client in clients))

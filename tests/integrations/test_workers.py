@@ -3,38 +3,25 @@
 import fcntl
 import os
 import re
-import shlex
 import signal
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from confined import __file__ as confined
-from integrations.consumers import line_of
-from integrations.running import Client, Running, a_free_port, serving
+from integrations.running import (
+    SHUT_DOWN,
+    AppClient,
+    Command,
+    check_end,
+    confined,
+    serving,
+)
+from programs import Program, a_free_port
 
 import aioadapt
 
 STARTED = re.compile(r"^process (\d+) has started on (\w+)$", re.MULTILINE)
-SHUT_DOWN = "the application has shut down"
-
-
-@dataclass(frozen=True)
-class Pair:
-    """A server of two workers."""
-
-    name: str
-    options: str
-    package: str
-    app: str = "asgi_app:app"
-
-    def arguments(self, port: int) -> list[str]:
-        line = line_of(self.name).replace("module:app", self.app)
-        return shlex.split(f"{line} {self.options.format(port=port)}")
 
 
 GUNICORN = "--bind 127.0.0.1:{port} --no-control-socket --workers 2"
@@ -42,12 +29,12 @@ GUNICORN = "--bind 127.0.0.1:{port} --no-control-socket --workers 2"
 HELD = "asgi_app:held_app"
 
 PAIRS = [
-    Pair("uvicorn", "--port {port} --workers 2", "uvicorn"),
-    Pair("gunicorn, uvicorn's worker", GUNICORN, "uvicorn_worker"),
-    Pair("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn"),
+    Command("uvicorn", "--port {port} --workers 2", "uvicorn"),
+    Command("gunicorn, uvicorn's worker", GUNICORN, "uvicorn_worker"),
+    Command("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn"),
     # It kills the other workers as soon as one has ended, whatever they are doing.
-    Pair("hypercorn", "--bind 127.0.0.1:{port} --workers 2", "hypercorn", HELD),
-    Pair("granian", "--port {port} --workers 2", "granian"),
+    Command("hypercorn", "--bind 127.0.0.1:{port} --workers 2", "hypercorn", HELD),
+    Command("granian", "--port {port} --workers 2", "granian"),
 ]
 
 
@@ -57,9 +44,9 @@ def default_class() -> str:
     return "UringEventLoop" if has_uring else "EpollEventLoop"
 
 
-def workers_in(running: Running) -> dict[str, str]:
+def workers_in(running: Program) -> dict[str, str]:
     """Process: the class of its loop."""
-    return dict(STARTED.findall("".join(running.log)))
+    return dict(STARTED.findall(running.log))
 
 
 @contextmanager
@@ -71,58 +58,46 @@ def held(folder: Path) -> Iterator[None]:
 
 
 @pytest.mark.parametrize("pair", PAIRS, ids=lambda pair: pair.name)
-def test_each_worker_has_a_loop_of_its_own(pair: Pair, tmp_path: Path) -> None:
-    if find_spec(pair.package) is None:
-        pytest.skip(f"{pair.package} is not installed")
-
+def test_each_worker_has_a_loop_of_its_own(pair: Command, tmp_path: Path) -> None:
     with (
         a_free_port() as port,
         serving(pair.arguments(port), STARTED.pattern, "auto", tmp_path) as running,
     ):
         running.wait_for(STARTED.pattern)
         workers = workers_in(running)
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
         with held(tmp_path):
             running.process.send_signal(signal.SIGTERM)
             for _ in range(2):
                 running.wait_for(SHUT_DOWN)
-        status = running.ended()
-        running.nothing_is_left()
+        running.ended()
 
-    log = "".join(running.log)
-    assert list(workers.values()) == [default_class()] * 2, log
+    assert list(workers.values()) == [default_class()] * 2, running.log
     assert str(running.process.pid) not in workers
     assert str(facts["pid"]) in workers
     assert facts["started"]
-    assert running.trouble == [], log
-    assert log.count(SHUT_DOWN) == 2, log
-    assert status == 0, log
+    check_end(running, shut_downs=2)
 
 
 def test_a_worker_that_is_spawned_has_our_loop_too(
     engine: str, engine_class: str, tmp_path: Path
 ) -> None:
     """From Python 3.14 on granian forks no more: what it starts is sent by name."""
-    pytest.importorskip("granian")
     # Python imports this when it starts.
     (tmp_path / "sitecustomize.py").write_text(
         "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n"
     )
-    pair = Pair("granian", "--port {port}", "granian")
+    pair = Command("granian", "--port {port}", "granian")
 
     with (
         a_free_port() as port,
         serving(pair.arguments(port), STARTED.pattern, engine, tmp_path) as running,
     ):
-        with Client(port) as client:
+        with AppClient(port) as client:
             assert client.facts()["loop"] == engine_class
-        status = running.end()
-        running.nothing_is_left()
-
-    log = "".join(running.log)
-    assert running.trouble == [], log
-    assert status == 0, log
+        running.end()
+    check_end(running)
 
 
 def everybody_may_read(path: str) -> bool:
@@ -140,30 +115,22 @@ def test_gunicorns_worker_chooses_for_the_user_that_it_has_become(
     tmp_path: Path,
 ) -> None:
     """Root has io_uring whatever RLIMIT_MEMLOCK says; nobody else has."""
-    pytest.importorskip("gunicorn")
-    pair = Pair("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn")
+    pair = Command("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn")
     with a_free_port() as port:
         command = [*pair.arguments(port), "--user", "65534", "--group", "65534"]
-        limited = f"import os; os.execvp({command[0]!r}, {command!r})"
-        arguments = [sys.executable, confined, '{"memlock_bytes": 0}', limited]
+        arguments = confined(command, memlock_bytes=0)
         with serving(arguments, STARTED.pattern, "auto", tmp_path) as running:
             running.wait_for(STARTED.pattern)
-            with Client(port) as client:
+            with AppClient(port) as client:
                 assert client.facts()["loop"] == "EpollEventLoop"
-            status = running.end()
-            running.nothing_is_left()
-
-    log = "".join(running.log)
-    assert running.trouble == [], log
-    assert status == 0, log
+            running.end()
+    check_end(running, shut_downs=2)
 
 
 def test_gunicorn_reloads_its_workers(
     engine: str, engine_class: str, tmp_path: Path
 ) -> None:
     pair = PAIRS[1]
-    pytest.importorskip(pair.package)
-
     with (
         a_free_port() as port,
         serving(pair.arguments(port), STARTED.pattern, engine, tmp_path) as running,
@@ -173,15 +140,11 @@ def test_gunicorn_reloads_its_workers(
         running.process.send_signal(signal.SIGHUP)
         for _ in range(2):
             running.wait_for(SHUT_DOWN)
-        with Client(port) as client:
+        with AppClient(port) as client:
             facts = client.facts()
-        status = running.end()
-        running.nothing_is_left()
+        running.end()
 
-    log = "".join(running.log)
     workers = workers_in(running)
-    assert list(workers.values()) == [engine_class] * 4, log
+    assert list(workers.values()) == [engine_class] * 4, running.log
     assert str(facts["pid"]) in workers.keys() - first.keys()
-    assert running.trouble == [], log
-    assert log.count(SHUT_DOWN) == 4, log
-    assert status == 0, log
+    check_end(running, shut_downs=4)

@@ -2,11 +2,11 @@
 
 import importlib.util
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from programs import printed_by_python
 
 # Each in a process of its own: a policy is the whole process's.  asyncio's own
 # loop stands in for a loop that is not in this build.
@@ -22,15 +22,7 @@ module.EpollEventLoop = type("EpollEventLoop", (asyncio.SelectorEventLoop,), {})
 
 
 def run_python(code: str, *options: str) -> str:
-    done = subprocess.run(
-        [sys.executable, *options, "-c", PREAMBLE + code],
-        check=False,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.strip()
+    return printed_by_python(*options, "-c", PREAMBLE + code).strip()
 
 
 def test_importing_aioadapt_warns_of_nothing_and_leaves_policies_alone() -> None:

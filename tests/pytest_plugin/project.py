@@ -1,12 +1,11 @@
 """Somebody's project: a folder of tests, and what a pytest of its own makes of it."""
 
-import os
 import re
-import subprocess
-import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 from textwrap import dedent
+
+from programs import run_python
 
 INI = """
     [pytest]
@@ -69,21 +68,16 @@ class Project:
         """*instead*: a folder with versions of packages that go before the installed ones."""
         noted = self.folder / "noted.txt"
         noted.unlink(missing_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-W", "error", "-m", "pytest", *arguments],
+        done = run_python(
+            *("-W", "error", "-m", "pytest", *arguments),
             cwd=self.folder,
-            env={
-                **os.environ,
+            environ={
                 "COLUMNS": "200",  # nothing is cut short
                 "NOTED": str(noted),
                 "PYTHONPATH": str(instead or ""),
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",
             },
-            capture_output=True,
-            text=True,
-            timeout=50,
-            check=False,
         )
         lines = noted.read_text().splitlines() if noted.exists() else []
         loops = dict(line.split("\t") for line in lines)
-        return Outcome(done.returncode, done.stdout + done.stderr, loops)
+        return Outcome(done.status, done.out + done.err, loops)

@@ -1,12 +1,11 @@
 """The plugin itself: what it costs, what it refuses, and where io_uring is refused."""
 
 import errno
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 from confined import run_confined
+from programs import printed_by_python
 from pytest_plugin.project import EPOLL, Project
 
 INI = "asyncio_default_fixture_loop_scope = function\n"
@@ -22,15 +21,7 @@ ONE_TEST = """
 
 
 def python(program: str, *arguments: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", program, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=50,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    return printed_by_python("-W", "error", "-c", program, *arguments)
 
 
 def test_a_start_of_pytest_loads_two_modules_of_ours_and_nothing_for_them() -> None:

@@ -1,17 +1,15 @@
 """Applications and clients for the tests of the adaptive server."""
 
 import asyncio
-import http.client
-import socket
 import ssl
 import threading
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import Any
 
-import aioadapt
+from http_client import Client
 
-T = TypeVar("T")
+from aioadapt import AdaptiveServer
 
 # No test waits so long: what takes longer has failed.
 WITHIN_S = 20.0
@@ -55,41 +53,13 @@ def engine_here() -> str:
     return engine
 
 
-class Client(http.client.HTTPConnection):
-    """Keeps its connection; blocks, and so belongs on a thread of its own."""
-
-    def __init__(self, server: aioadapt.AdaptiveServer) -> None:
-        self.address = server.addresses[0]
-        super().__init__("localhost", timeout=WITHIN_S)
-
-    def connect(self) -> None:
-        family = socket.AF_UNIX if isinstance(self.address, str) else socket.AF_INET
-        self.sock = socket.socket(family)
-        self.sock.settimeout(WITHIN_S)
-        self.sock.connect(self.address)
-
-    def get(self, path: str = "/") -> str:
-        self.request("GET", path)
-        response = self.getresponse()
-        body = response.read().decode()
-        assert response.status == 200, body
-        return body
-
-
-class TlsClient(Client):
-    def __init__(
-        self, server: aioadapt.AdaptiveServer, context: ssl.SSLContext
-    ) -> None:
-        super().__init__(server)
-        self.context = context
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock = self.context.wrap_socket(self.sock, server_hostname="localhost")
+def client_of(server: AdaptiveServer, tls: ssl.SSLContext | None = None) -> Client:
+    """A client that blocks: use it in a thread."""
+    return Client(server.addresses[0], tls=tls)
 
 
 @asynccontextmanager
-async def serving(app: Any, **options: Any) -> AsyncIterator[aioadapt.AdaptiveServer]:
+async def serving(app: Any, **options: Any) -> AsyncIterator[AdaptiveServer]:
     """A server on a port of its own, which stays on its engine unless told."""
     settings: dict[str, Any] = {
         "port": 0,
@@ -97,33 +67,15 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[aioadapt.AdaptiveSe
         "graceful_s": 5.0,
         "log_level": "warning",
     }
-    async with aioadapt.AdaptiveServer(app, **settings | options) as server:
+    async with AdaptiveServer(app, **settings | options) as server:
         yield server
 
 
-async def ask(server: aioadapt.AdaptiveServer) -> str:
+async def ask(server: AdaptiveServer) -> str:
     """One request on a new connection."""
 
     def once() -> str:
-        client = Client(server)
-        try:
+        with client_of(server) as client:
             return client.get()
-        finally:
-            client.close()
 
-    return await in_a_thread(once)
-
-
-async def in_a_thread(what: Callable[..., T], *args: Any) -> T:
-    return await asyncio.to_thread(what, *args)
-
-
-def control(main: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run *main* on a control loop, within a bounded time."""
-
-    async def bounded() -> T:
-        async with asyncio.timeout(WITHIN_S):
-            return await main()
-
-    with asyncio.Runner(loop_factory=aioadapt.EpollEventLoop) as runner:
-        return runner.run(bounded())
+    return await asyncio.to_thread(once)

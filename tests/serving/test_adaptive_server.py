@@ -2,25 +2,23 @@
 
 import asyncio
 import errno
-import http.client
 import os
 import socket
 import ssl
 import threading
+from asyncio import to_thread
 from pathlib import Path
 from typing import Any
 
 import pytest
 import trustme
+from http_client import Client
 from serving.served import (
     WITHIN_S,
     App,
-    Client,
-    TlsClient,
     ask,
-    control,
+    client_of,
     engine_here,
-    in_a_thread,
     serving,
 )
 
@@ -28,94 +26,75 @@ import aioadapt
 from aioadapt import AdaptiveServer, ServeError
 
 
-def test_a_live_connection_goes_there_and_back_with_the_engine() -> None:
-    async def main() -> None:
-        async with serving(App()) as server:
-            client = Client(server)
-            assert await in_a_thread(client.get) == "epoll"
+async def test_a_live_connection_goes_there_and_back_with_the_engine() -> None:
+    async with serving(App()) as server:
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
             sock = client.sock
             for engine in ("uring", "epoll", "uring"):
                 switch = await server.switch(engine)
                 assert (switch.failed, switch.moved) == ("", 1)
-                assert await in_a_thread(client.get) == engine
+                assert await to_thread(client.get) == engine
                 assert client.sock is sock
-            client.close()
-
-    control(main)
 
 
-def test_new_connections_are_accepted_on_the_engine_that_is_active() -> None:
-    async def main() -> None:
-        async with serving(App()) as server:
-            for engine in ("uring", "epoll", "uring"):
-                await server.switch(engine)
-                for _ in range(5):
-                    assert await ask(server) == engine
-
-    control(main)
+async def test_new_connections_are_accepted_on_the_engine_that_is_active() -> None:
+    async with serving(App()) as server:
+        for engine in ("uring", "epoll", "uring"):
+            await server.switch(engine)
+            for _ in range(5):
+                assert await ask(server) == engine
 
 
-def test_the_life_cycle_runs_once_on_each_loop_and_ends_on_both() -> None:
+async def test_the_life_cycle_runs_once_on_each_loop_and_ends_on_both() -> None:
     app = App()
 
-    async def main() -> None:
-        async with serving(app) as server:
-            assert app.life == [("epoll", "startup")]
-            for engine in ("uring", "epoll", "uring"):
-                await server.switch(engine)
-            assert app.life == [("epoll", "startup"), ("uring", "startup")]
-        ends = {("epoll", "shutdown"), ("uring", "shutdown")}
-        assert len(app.life) == 4
-        assert set(app.life[2:]) == ends
-
-    control(main)
+    async with serving(app) as server:
+        assert app.life == [("epoll", "startup")]
+        for engine in ("uring", "epoll", "uring"):
+            await server.switch(engine)
+        assert app.life == [("epoll", "startup"), ("uring", "startup")]
+    ends = {("epoll", "shutdown"), ("uring", "shutdown")}
+    assert len(app.life) == 4
+    assert set(app.life[2:]) == ends
 
 
-def test_the_second_loop_is_made_when_it_is_first_needed() -> None:
-    async def main() -> None:
-        async with serving(App()) as server:
-            assert list(server.controller.threads) == ["epoll"]
-            await server.switch("uring")
-            assert list(server.controller.threads) == ["epoll", "uring"]
-
-    control(main)
+async def test_the_second_loop_is_made_when_it_is_first_needed() -> None:
+    async with serving(App()) as server:
+        assert list(server.controller.threads) == ["epoll"]
+        await server.switch("uring")
+        assert list(server.controller.threads) == ["epoll", "uring"]
 
 
-def test_with_a_factory_each_loop_has_its_own_application() -> None:
+async def test_with_a_factory_each_loop_has_its_own_application() -> None:
     made: list[tuple[str, App]] = []
 
     def make_app() -> App:
         made.append((engine_here(), App()))
         return made[-1][1]
 
-    async def main() -> None:
-        async with serving(make_app, factory=True) as server:
-            await server.switch("uring")
-            await server.switch("epoll")
-
-    control(main)
+    async with serving(make_app, factory=True) as server:
+        await server.switch("uring")
+        await server.switch("epoll")
 
     assert [engine for engine, _ in made] == ["epoll", "uring"]
     for engine, app in made:
         assert app.life == [(engine, "startup"), (engine, "shutdown")]
 
 
-def test_without_migrating_live_connections_stay_and_new_ones_follow() -> None:
-    async def main() -> None:
-        async with serving(App(), migrate=False) as server:
-            old, new = Client(server), Client(server)
-            assert await in_a_thread(old.get) == "epoll"
+async def test_without_migrating_live_connections_stay_and_new_ones_follow() -> None:
+    async with serving(App(), migrate=False) as server:
+        with client_of(server) as old, client_of(server) as new:
+            assert await to_thread(old.get) == "epoll"
             switch = await server.switch("uring")
             assert switch.moved == 0
-            assert await in_a_thread(new.get) == "uring"
-            assert await in_a_thread(old.get) == "epoll"
-            old.close()
-            new.close()
-
-    control(main)
+            assert await to_thread(new.get) == "uring"
+            assert await to_thread(old.get) == "epoll"
 
 
-def test_tls_connections_are_served_and_routed_and_not_moved(tmp_path: Path) -> None:
+async def test_tls_connections_are_served_and_routed_and_not_moved(
+    tmp_path: Path,
+) -> None:
     authority = trustme.CA()
     certificate = authority.issue_cert("localhost")
     pem = tmp_path / "server.pem"
@@ -123,107 +102,82 @@ def test_tls_connections_are_served_and_routed_and_not_moved(tmp_path: Path) -> 
     context = ssl.create_default_context()
     authority.configure_trust(context)
 
-    async def main() -> None:
-        async with serving(App(), ssl_certfile=str(pem)) as server:
-            assert server.urls[0].startswith("https://127.0.0.1:")
-            old, new = TlsClient(server, context), TlsClient(server, context)
-            assert await in_a_thread(old.get) == "epoll"
+    async with serving(App(), ssl_certfile=str(pem)) as server:
+        assert server.urls[0].startswith("https://127.0.0.1:")
+        with client_of(server, context) as old, client_of(server, context) as new:
+            assert await to_thread(old.get) == "epoll"
             switch = await server.switch("uring")
             assert (switch.failed, switch.moved) == ("", 0)
-            assert await in_a_thread(new.get) == "uring"
-            assert await in_a_thread(old.get) == "epoll"
+            assert await to_thread(new.get) == "uring"
+            assert await to_thread(old.get) == "epoll"
             # What `aioadapt top` says of it.
             assert server.state().migrating is False
-            old.close()
-            new.close()
-
-    control(main)
 
 
-def test_a_unix_socket_is_served_moved_and_removed(tmp_path: Path) -> None:
+async def test_a_unix_socket_is_served_moved_and_removed(tmp_path: Path) -> None:
     path = tmp_path / "s"
 
-    async def main() -> None:
-        async with serving(App(), uds=str(path)) as server:
-            assert server.addresses == [str(path)]
-            client = Client(server)
-            assert await in_a_thread(client.get) == "epoll"
+    async with serving(App(), uds=str(path)) as server:
+        assert server.addresses == [str(path)]
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
             assert (await server.switch("uring")).moved == 1
-            assert await in_a_thread(client.get) == "uring"
-            client.close()
-        assert not path.exists()
-
-    control(main)
+            assert await to_thread(client.get) == "uring"
+    assert not path.exists()
 
 
-def test_a_unix_socket_that_a_dead_server_left_is_replaced(tmp_path: Path) -> None:
+async def test_a_unix_socket_that_a_dead_server_left_is_replaced(
+    tmp_path: Path,
+) -> None:
     path = tmp_path / "s"
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     path.chmod(0o600)
 
-    async def main() -> None:
-        async with serving(App(), uds=str(path)) as server:
-            assert await ask(server) == "epoll"
-            assert path.stat().st_mode & 0o777 == 0o600, "as it was"
-
-    control(main)
+    async with serving(App(), uds=str(path)) as server:
+        assert await ask(server) == "epoll"
+        assert path.stat().st_mode & 0o777 == 0o600, "as it was"
 
 
-def test_a_unix_socket_in_use_and_a_file_in_the_way_are_left_alone(
+async def test_a_unix_socket_in_use_and_a_file_in_the_way_are_left_alone(
     tmp_path: Path,
 ) -> None:
     path, file = tmp_path / "s", tmp_path / "file"
     file.write_text("precious")
 
-    async def main() -> None:
-        async with serving(App(), uds=str(path)) as server:
-            with pytest.raises(ServeError, match="another server is listening there"):
-                await AdaptiveServer(App(), uds=str(path)).start()
-            assert await ask(server) == "epoll"
-        with pytest.raises(ServeError, match="it exists and is not a socket"):
-            await AdaptiveServer(App(), uds=str(file)).start()
-        assert file.read_text() == "precious"
-
-    control(main)
+    async with serving(App(), uds=str(path)) as server:
+        with pytest.raises(ServeError, match="another server is listening there"):
+            await AdaptiveServer(App(), uds=str(path)).start()
+        assert await ask(server) == "epoll"
+    with pytest.raises(ServeError, match="it exists and is not a socket"):
+        await AdaptiveServer(App(), uds=str(file)).start()
+    assert file.read_text() == "precious"
 
 
-def test_a_name_with_several_addresses_is_listened_on_at_all_of_them() -> None:
-    async def main() -> None:
-        async with serving(App(), host="localhost") as server:
-            assert len({address[1] for address in server.addresses}) == 1
-            found = socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)
-            hosts = {address[0] for *_, address in found}
-            assert {address[0] for address in server.addresses} <= hosts
-
-    control(main)
+async def test_a_name_with_several_addresses_is_listened_on_at_all_of_them() -> None:
+    async with serving(App(), host="localhost") as server:
+        assert len({address[1] for address in server.addresses}) == 1
+        found = socket.getaddrinfo("localhost", 0, type=socket.SOCK_STREAM)
+        hosts = {address[0] for *_, address in found}
+        assert {address[0] for address in server.addresses} <= hosts
 
 
 @pytest.mark.parametrize(
     ("host", "reached_at"),
     [("0.0.0.0", "127.0.0.1"), ("", "127.0.0.1"), ("::1", "::1"), ("::", "::1")],
 )
-def test_connections_move_whatever_address_was_named(
+async def test_connections_move_whatever_address_was_named(
     host: str, reached_at: str
 ) -> None:
     if ":" in host and not has_ipv6():
         pytest.skip("no IPv6 here")
 
-    async def main() -> None:
-        async with serving(App(), host=host) as server:
-            port = server.addresses[0][1]
-            client = http.client.HTTPConnection(reached_at, port, timeout=WITHIN_S)
-
-            def get() -> bytes:
-                client.request("GET", "/")
-                return client.getresponse().read()
-
-            assert await in_a_thread(get) == b"epoll"
+    async with serving(App(), host=host) as server:
+        port = server.addresses[0][1]
+        with Client((reached_at, port)) as client:
+            assert await to_thread(client.get) == "epoll"
             assert (await server.switch("uring")).moved == 1
-            assert await in_a_thread(get) == b"uring"
-            client.close()
-
-    control(main)
+            assert await to_thread(client.get) == "uring"
 
 
 def has_ipv6() -> bool:
@@ -234,25 +188,19 @@ def has_ipv6() -> bool:
         return False
 
 
-def test_a_socket_given_stays_the_callers() -> None:
-    async def main() -> None:
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            async with serving(App(), sock=listener) as server:
-                assert server.addresses == [listener.getsockname()]
-                assert await ask(server) == "epoll"
-            assert listener.fileno() != -1
-
-    control(main)
+async def test_a_socket_given_stays_the_callers() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        async with serving(App(), sock=listener) as server:
+            assert server.addresses == [listener.getsockname()]
+            assert await ask(server) == "epoll"
+        assert listener.fileno() != -1
 
 
-def test_a_pinned_start_does_not_adapt() -> None:
-    async def main() -> None:
-        async with serving(App(), start="uring", adapt=True) as server:
-            assert server.adapting is False
-            assert server.start_choice.pinned
-            assert await ask(server) == "uring"
-
-    control(main)
+async def test_a_pinned_start_does_not_adapt() -> None:
+    async with serving(App(), start="uring", adapt=True) as server:
+        assert server.adapting is False
+        assert server.start_choice.pinned
+        assert await ask(server) == "uring"
 
 
 def test_where_io_uring_never_gains_it_stays_on_epoll_whatever_the_hint() -> None:
@@ -267,25 +215,22 @@ def test_where_io_uring_never_gains_it_stays_on_epoll_whatever_the_hint() -> Non
     assert AdaptiveServer(App(), hint=hint).start_choice.engine == "uring"
 
 
-def test_the_state_tells_what_it_does() -> None:
-    async def main() -> None:
-        async with serving(App(), migrate=False) as server:
-            await server.switch("uring")
-            await server.switch("epoll")
-            state = await in_a_thread(server.state)
-            assert state.pid == os.getpid()
-            assert state.app == "serving.served:App"
-            assert state.addresses == server.urls
-            assert (state.active, state.adapting, state.migrating) == (
-                "epoll",
-                False,
-                False,
-            )
-            assert [e.engine for e in state.engines if e.active] == ["epoll"]
-            assert state.switched == {"epoll>uring": 1, "uring>epoll": 1}
-            assert state.verdicts["asked"] == 2
-
-    control(main)
+async def test_the_state_tells_what_it_does() -> None:
+    async with serving(App(), migrate=False) as server:
+        await server.switch("uring")
+        await server.switch("epoll")
+        state = await to_thread(server.state)
+        assert state.pid == os.getpid()
+        assert state.app == "serving.served:App"
+        assert state.addresses == server.urls
+        assert (state.active, state.adapting, state.migrating) == (
+            "epoll",
+            False,
+            False,
+        )
+        assert [e.engine for e in state.engines if e.active] == ["epoll"]
+        assert state.switched == {"epoll>uring": 1, "uring>epoll": 1}
+        assert state.verdicts["asked"] == 2
 
 
 class FailsOn(App):
@@ -300,46 +245,36 @@ class FailsOn(App):
             raise ValueError("no database")
 
 
-def test_a_start_up_that_fails_says_what_it_raised() -> None:
+async def test_a_start_up_that_fails_says_what_it_raised() -> None:
     """uvicorn would take it for an application without a life cycle."""
 
-    async def main() -> None:
-        server = AdaptiveServer(FailsOn("epoll"), port=0)
-        with pytest.raises(ServeError, match="ValueError: no database") as caught:
-            await server.start()
-        assert isinstance(caught.value.__cause__, ValueError)
-
-    control(main)
+    server = AdaptiveServer(FailsOn("epoll"), port=0)
+    with pytest.raises(ServeError, match="ValueError: no database") as caught:
+        await server.start()
+    assert isinstance(caught.value.__cause__, ValueError)
 
 
-def test_a_second_start_up_that_fails_leaves_all_on_the_first_engine() -> None:
-    async def main() -> None:
-        async with serving(FailsOn("uring")) as server:
-            client = Client(server)
-            assert await in_a_thread(client.get) == "epoll"
+async def test_a_second_start_up_that_fails_leaves_all_on_the_first_engine() -> None:
+    async with serving(FailsOn("uring")) as server:
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
             switch = await server.switch("uring")
             assert "ValueError: no database" in switch.failed
-            assert await in_a_thread(client.get) == "epoll"
+            assert await to_thread(client.get) == "epoll"
             assert server.controller.active == "epoll"
-            client.close()
-
-    control(main)
 
 
-def test_an_application_without_a_life_cycle_is_served() -> None:
+async def test_an_application_without_a_life_cycle_is_served() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http"
         await App()(scope, receive, send)
 
-    async def main() -> None:
-        async with serving(app) as server:
-            assert await ask(server) == "epoll"
-
-    control(main)
+    async with serving(app) as server:
+        assert await ask(server) == "epoll"
 
 
 @pytest.mark.parametrize("engine", ["epoll", "uring"])
-def test_a_request_that_is_not_finished_in_time_is_cancelled(engine: str) -> None:
+async def test_a_request_that_is_not_finished_in_time_is_cancelled(engine: str) -> None:
     class Sleeper(App):
         def __init__(self) -> None:
             super().__init__()
@@ -356,63 +291,51 @@ def test_a_request_that_is_not_finished_in_time_is_cancelled(engine: str) -> Non
 
     app = Sleeper()
 
-    async def main() -> None:
-        settings = {"start": engine, "graceful_s": 0.2, "log_level": "critical"}
-        async with serving(app, **settings) as server:
-            with socket.create_connection(server.addresses[0]) as client:
-                client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-                assert await in_a_thread(app.asleep.wait, WITHIN_S)
-                await server.stop()
-        assert app.cancelled
-
-    control(main)
+    settings = {"start": engine, "graceful_s": 0.2, "log_level": "critical"}
+    async with serving(app, **settings) as server:
+        with socket.create_connection(server.addresses[0]) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert await to_thread(app.asleep.wait, WITHIN_S)
+            await server.stop()
+    assert app.cancelled
 
 
 @pytest.mark.parametrize("engine", ["epoll", "uring"])
-def test_idle_connections_are_closed_when_it_stops(engine: str) -> None:
-    async def main() -> None:
-        async with serving(App(), start=engine, keep_alive_s=600) as server:
-            clients = [Client(server) for _ in range(5)]
-            for client in clients:
-                assert await in_a_thread(client.get) == engine
+async def test_idle_connections_are_closed_when_it_stops(engine: str) -> None:
+    async with serving(App(), start=engine, keep_alive_s=600) as server:
+        clients = [client_of(server) for _ in range(5)]
         for client in clients:
-            assert client.sock.recv(1) == b""
-            client.close()
+            assert await to_thread(client.get) == engine
+    for client in clients:
+        assert client.sock.recv(1) == b""
+        client.close()
 
-    control(main)
 
-
-def test_a_server_that_is_told_to_stop_while_it_starts_leaves_nothing() -> None:
+async def test_a_server_that_is_told_to_stop_while_it_starts_leaves_nothing() -> None:
     class SlowStart(App):
         async def on_life(self, kind: str) -> None:
             starts.set()
             await asyncio.get_running_loop().create_future()
 
-    async def main() -> None:
-        server = AdaptiveServer(SlowStart(), port=0, graceful_s=0.2)
-        starting = asyncio.ensure_future(server.start())
-        assert await in_a_thread(starts.wait, WITHIN_S)
-        starting.cancel()
-        await asyncio.wait({starting})
-        assert starting.cancelled()
-        await server.stop()
-
     starts = threading.Event()
-    control(main)
+    server = AdaptiveServer(SlowStart(), port=0, graceful_s=0.2)
+    starting = asyncio.ensure_future(server.start())
+    assert await to_thread(starts.wait, WITHIN_S)
+    starting.cancel()
+    await asyncio.wait({starting})
+    assert starting.cancelled()
+    await server.stop()
 
 
-def test_stopping_while_a_switch_is_under_way_leaves_nothing() -> None:
+async def test_stopping_while_a_switch_is_under_way_leaves_nothing() -> None:
     app = App()
 
-    async def main() -> None:
-        async with serving(app) as server:
-            switching = asyncio.ensure_future(server.switch("uring"))
-            await asyncio.sleep(0)
-            await server.stop()
-            await asyncio.wait({switching})
-            assert switching.exception() is None or switching.cancelled()
-
-    control(main)
+    async with serving(app) as server:
+        switching = asyncio.ensure_future(server.switch("uring"))
+        await asyncio.sleep(0)
+        await server.stop()
+        await asyncio.wait({switching})
+        assert switching.exception() is None or switching.cancelled()
 
     assert app.life.count(("epoll", "shutdown")) == 1
     starts = [engine for engine, what in app.life if what == "startup"]
@@ -420,44 +343,32 @@ def test_stopping_while_a_switch_is_under_way_leaves_nothing() -> None:
     assert sorted(starts) == sorted(ends)
 
 
-def test_a_loop_thread_that_dies_is_noticed() -> None:
-    async def main() -> None:
-        async with serving(App()) as server:
-            thread = server.controller.threads["epoll"]
-            thread.loop.call_soon_threadsafe(thread.loop.stop)
-            assert await server.wait_for_a_dead_thread() is thread
-
-    control(main)
+async def test_a_loop_thread_that_dies_is_noticed() -> None:
+    async with serving(App()) as server:
+        thread = server.controller.threads["epoll"]
+        thread.loop.call_soon_threadsafe(thread.loop.stop)
+        assert await server.wait_for_a_dead_thread() is thread
 
 
-def test_it_can_be_started_once_only() -> None:
-    async def main() -> None:
-        async with serving(App()) as server:
-            with pytest.raises(RuntimeError, match="only once"):
-                await server.start()
-            assert await ask(server) == "epoll"
-
-    control(main)
+async def test_it_can_be_started_once_only() -> None:
+    async with serving(App()) as server:
+        with pytest.raises(RuntimeError, match="only once"):
+            await server.start()
+        assert await ask(server) == "epoll"
 
 
-def test_an_admin_address_cannot_keep_it_from_serving(
+async def test_an_admin_address_cannot_keep_it_from_serving(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async def main() -> None:
-        async with serving(App(), admin=str(tmp_path / "none" / "s")) as server:
-            assert await ask(server) == "epoll"
-
-    control(main)
+    async with serving(App(), admin=str(tmp_path / "none" / "s")) as server:
+        assert await ask(server) == "epoll"
 
     assert "without the admin socket" in caplog.text
 
 
-def test_serve_wants_the_main_thread() -> None:
-    async def main() -> None:
-        with pytest.raises(ServeError, match="use aioadapt.AdaptiveServer"):
-            await in_a_thread(aioadapt.serve, App())
-
-    control(main)
+async def test_serve_wants_the_main_thread() -> None:
+    with pytest.raises(ServeError, match="use aioadapt.AdaptiveServer"):
+        await to_thread(aioadapt.serve, App())
 
 
 def test_serve_checks_its_settings_before_anything_else() -> None:
@@ -477,7 +388,7 @@ def test_workers_want_a_name_to_import() -> None:
         (errno.ENOBUFS, os.strerror(errno.ENOBUFS)),
     ],
 )
-def test_an_address_that_is_refused_says_why(
+async def test_an_address_that_is_refused_says_why(
     monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
     """Tests may run as an administrator, to whom every port is free."""
@@ -485,12 +396,9 @@ def test_an_address_that_is_refused_says_why(
     def bind(sock: socket.socket, address: Any) -> None:
         raise OSError(number, os.strerror(number))
 
-    async def main() -> None:
-        monkeypatch.setattr(socket.socket, "bind", bind)
-        with pytest.raises(ServeError, match=f"127.0.0.1:80: {said}"):
-            await AdaptiveServer(App(), port=80).start()
-
-    control(main)
+    monkeypatch.setattr(socket.socket, "bind", bind)
+    with pytest.raises(ServeError, match=f"127.0.0.1:80: {said}"):
+        await AdaptiveServer(App(), port=80).start()
 
 
 def test_both_names_are_exported_lazily() -> None:

@@ -1,6 +1,5 @@
 """A real Admin over real sockets: what it answers, who may ask, how it ends."""
 
-import http.client
 import json
 import logging
 import os
@@ -8,6 +7,7 @@ import stat
 from pathlib import Path
 
 import pytest
+from http_client import Client
 from seen import RunningAdmin, Seen, decision, running_admin, switch
 
 from aioadapt.serving import admin_socket
@@ -276,20 +276,19 @@ def test_several_servers_are_listed(seen: Seen, admin: RunningAdmin) -> None:
 def test_the_tcp_address_is_on_loopback_and_only_for_reading(
     method: str, seen: Seen
 ) -> None:
-    with running_admin(seen.state, path="off", tcp=("127.0.0.1", 0)) as running:
-        assert running.admin.tcp is not None
-        connection = http.client.HTTPConnection(*running.admin.tcp, timeout=10)
-        connection.request("GET", "/state")
-        assert json.load(connection.getresponse())["app"] == "shop:app"
-        connection.request("HEAD", "/state")
-        response = connection.getresponse()
+    with (
+        running_admin(seen.state, path="off", tcp=("127.0.0.1", 0)) as running,
+        Client(running.admin.tcp) as client,
+    ):
+        assert json.loads(client.get("/state"))["app"] == "shop:app"
+        client.request("HEAD", "/state")
+        response = client.getresponse()
         assert (response.status, response.read()) == (200, b"")
         assert int(response.headers["content-length"]) > 0
-        connection.request(method, "/state", body=b"x")
-        response = connection.getresponse()
+        client.request(method, "/state", body=b"x")
+        response = client.getresponse()
         assert response.status == 405
         assert response.headers["allow"] == "GET, HEAD"
-        connection.close()
 
 
 def test_tcp_is_off_by_default(admin: RunningAdmin) -> None:

@@ -1,11 +1,12 @@
 """aiohttp applications: made once per loop, by a function."""
 
 import logging
+from asyncio import to_thread
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, web
-from serving.served import Client, ask, control, engine_here, in_a_thread, serving
+from serving.served import ask, client_of, engine_here, serving
 
 from aioadapt import AdaptiveServer, ForeignLoopError, ServeError
 
@@ -26,22 +27,18 @@ async def make_app_later() -> web.Application:
 
 @pytest.mark.parametrize("factory", [False, True])
 @pytest.mark.parametrize("make", [make_app, make_app_later])
-def test_what_a_function_makes_is_recognized_and_moves(
+async def test_what_a_function_makes_is_recognized_and_moves(
     make: Any, factory: bool
 ) -> None:
-    async def main() -> None:
-        async with serving(make, factory=factory) as server:
-            client = Client(server)
-            assert await in_a_thread(client.get) == "epoll"
+    async with serving(make, factory=factory) as server:
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
             for engine in ("uring", "epoll"):
                 assert (await server.switch(engine)).moved == 1
-                assert await in_a_thread(client.get) == engine
-            client.close()
-
-    control(main)
+                assert await to_thread(client.get) == engine
 
 
-def test_the_life_cycle_runs_once_on_each_loop() -> None:
+async def test_the_life_cycle_runs_once_on_each_loop() -> None:
     life = []
 
     def make() -> web.Application:
@@ -56,13 +53,10 @@ def test_the_life_cycle_runs_once_on_each_loop() -> None:
         app.on_cleanup.append(end)
         return app
 
-    async def main() -> None:
-        async with serving(make) as server:
-            await server.switch("uring")
-            await server.switch("epoll")
-            assert life == [("epoll", "startup"), ("uring", "startup")]
-
-    control(main)
+    async with serving(make) as server:
+        await server.switch("uring")
+        await server.switch("epoll")
+        assert life == [("epoll", "startup"), ("uring", "startup")]
 
     assert set(life[2:]) == {("epoll", "cleanup"), ("uring", "cleanup")}
 
@@ -72,19 +66,15 @@ def test_an_application_itself_serves_one_loop_only() -> None:
         AdaptiveServer(make_app())
 
 
-def test_an_application_itself_is_served_where_the_engine_is_pinned() -> None:
-    async def main() -> None:
-        async with serving(make_app(), start="epoll") as server:
-            client = Client(server)
-            assert await in_a_thread(client.get) == "epoll"
+async def test_an_application_itself_is_served_where_the_engine_is_pinned() -> None:
+    async with serving(make_app(), start="epoll") as server:
+        with client_of(server) as client:
+            assert await to_thread(client.get) == "epoll"
             assert "different loop" in (await server.switch("uring")).failed
-            assert await in_a_thread(client.get) == "epoll"
-            client.close()
-
-    control(main)
+            assert await to_thread(client.get) == "epoll"
 
 
-def test_a_start_up_that_fails_says_what_it_raised() -> None:
+async def test_a_start_up_that_fails_says_what_it_raised() -> None:
     def make() -> web.Application:
         async def start(app: web.Application) -> None:
             raise ValueError("no database")
@@ -93,14 +83,11 @@ def test_a_start_up_that_fails_says_what_it_raised() -> None:
         app.on_startup.append(start)
         return app
 
-    async def main() -> None:
-        with pytest.raises(ServeError, match="ValueError: no database"):
-            await AdaptiveServer(make, port=0).start()
-
-    control(main)
+    with pytest.raises(ServeError, match="ValueError: no database"):
+        await AdaptiveServer(make, port=0).start()
 
 
-def test_a_resource_of_another_loop_is_logged_with_its_cause(
+async def test_a_resource_of_another_loop_is_logged_with_its_cause(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def complain(request: web.Request) -> web.Response:
@@ -111,15 +98,10 @@ def test_a_resource_of_another_loop_is_logged_with_its_cause(
         app.router.add_get("/", complain)
         return app
 
-    async def main() -> None:
-        async with serving(make) as server:
-            client = Client(server)
-            with pytest.raises(AssertionError):
-                await in_a_thread(client.get)
-            client.close()
-
     with caplog.at_level(logging.ERROR):
-        control(main)
+        async with serving(make) as server:
+            with pytest.raises(AssertionError, match="Internal Server Error"):
+                await ask(server)
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert len(errors) == 1
@@ -128,7 +110,7 @@ def test_a_resource_of_another_loop_is_logged_with_its_cause(
     assert isinstance(errors[0].__cause__, RuntimeError)
 
 
-def test_a_websocket_stays_and_goes_on_while_the_engine_changes() -> None:
+async def test_a_websocket_stays_and_goes_on_while_the_engine_changes() -> None:
     """It is no HTTP/1 any more, and so nothing is known of its quiet moments."""
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
@@ -143,17 +125,14 @@ def test_a_websocket_stays_and_goes_on_while_the_engine_changes() -> None:
         app.router.add_get("/echo", echo)
         return app
 
-    async def main() -> None:
-        async with (
-            serving(make) as server,
-            ClientSession(base_url=server.urls[0]) as session,
-            session.ws_connect("/echo") as socket,
-        ):
-            await socket.send_str("one")
-            assert await socket.receive_str() == "one on epoll"
-            assert (await server.switch("uring")).moved == 0
-            await socket.send_str("two")
-            assert await socket.receive_str() == "two on epoll"
-            assert await ask(server) == "uring"
-
-    control(main)
+    async with (
+        serving(make) as server,
+        ClientSession(base_url=server.urls[0]) as session,
+        session.ws_connect("/echo") as socket,
+    ):
+        await socket.send_str("one")
+        assert await socket.receive_str() == "one on epoll"
+        assert (await server.switch("uring")).moved == 0
+        await socket.send_str("two")
+        assert await socket.receive_str() == "two on epoll"
+        assert await ask(server) == "uring"

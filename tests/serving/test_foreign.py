@@ -5,7 +5,12 @@ import logging
 from typing import Any
 
 import pytest
-from serving.served import App, Client, ask, control, engine_here, in_a_thread, serving
+from serving.served import (
+    App,
+    ask,
+    engine_here,
+    serving,
+)
 
 from aioadapt import ForeignLoopError
 from aioadapt.serving.foreign import is_complaint
@@ -46,10 +51,10 @@ class Shares(App):
             await self.future
 
 
-def test_a_request_that_meets_one_logs_the_cause_and_what_to_do(
+async def test_a_request_that_meets_one_logs_the_cause_and_what_to_do(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    async def main() -> None:
+    with caplog.at_level(logging.ERROR):
         async with serving(Shares()) as server:
             assert await ask(server) == "epoll"
             await server.switch("uring")
@@ -58,9 +63,6 @@ def test_a_request_that_meets_one_logs_the_cause_and_what_to_do(
             # It does no harm to anybody else.
             await server.switch("epoll")
             assert await ask(server) == "epoll"
-
-    with caplog.at_level(logging.ERROR):
-        control(main)
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert len(errors) == 1
@@ -72,7 +74,7 @@ def test_a_request_that_meets_one_logs_the_cause_and_what_to_do(
 
 
 @pytest.mark.parametrize("politely", [False, True])
-def test_a_start_up_that_meets_one_says_so_in_the_switch(politely: bool) -> None:
+async def test_a_start_up_that_meets_one_says_so_in_the_switch(politely: bool) -> None:
     class Starts(App):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "lifespan" and engine_here() == "uring" and politely:
@@ -87,29 +89,23 @@ def test_a_start_up_that_meets_one_says_so_in_the_switch(politely: bool) -> None
             if engine_here() == "uring":
                 raise RuntimeError("attached to a different loop")
 
-    async def main() -> None:
-        async with serving(Starts(), log_level="critical") as server:
-            failed = (await server.switch("uring")).failed
-            assert "attached to a different loop" in failed
-            assert "--factory" in failed
-
-    control(main)
+    async with serving(Starts(), log_level="critical") as server:
+        failed = (await server.switch("uring")).failed
+        assert "attached to a different loop" in failed
+        assert "--factory" in failed
 
 
-def test_other_exceptions_pass_as_they_are(caplog: pytest.LogCaptureFixture) -> None:
+async def test_other_exceptions_pass_as_they_are(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     class Fails(App):
         async def before_answering(self, scope: Any) -> None:
             raise KeyError("name")
 
-    async def main() -> None:
-        async with serving(Fails()) as server:
-            client = Client(server)
-            with pytest.raises(AssertionError, match="Internal Server Error"):
-                await in_a_thread(client.get)
-            client.close()
-
     with caplog.at_level(logging.ERROR):
-        control(main)
+        async with serving(Fails()) as server:
+            with pytest.raises(AssertionError, match="Internal Server Error"):
+                await ask(server)
 
     errors = [record.exc_info[1] for record in caplog.records if record.exc_info]
     assert [type(error) for error in errors] == [KeyError]

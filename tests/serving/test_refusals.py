@@ -1,14 +1,13 @@
 """What keeps ``aioadapt serve`` from beginning: one line, and exit status 2."""
 
 import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import trustme
-from serving.command import WITHIN_S, Refusals, environment, refusal
+from programs import printed_by_python
+from serving.command import Refusals, refusal
 
 from aioadapt import WorkloadHint
 from aioadapt.cli.serve import Hint, LogLevel, StartOn
@@ -182,15 +181,8 @@ try:
 except aioadapt.ServeError as error:
     print(error)
 """
-    ended = subprocess.run(
-        [sys.executable, "-c", program],
-        env=environment(),
-        capture_output=True,
-        text=True,
-        timeout=WITHIN_S,
-        check=True,
-    )
-    assert 'pip install "aioadapt[serve]"' in ended.stdout
+    printed = printed_by_python("-c", program)
+    assert 'pip install "aioadapt[serve]"' in printed
 
 
 def test_the_commands_words_are_those_of_the_library() -> None:

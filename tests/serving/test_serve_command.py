@@ -6,11 +6,12 @@ import signal
 import socket
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from serving.command import INSTALLED, MODULE, WITHIN_S, Served, serving
+from programs import WITHIN_S, Program
+from serving.command import INSTALLED, MODULE, serving
 
 from aioadapt import Thresholds
 from aioadapt.control import calibration
@@ -21,14 +22,12 @@ def test_it_says_what_it_does_and_why() -> None:
     with serving("good:app") as served:
         assert served.get() == str(served.process.pid)
         adapting = served.wait_for("dapting")
-        status, out, err = served.end()
-    log = "".join(served.log)
-    assert f"Listening on http://127.0.0.1:{served.port}" in log
-    assert "Starting on epoll: " in log
-    assert "live connections move" in adapting
-    assert status == 0
-    assert "Traceback" not in err
-    assert '"GET / HTTP/1.1" 200' in out, "the access log"
+        assert served.end() == 0
+    assert f"Listening on http://127.0.0.1:{served.port}" in served.err
+    assert "Starting on epoll: " in served.err
+    assert "live connections move" in adapting.string
+    assert "Traceback" not in served.err
+    assert '"GET / HTTP/1.1" 200' in served.out, "the access log"
 
 
 @pytest.mark.parametrize(
@@ -45,12 +44,11 @@ def test_it_says_what_it_does_and_why() -> None:
 def test_options_show_in_what_it_says(options: list[str], said: str) -> None:
     app = "good:make_app" if "--factory" in options else "good:app"
     with serving(app, "--no-access-log", *options) as served:
-        if not any(said in line for line in served.log):
-            served.wait_for(said)
+        served.wait_for(said)
         assert served.get() == str(served.process.pid)
-        status, out, _ = served.end()
-    assert status == 0
-    assert "GET" not in out
+        assert served.end() == 0
+    assert said in served.err
+    assert "GET" not in served.out
 
 
 def test_the_engine_follows_the_load_and_live_connections_follow_it(
@@ -74,15 +72,11 @@ def test_the_engine_follows_the_load_and_live_connections_follow_it(
         look = AdminClient(admin)
         assert look.state()["active"] == "epoll"
         with ExitStack() as clients_end:
-            clients = [served.connect() for _ in range(8)]
-            for client in clients:
-                clients_end.callback(client.close)
+            clients = [clients_end.enter_context(served.connect()) for _ in range(8)]
             deadline_s = time.monotonic() + WITHIN_S
             while True:
                 for client in clients:
-                    client.request("GET", "/")
-                    answer = client.getresponse().read()
-                    assert answer == str(served.process.pid).encode()
+                    assert client.get() == str(served.process.pid)
                 state = look.state()
                 # A switch counts when its first round of moves is over, which
                 # is a moment after the last of them.
@@ -94,8 +88,7 @@ def test_the_engine_follows_the_load_and_live_connections_follow_it(
         assert state["app"] == "good:app"
         assert state["addresses"] == [f"http://127.0.0.1:{served.port}"]
         assert state["switched"] == {"epoll>uring": 1}
-        status, _, _ = served.end()
-    assert status == 0
+        assert served.end() == 0
     assert not admin.exists()
 
 
@@ -117,8 +110,7 @@ def test_a_unix_socket_is_removed_however_it_ends(
         for _ in range(times - 1):
             served.process.send_signal(signal.SIGTERM)
             served.wait_for("shutting down")
-        status, _, _ = served.end()
-    assert status == (0 if times == 1 else -signal.SIGTERM)
+        assert served.end() == (0 if times == 1 else -signal.SIGTERM)
     assert not path.exists()
 
 
@@ -139,39 +131,44 @@ def test_a_signal_finishes_the_request_in_flight_and_exits_with_0(
         connection.sock.sendall(b"x")
         assert response.read().decode() == str(served.process.pid)
         connection.close()
-        status, out, _ = served.wait()
-    assert status == 0
-    assert out.count("lifespan.shutdown") == 1
+        assert served.ended() == 0
+    assert served.out.count("lifespan.shutdown") == 1
 
 
 def test_a_signal_closes_idle_connections_and_refuses_new_ones() -> None:
     with serving("good:app", "--keep-alive-s", "600") as served:
         connection = served.connect()
-        connection.request("GET", "/")
-        connection.getresponse().read()
-        status, _, _ = served.end()
+        connection.get()
+        assert served.end() == 0
         assert connection.sock is not None
         assert connection.sock.recv(1) == b""
         connection.close()
         with pytest.raises(ConnectionRefusedError):
             socket.create_connection(("127.0.0.1", served.port), timeout=5)
-    assert status == 0
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_new_connections_are_refused_while_requests_finish(workers: str) -> None:
     """A socket that listens and that nobody accepts from would keep them waiting."""
-    with serving("good:app", "--graceful-s", "600", "--workers", workers) as served:
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        assert connection.getresponse().read(1) == b"x"
+    with (
+        serving("good:app", "--graceful-s", "600", "--workers", workers) as served,
+        a_request_without_end(served),
+    ):
         served.process.send_signal(signal.SIGTERM)
         served.wait_for("shutting down")
         assert is_refused(("127.0.0.1", served.port))
         assert served.process.poll() is None
-        status, _, _ = served.end()
-        connection.close()
-    assert status == -signal.SIGTERM
+        assert served.end() == -signal.SIGTERM
+
+
+@contextmanager
+def a_request_without_end(served: Program) -> Iterator[http.client.HTTPResponse]:
+    """It is under way; what there is of its answer."""
+    with served.connect() as client:
+        client.request("GET", "/for-ever")
+        response = client.getresponse()
+        assert response.read(1) == b"x"
+        yield response
 
 
 def is_refused(address: tuple[str, int]) -> bool:
@@ -186,29 +183,24 @@ def is_refused(address: tuple[str, int]) -> bool:
 
 
 def test_what_is_unfinished_after_its_time_is_cancelled() -> None:
-    with serving("good:app", "--graceful-s", "0.3") as served:
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        response = connection.getresponse()
-        assert response.read(1) == b"x"
-        status, out, _ = served.end()
+    with (
+        serving("good:app", "--graceful-s", "0.3") as served,
+        a_request_without_end(served) as response,
+    ):
+        assert served.end() == 0
         with pytest.raises(http.client.IncompleteRead):
             response.read()
-        connection.close()
-    assert status == 0
-    assert "lifespan.shutdown" in out
+    assert "lifespan.shutdown" in served.out
 
 
 def test_a_second_signal_ends_at_once() -> None:
-    with serving("good:app", "--graceful-s", "600") as served:
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        assert connection.getresponse().read(1) == b"x"
+    with (
+        serving("good:app", "--graceful-s", "600") as served,
+        a_request_without_end(served),
+    ):
         served.process.send_signal(signal.SIGTERM)
         served.wait_for("shutting down")
-        status, _, _ = served.end()
-        connection.close()
-    assert status == -signal.SIGTERM
+        assert served.end() == -signal.SIGTERM
 
 
 def worker_pids(served_pid: int) -> set[int]:
@@ -224,7 +216,7 @@ def alive(pid: int) -> bool:
         return False
 
 
-def who_answer(served: Served, wanted: int) -> set[str]:
+def who_answer(served: Program, wanted: int) -> set[str]:
     """The pids of so many workers, each of which is held up while the others answer.
 
     A new connection goes to whichever wakes up first, and on a machine that is
@@ -267,9 +259,8 @@ def test_workers_all_answer_and_all_end(command: tuple[str, ...]) -> None:
         assert len(answered) == 2
         assert str(served.process.pid) not in answered
         assert {int(pid) for pid in answered} <= worker_pids(served.process.pid)
-        status, out, _ = served.end()
-    assert status == 0
-    assert out.count("lifespan.shutdown") == 2
+        assert served.end() == 0
+    assert served.out.count("lifespan.shutdown") == 2
     assert not any(alive(int(pid)) for pid in answered)
 
 
@@ -278,13 +269,12 @@ def test_a_worker_that_dies_is_replaced() -> None:
         served.wait_for("Starting on")
         killed = who_answer(served, 2).pop()
         os.kill(int(killed), signal.SIGKILL)
-        served.wait_for(f"Worker process [{killed}] died")
+        served.wait_for(rf"Worker process \[{killed}\] died")
         served.wait_for("Starting on")
         answered = who_answer(served, 2)
         assert len(answered) == 2
         assert killed not in answered
-        status, _, _ = served.end()
-    assert status == 0
+        assert served.end() == 0
 
 
 def test_a_worker_that_is_killed_before_it_has_said_that_it_serves_is_replaced(
@@ -296,9 +286,8 @@ def test_a_worker_that_is_killed_before_it_has_said_that_it_serves_is_replaced(
     with serving("killed:app", "--workers", "2", "--no-access-log") as served:
         answered = who_answer(served, 2)
         assert {int(pid) for pid in answered} <= worker_pids(served.process.pid)
-        status, _, err = served.end()
-    assert status == 0
-    assert "".join([*served.log, err]).count("died: exit code -9") == 2
+        assert served.end() == 0
+    assert served.err.count("died: exit code -9") == 2
 
 
 def test_a_server_can_be_restarted_on_a_port_whose_connections_it_has_closed() -> None:
@@ -308,12 +297,12 @@ def test_a_server_can_be_restarted_on_a_port_whose_connections_it_has_closed() -
         connection.request("GET", "/", headers={"Connection": "close"})
         connection.getresponse().read()
         port = served.port
-        assert served.end()[0] == 0
+        assert served.end() == 0
         connection.close()
     with serving("good:app", port=port) as served:
         assert served.port == port
         assert served.get()
-        assert served.end()[0] == 0
+        assert served.end() == 0
 
 
 def test_workers_finish_when_their_parent_is_killed() -> None:
@@ -322,21 +311,17 @@ def test_workers_finish_when_their_parent_is_killed() -> None:
         answered = who_answer(served, 2)
         served.process.kill()
         # It ends when the last worker has closed its end of the pipe.
-        _, _, err = served.wait()
-    assert err.count("shutting down worker") == 2
+        assert served.ended() == -signal.SIGKILL
+    assert served.err.count("shutting down worker") == 2
     assert len(answered) == 2
 
 
 def test_a_second_signal_ends_workers_too() -> None:
     with serving("good:app", "--workers", "2", "--graceful-s", "600") as served:
         served.wait_for("Starting on")
-        connection = served.connect()
-        connection.request("GET", "/for-ever")
-        assert connection.getresponse().read(1) == b"x"
-        answered = who_answer(served, 2)
-        served.process.send_signal(signal.SIGTERM)
-        served.wait_for("shutting down the workers")
-        status, _, _ = served.end()
-        connection.close()
-    assert status == -signal.SIGTERM
+        with a_request_without_end(served):
+            answered = who_answer(served, 2)
+            served.process.send_signal(signal.SIGTERM)
+            served.wait_for("shutting down the workers")
+            assert served.end() == -signal.SIGTERM
     assert not any(alive(int(pid)) for pid in answered)
