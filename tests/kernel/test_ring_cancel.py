@@ -128,7 +128,7 @@ def test_a_cancel_that_misses_is_asked_again_a_few_times_in_each_use(
     ring: StepRing, pair: Pair
 ) -> None:
     """One that misses for ever must not keep the loop busy."""
-    ours, peer = pair
+    ours, _ = pair
     op = PollOnce(ours.fileno())
     for _ in range(2):
         ring.begin(op)
