@@ -25,8 +25,9 @@ def derive(table: Sequence[Comparison], base: Thresholds | None = None) -> Deriv
     nothing to gain by switching, and it is None: never.
 
     ``down_connections`` is the largest measured number below it, where io_uring
-    was not cheaper, but at most half of ``up_connections``, so that a load
-    around one of them does not cause switching back and forth.
+    was not cheaper, but at most half of ``up_connections``, and half of it where no
+    smaller number was measured, so that a load around one of them does not cause
+    switching back and forth.
     ``snap_connections`` is twice ``up_connections``: that far up, a mistake is
     unlikely.
 

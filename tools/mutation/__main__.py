@@ -112,7 +112,7 @@ class Copy:
 
     def finds(self, tests: list[str], *ignored: str) -> str:
         """Which of these tests fails first; "" if none does."""
-        command = [str(self.python), "-m", "pytest", "-x", "-q"]
+        command = [str(self.python), "-m", "pytest", "-x", "-q", "--timeout", "30"]
         command += ["-n", "2", "--dist", "loadfile", "-p", "no:cacheprovider"]
         command += [f"--ignore={folder}" for folder in ignored]
         command += tests
