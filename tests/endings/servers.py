@@ -1,5 +1,6 @@
 """uvicorn and aiohttp that get a signal: idle, with a request in flight, starting, twice."""
 
+import sys
 from signal import SIGINT, SIGTERM
 
 from .running import Program
@@ -81,6 +82,14 @@ UNTIL_KILLED = (
         await lifespan_ended.wait()
 """
 )
+UNTIL_FORCED = (
+    UNTIL_SIGNALLED
+    + """
+    say("again")
+    while not server.force_exit:
+        await asyncio.sleep(0.001)
+"""
+)
 STARTS_UNTIL_SIGNALLED = f"""
     say("starting")
     {UNTIL_SIGNALLED.strip()}
@@ -158,8 +167,13 @@ SIGNALLED: dict[str, Program] = {
     for moment, (source, line) in MOMENTS.items()
 }
 
+# From 3.12 on asyncio's server waits for its connections, and uvicorn for the server,
+# whatever it is told.
 TWICE = Program(
-    uvicorn(started="asking.start()", handling=UNTIL_KILLED),
+    uvicorn(
+        started="asking.start()",
+        handling=UNTIL_KILLED if sys.version_info < (3, 12) else UNTIL_FORCED,
+    ),
     (("in flight", SIGINT), ("again", SIGINT)),
 )
 
