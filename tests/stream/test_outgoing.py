@@ -38,7 +38,7 @@ WRITES = st.lists(
         st.tuples(st.just("write"), st.integers(1, 300)),
         st.tuples(st.just("write"), st.integers(1, 30_000)),
         st.tuples(st.just("read"), st.integers(1, 10_000)),
-        st.tuples(st.just("turn"), st.just(0)),
+        st.tuples(st.just("iteration"), st.just(0)),
         st.tuples(st.just("limits"), st.sampled_from([0, 1000, 65536])),
     ),
     max_size=40,

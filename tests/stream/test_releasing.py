@@ -12,7 +12,7 @@ from loops import OURS, Missing, factory_of
 from aioadapt import LoopStoppedError
 from aioadapt._testing.inside import is_releasing
 
-from .conftest import Scene
+from .conftest import ENDS_WITHIN_S, Scene
 from .http1 import NEXT, REQUEST, Handler, Http1Protocol, answer_to
 
 pytestmark = pytest.mark.ours_only
@@ -79,7 +79,7 @@ def place(scene: Scene) -> Iterator[Place]:
     place.handler.close()
 
 
-def test_a_quiet_connection_stops_rests_and_is_released(place: Place) -> None:
+def test_a_quiet_connection_stops_settles_and_is_released(place: Place) -> None:
     place.ask()
     fd = place.stream.fd
 
@@ -311,7 +311,50 @@ def test_a_server_that_writes_while_its_connection_settles_makes_it_active(
     place.stream.cancel_release()
 
 
-def test_a_server_that_closes_while_its_connection_rests_ends_it(
+def interrupt() -> None:
+    raise KeyboardInterrupt
+
+
+def test_an_interrupt_while_a_connection_settles_does_not_leave_it_unread(
+    place: Place,
+) -> None:
+    """With nothing else to do the loop must not sleep, since nobody would wake it."""
+    place.ask()
+    loop, handler = place.scene.loop, place.handler
+    handler.on_call["stopped_reading"] = lambda: loop.call_soon(interrupt)
+    handler.on_call["released"] = loop.stop
+    with pytest.raises(KeyboardInterrupt):
+        place.release()
+    slept = loop.call_later(ENDS_WITHIN_S, loop.stop)
+
+    loop.run_forever()
+
+    assert handler.calls[-1] == "released"
+    assert loop.time() < slept.when()
+    slept.cancel()
+
+
+def test_an_interrupt_loses_no_release_of_the_same_iteration(place: Place) -> None:
+    place.ask()
+    _, stream = place.scene.accept(place.server)
+    other = Handler()
+
+    def interrupt_once() -> None:
+        place.handler.on_call.clear()
+        interrupt()
+
+    place.handler.on_call["may_release"] = interrupt_once
+    place.scene.loop.call_soon(stream.release, other)
+    with pytest.raises(KeyboardInterrupt):
+        place.release()
+        place.scene.run_iterations(2)
+
+    place.scene.until(lambda: place.handler.is_over and other.is_over)
+    assert (place.handler.calls[-1], other.calls[-1]) == ("released", "released")
+    other.close()
+
+
+def test_a_server_that_closes_while_its_connection_settles_ends_it(
     place: Place,
 ) -> None:
     place.ask()
