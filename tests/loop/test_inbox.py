@@ -204,20 +204,28 @@ class Interrupting(RecordedMessage):
 def test_an_interrupt_out_of_one_message_leaves_the_others_to_be_delivered(
     loop_factory: LoopFactory,
 ) -> None:
+    """Before those that have come since, be it while the one was delivered or later."""
     loop: Any = loop_factory()
     log: list[tuple[str, int]] = []
+
+    class Posting(Interrupting):
+        def deliver(self) -> None:
+            loop.post(RecordedMessage(4, log))
+            loop.post(RecordedMessage(5, log))
+            super().deliver()
+
     loop.post(RecordedMessage(0, log))
-    loop.post(Interrupting(1, log))
+    loop.post(Posting(1, log))
     loop.post(RecordedMessage(2, log))
     loop.post(RecordedMessage(3, log))
     with pytest.raises(KeyboardInterrupt):
         loop.run_forever()
-    loop.post(RecordedMessage(4, log))
+    loop.post(RecordedMessage(6, log))
     loop.call_soon(loop.stop)
     loop.run_forever()
     loop.close()
 
-    assert log == [("delivered", number) for number in range(5)]
+    assert log == [("delivered", number) for number in range(7)]
 
 
 def test_an_interrupt_out_of_one_message_leaves_the_others_to_be_refused(

@@ -57,7 +57,8 @@ MUTANTS: list[Mutant] = [
     M("_loop/core.pyx", "                hook.is_queued = False\n", ""),
     M("_loop/core.pyx", "            self.first_ready = 0\n        Py_INCREF(handle)\n",
       "        Py_INCREF(handle)\n"),
-    M("_loop/core.pyx", "(min(wait_s, LONGEST_WAIT_S) * 1e9) + 1", "(wait_s * 1e9) + 1"),
+    M("_loop/core.pyx", "(min(wait_s, LONGEST_WAIT_S) * 1e9) + 1", "(wait_s * 1e9) + 1",
+      "waking once a day without a reason cannot be seen from outside"),
     M("_loop/scheduling.pyx", "            for timer in due[ran:]:\n"
       "                self.push_ready(timer)\n", "            pass\n"),
     M("_loop/scheduling.pyx", "        cdef double end_s = now_s + CLOCK_RESOLUTION_S\n",
