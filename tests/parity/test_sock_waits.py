@@ -108,6 +108,22 @@ async def test_a_cancelled_read_leaves_no_watcher_and_takes_nothing(
 
 
 @pytest.mark.parametrize("call", READS)
+async def test_a_read_cancelled_when_there_is_something_to_read_takes_nothing(
+    loop: AbstractEventLoop, pair: Pair, call: str
+) -> None:
+    """It is cancelled in the iteration that has found its socket ready."""
+    ours, theirs = pair
+
+    reading = asyncio.ensure_future(READS[call](loop, ours))
+    await asyncio.sleep(0)
+    theirs.send(b"words")
+    loop.call_soon(reading.cancel)
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert ours.recv(100) == b"words"
+
+
+@pytest.mark.parametrize("call", READS)
 async def test_a_read_that_is_done_leaves_no_watcher(
     loop: AbstractEventLoop, pair: Pair, call: str
 ) -> None:

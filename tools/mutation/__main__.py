@@ -78,10 +78,14 @@ class Copy:
 
     def __init__(self) -> None:
         copy_tree()
-        self.python = second_build("mutants", TREE, setup=["-Dtesting=true"])
+        self.python = second_build(
+            "mutants", TREE, setup=["-Dtesting=true", "-Doptimization=0"]
+        )
         site = next((FOLDER / "venv" / "lib").glob("python3*"))
         self.package = site / "site-packages" / "aioadapt"
         self.log = FOLDER / "log"
+        self._faulty: set[str] = set()
+        """What is installed with a fault."""
 
     @contextmanager
     def with_fault(self, mutant: Mutant) -> Iterator[None]:
@@ -90,28 +94,31 @@ class Copy:
         assert before.count(mutant.old) == 1, (mutant.file, mutant.old)
         path.write_text(before.replace(mutant.old, mutant.new))
         try:
-            self._install(mutant.file)
+            self._install({mutant.file, *self._faulty})
+            self._faulty = {mutant.file}
             yield
         finally:
+            # It is built and installed again together with the next one.
             path.write_text(before)
-            self._install(mutant.file)
 
-    def _install(self, name: str) -> None:
-        if name.endswith(".py"):
-            shutil.copy(TREE / "aioadapt" / name, self.package / name)
-            return
-        subprocess.run(
-            ["ninja", "-C", str(FOLDER / "meson")],
-            env=build_environment(),
-            capture_output=True,
-            check=True,
-        )
-        stem = name.removesuffix(".pyx")
-        (built,) = (FOLDER / "meson" / "aioadapt").glob(f"{stem}.*.so")
-        target = self.package / built.relative_to(FOLDER / "meson" / "aioadapt")
-        # A new file: a process may still have the old one mapped.
-        target.unlink()
-        shutil.copy(built, target)
+    def _install(self, names: set[str]) -> None:
+        if any(name.endswith(".pyx") for name in names):
+            subprocess.run(
+                ["ninja", "-C", str(FOLDER / "meson")],
+                env=build_environment(),
+                capture_output=True,
+                check=True,
+            )
+        for name in names:
+            if name.endswith(".py"):
+                shutil.copy(TREE / "aioadapt" / name, self.package / name)
+                continue
+            stem = name.removesuffix(".pyx")
+            (built,) = (FOLDER / "meson" / "aioadapt").glob(f"{stem}.*.so")
+            target = self.package / built.relative_to(FOLDER / "meson" / "aioadapt")
+            # A new file: a process may still have the old one mapped.
+            target.unlink()
+            shutil.copy(built, target)
 
     def finds(self, tests: list[str], *ignored: str) -> str:
         """Which of these tests fails first; "" if none does."""
