@@ -218,14 +218,15 @@ def main() -> int:
     found_by = FoundBy()
     survivors = []
     for number, mutant in mutants:
+        if mutant.equivalent:
+            print(f"{number:3} {mutant.file:32}   equivalent: {mutant.equivalent}")
+            continue
         began_s = time.monotonic()
         copy.log = FOLDER / f"log-{number}"
         try:
             outcome = find(copy, mutant, found_by) or "SURVIVES"
         except subprocess.CalledProcessError as error:
             outcome = f"does not compile: {error.stdout[-300:]!r}"
-        if outcome == "SURVIVES" and mutant.equivalent:
-            outcome = f"equivalent: {mutant.equivalent}"
         if outcome == "SURVIVES":
             survivors.append(number)
         took_s = time.monotonic() - began_s

@@ -84,7 +84,8 @@ MUTANTS: list[Mutant] = [
     M("_stream/inbound.pyx", "return self.life == OPEN and not self.is_paused and not self.is_settling",
       "return self.life == OPEN and not self.is_settling"),
     M("_stream/inbound.pyx", "        if not self.held and self.held_end != 0 and self.may_deliver():\n",
-      "        if self.held_end != 0 and self.may_deliver():\n"),
+      "        if self.held_end != 0 and self.may_deliver():\n",
+      "the loop above leaves something held only where nothing may be delivered"),
     M("_stream/outbound.pyx", "            # Copied: the caller may change its buffer before the iteration ends.\n"
       "            data = bytes(data)\n", "            data = bytes(data) + b''\n",
       "bytes(data) has copied already"),
