@@ -170,16 +170,29 @@ async def test_lowering_the_limit_under_what_waits_pauses_at_once(wire: Wire) ->
         await protocol.until(lambda: "resume_writing" in protocol.calls)
 
 
+class Sizes(Recorder):
+    size_at_resume = -1
+
+    def resume_writing(self) -> None:
+        self.size_at_resume = self.transport.get_write_buffer_size()
+        super().resume_writing()
+
+
+async def test_a_writer_resumes_at_the_low_limit_not_only_when_nothing_waits(
+    wire: Wire,
+) -> None:
+    async with connected(Sizes, wire) as (protocol, peer):
+        keep_little_in_the_kernel(protocol.transport)
+        protocol.transport.set_write_buffer_limits(high=32 * MIB, low=31 * MIB)
+        protocol.transport.write(pattern(40 * MIB))
+        while "resume_writing" not in protocol.calls:
+            await peer.recv(MIB)
+        assert 0 < protocol.size_at_resume <= 31 * MIB
+
+
 async def test_with_limits_of_zero_the_writer_resumes_only_when_nothing_waits(
     wire: Wire,
 ) -> None:
-    class Sizes(Recorder):
-        size_at_resume = -1
-
-        def resume_writing(self) -> None:
-            self.size_at_resume = self.transport.get_write_buffer_size()
-            super().resume_writing()
-
     async with connected(Sizes, wire) as (protocol, peer):
         protocol.transport.set_write_buffer_limits(high=0)
         data = fill(protocol.transport, protocol)
