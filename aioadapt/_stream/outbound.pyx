@@ -74,8 +74,6 @@ cdef class Outbound(Endpoint):
         if not self.is_queued:
             self.is_queued = True
             self.loop.flush_queue.append(self)
-            if self.release_handler is not None:
-                self.loop.queue_release(self)
         return 0
 
     cdef int flush(self) except -1:

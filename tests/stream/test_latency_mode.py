@@ -1,4 +1,4 @@
-"""While connections move, turns are short and answers leave with the iteration."""
+"""While connections move, iterations are short and answers leave with the iteration."""
 
 import asyncio
 import socket

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from leftovers import busy_with_nothing
 from loops import LoopFactory
 
 from .conftest import KeepsOpen, Recorder, Scene
@@ -265,3 +266,18 @@ def test_writing_nothing_sends_nothing(scene: Scene) -> None:
         before.direct_sends,
         before.ring_sends,
     )
+
+
+def test_a_loop_comes_to_rest_when_all_that_waited_has_been_sent(scene: Scene) -> None:
+    protocol = Recorder()
+    peer = connected(scene.loop, protocol)
+    protocol.transport.write(PATTERN)
+    got = bytearray()
+
+    def arrived() -> bool:
+        got.extend(read_some(peer, 1 << 20))
+        return len(got) == len(PATTERN)
+
+    scene.until(arrived)
+    assert busy_with_nothing(scene.loop) == []
+    peer.close()

@@ -320,3 +320,34 @@ def test_a_buffer_is_given_back_when_its_stream_has_ended_meanwhile(
         scene.until(lambda: sum(p.calls == ["made", "lost"] for p in protocols) == 1)
         assert sorted(bytes(p.received) for p in protocols) == [b"", b"both at once"]
         assert found_inside(scene.loop) == []
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+def test_connection_lost_is_called_when_the_kernel_holds_nothing_of_it(
+    scene: Scene, how: str
+) -> None:
+    """Its descriptor is closed then, and the number is the next one's."""
+
+    def in_kernel() -> int:
+        return getattr(scene.loop.stats(), "in_kernel", 0) or 0
+
+    class Looks(Recorder):
+        in_kernel = -1
+
+        def connection_lost(self, exc: BaseException | None) -> None:
+            self.in_kernel = in_kernel()
+            super().connection_lost(exc)
+
+    scene.run_iterations(2)
+    before = in_kernel()
+    protocol = Looks()
+    ours, peer = socket.socketpair()
+    loop = scene.loop
+    loop.run_until_complete(loop.create_connection(lambda: protocol, sock=ours))
+    scene.run_iterations(2)
+
+    loop.call_soon(getattr(protocol.transport, how))
+    scene.until(lambda: "lost" in protocol.calls)
+
+    assert protocol.in_kernel == before
+    peer.close()
