@@ -95,7 +95,8 @@ MUTANTS: list[Mutant] = [
     M("_stream/outbound.pyx", "        elif self.eof_asked and self.life == OPEN:\n", "        elif False:\n"),
     M("_stream/stream.pyx", "        if self.release_handler is not None:\n"
       "            self.loop.queue_release(self)\n        self.deliver_held_soon()",
-      "        self.deliver_held_soon()"),
+      "        self.deliver_held_soon()",
+      "what becomes active while it is detached ends, or is opaque from then on"),
     M("_stream/outgoing.pyx", "            if n < left:\n                self.first_sent += n\n                return\n",
       "            if n < left:\n                self.first_sent = n\n                return\n"),
     M("_stream/outgoing.pyx", "            self.first = 0\n        Py_INCREF(chunk)", "        Py_INCREF(chunk)"),
