@@ -2,6 +2,7 @@
 
 import random
 import socket
+import sys
 from array import array
 from typing import Any
 
@@ -280,4 +281,34 @@ def test_a_loop_comes_to_rest_when_all_that_waited_has_been_sent(scene: Scene) -
 
     scene.until(arrived)
     assert busy_with_nothing(scene.loop) == []
+    peer.close()
+
+
+def test_an_aborted_send_keeps_its_bytes_while_the_kernel_reads_them(
+    scene: Scene,
+) -> None:
+    """And counts those that have left."""
+    data = bytes(bytearray(PATTERN))
+    protocol = Recorder()
+    peer = connected(scene.loop, protocol)
+    sent_before = scene.loop.stats().bytes_out
+    references = [sys.getrefcount(data)]
+
+    def abort() -> None:
+        protocol.transport.abort()
+        references.append(sys.getrefcount(data))
+
+    scene.loop.call_soon(protocol.transport.write, data)
+    scene.run_iterations(3)
+    scene.loop.call_soon(abort)
+    scene.run_iterations()
+    if scene.loop.engine == "uring":
+        assert references[1] > references[0]
+    scene.until(lambda: "lost" in protocol.calls)
+
+    got = b""
+    while more := read_some(peer, 1 << 20):
+        got += more
+    assert data.startswith(got)
+    assert scene.loop.stats().bytes_out - sent_before == len(got)
     peer.close()
