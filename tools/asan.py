@@ -28,10 +28,11 @@ def runtime() -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./run asan", description=__doc__)
-    parser.add_argument("pytest", nargs="*", help="arguments for pytest")
-    options, more = parser.parse_known_args()
-    arguments = [*options.pytest, *more]
+    parser = argparse.ArgumentParser(
+        prog="./run asan", usage="./run asan [pytest args]", description=__doc__
+    )
+    # In their order: an option may be followed by its value.
+    _, arguments = parser.parse_known_args()
     if not arguments:
         ignored = [f"--ignore={folder}" for folder in NEEDS_ANOTHER_RUNTIME]
         arguments = ["-n", "auto", "--dist", "loadfile", "-q", *ignored, "tests"]

@@ -99,10 +99,11 @@ def ranges(numbers: Iterable[int]) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(prog="./run coverage", description=__doc__)
-    parser.add_argument("pytest", nargs="*", help="arguments for pytest")
-    options, more = parser.parse_known_args()
-    arguments = [*options.pytest, *more]
+    parser = argparse.ArgumentParser(
+        prog="./run coverage", usage="./run coverage [pytest args]", description=__doc__
+    )
+    # In their order: an option may be followed by its value.
+    _, arguments = parser.parse_known_args()
     python = second_build(
         "coverage", setup=["-Dtesting=true", "-Db_coverage=true", "-Dbuildtype=debug"]
     )
