@@ -359,15 +359,3 @@ def test_connection_lost_is_called_when_the_kernel_holds_nothing_of_it(
 
     assert protocol.in_kernel == before
     peer.close()
-
-
-def test_a_transport_made_before_the_first_run_reads_in_it(scene: Scene) -> None:
-    ours, peer = socket.socketpair()
-    ours.setblocking(False)
-    protocol = Recorder()
-    scene.loop._make_socket_transport(ours, protocol)
-    peer.send(b"words")
-
-    scene.until(lambda: protocol.received == b"words")
-
-    peer.close()

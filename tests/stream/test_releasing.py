@@ -648,3 +648,20 @@ def test_an_adopted_server_that_pauses_at_once_gets_the_unread_bytes_later(
     protocol.transport.resume_reading()
     place.hear(b"/two", b"/one")
     assert protocol.received == NEXT + REQUEST
+
+
+def test_a_loop_that_has_not_run_yet_serves_what_it_adopted_when_it_runs(
+    place: Place,
+) -> None:
+    place.ask()
+    place.release()
+    released = place.finish()
+    other = Scene(type(place.scene.loop)())
+    other.loop.adopt(released, place.new_protocol, place.server)
+    place.handler.released_ = None
+
+    place.peer.sendall(REQUEST)
+    other.until(lambda: place.protocols[1].answered)
+
+    assert place.peer.recv(100) == answer_to(b"/one")
+    other.close()
