@@ -241,7 +241,7 @@ cdef class DatagramEndpoint(Endpoint):
         """Keep the rest; the socket is not read again until it has been delivered."""
         # A closing endpoint does not read any more, so the rest is dropped.
         if self.life == OPEN:
-            self.held = arrived[first:] + (self.held or [])
+            self.held = arrived[first:]
             if self.is_reading:      # an exception has interrupted delivery
                 self.deliver_held_soon()
             self.update_reading()

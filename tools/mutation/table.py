@@ -154,8 +154,8 @@ MUTANTS: list[Mutant] = [
       "                self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES\n",
       "                self.waiting.append((data, address))\n"
       "                self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES\n"),
-    M("_datagram/endpoint.pyx", "            self.held = arrived[first:] + (self.held or [])\n",
-      "            self.held = (self.held or []) + arrived[first:]\n"),
+    M("_datagram/endpoint.pyx", "            self.held = arrived[first:]\n",
+      "            self.held = arrived[first + 2:]\n"),
     M("_datagram/arrivals.pyx", "        self.messages[i].msg_hdr.msg_namelen = sizeof(sockaddr_storage)\n"
       "        return", "        return"),
     M("_datagram/arrivals.pyx", "            self.make_room(recv(fd, NULL, 0, MSG_DONTWAIT | MSG_PEEK | MSG_TRUNC))\n",
