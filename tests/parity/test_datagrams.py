@@ -167,6 +167,31 @@ def test_addresses_are_whole_whatever_family_came_before(
     run(main())
 
 
+async def test_an_address_is_not_taken_for_one_of_another_family(
+    loop: AbstractEventLoop,
+) -> None:
+    """A loop's endpoints share what it knows of addresses that were sent to before."""
+    if not has_ipv6():
+        pytest.skip("no IPv6 on the loopback interface")
+    async with contextlib.AsyncExitStack() as stack:
+        endpoints = []
+        for host in ("127.0.0.1", "::1"):
+            _, endpoint = await loop.create_datagram_endpoint(
+                Datagrams, local_addr=(host, 0)
+            )
+            stack.push_async_callback(endpoint.close)
+            endpoints.append(endpoint)
+        ipv4, ipv6 = endpoints
+        address = ipv4.transport.get_extra_info("sockname")
+
+        ipv4.transport.sendto(b"by IPv4", address)
+        ipv6.transport.sendto(b"by IPv6", address)
+
+        assert await ipv4.got(1) == [(b"by IPv4", address)]
+        await ipv6.until(lambda: ipv6.errors)
+        assert [type(error) for error in ipv6.errors] == [socket.gaierror]
+
+
 def has_ipv6() -> bool:
     with socket.socket(socket.AF_INET6) as sock:
         try:
