@@ -233,3 +233,15 @@ def test_many_connections_are_accepted_in_one_iteration(scene: Scene) -> None:
     scene.run_iterations(3)
 
     assert len(protocols) == 80
+
+
+def test_a_server_of_every_address_is_found_by_each_of_them(scene: Scene) -> None:
+    """A connection that comes from another loop has the address it was accepted on."""
+    loop = scene.loop
+    server = loop.run_until_complete(loop.create_server(Recorder, "0.0.0.0", 0))
+    _, port = server.sockets[0].getsockname()
+
+    assert loop.serving_on(("127.0.0.1", port)) == (Recorder, server)
+    assert loop.serving_on(("127.0.0.1", port ^ 1)) is None
+    assert loop.serving_on("/a/path") is None
+    server.close()

@@ -34,7 +34,7 @@ FIRST = {
     "control": ["control", "serving"],
     "serving": ["serving", "cli"],
     "loop_thread.py": ["migration"],
-    "native_loop.py": ["migration", "parity"],
+    "native_loop.py": ["migration", "stream", "parity"],
 }
 """Tests by room, those that find most first."""
 
