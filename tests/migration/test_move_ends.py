@@ -49,6 +49,22 @@ def test_a_factory_that_fails_is_reported_on_its_loop_and_refuses(scene: Scene) 
     assert phase_of(connection) is Phase.RETURNED
 
 
+def test_what_both_loops_refuse_is_closed_and_told(scene: Scene) -> None:
+    def factory() -> asyncio.Protocol:
+        raise ValueError("the application is not up")
+
+    _, connection, peer, asked = scene.move_carried()
+
+    scene.a.loop.factory = scene.b.loop.factory = factory
+    scene.b.loop.deliver()
+    scene.a.loop.deliver()
+
+    assert asked.answer().reason == "closed: neither loop could adopt it"
+    assert phase_of(connection) is Phase.CLOSED
+    assert peer_sees_the_end(peer)
+    assert scene.migrator.stats.closed == 1
+
+
 def test_a_factory_that_ends_its_thread_loses_no_connection(scene: Scene) -> None:
     def factory() -> asyncio.Protocol:
         raise SystemExit
