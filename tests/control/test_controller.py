@@ -152,6 +152,26 @@ def test_a_busy_connection_follows_when_it_is_quiet() -> None:
     run(main())
 
 
+def test_a_switch_back_ends_what_the_earlier_one_still_asks_for() -> None:
+    async def main() -> None:
+        async with Grounds() as grounds:
+            busy = await grounds.peer()
+            busy.sock.sendall(b"GET /half HTTP/1.1\r\n")
+            await until(lambda: not grounds.thread("epoll").connections[0].quiet)
+            await grounds.controller.switch("uring")
+            await grounds.controller.switch("epoll")
+
+            busy.sock.sendall(b"Content-Length: 0\r\n\r\n")
+            assert await asyncio.to_thread(busy.hear, "/half") == "epoll"
+            # Much longer than it would take to move it there and back.
+            for _ in range(20):
+                await asyncio.sleep(grounds.controller.thresholds.tick_s)
+                assert await grounds.asks(busy) == "epoll"
+            assert grounds.migrator.stats.moves == {}
+
+    run(main())
+
+
 def test_who_is_left_behind_without_a_switch_follows_too() -> None:
     """As one that was accepted in the listener's last moment."""
 
