@@ -1,4 +1,4 @@
-"""Reports are collected first and run after; what was forgotten since is skipped."""
+"""Reports are reaped first and run after; what was unregistered since is skipped."""
 
 import contextlib
 import gc
@@ -38,12 +38,12 @@ def test_a_watch_that_an_earlier_report_unregistered_is_skipped(
     """Also of what is reported to whoever is registered, whatever it asked for."""
     watches = reaped_both(poller, pair, hung_up=hung_up)
 
-    def forget_both(*_: object) -> None:
+    def unregister_both(*_: object) -> None:
         for watch in watches:
             poller.unregister(watch)
 
     for watch in watches:
-        watch.on_ready = forget_both
+        watch.on_ready = unregister_both
     poller.dispatch()
 
     assert sum(len(watch.reports) for watch in watches) == 1
@@ -132,7 +132,7 @@ def test_what_is_left_unread_is_reported_again(poller: StepPoller, pair: Pair) -
     poller.unregister(watch)
 
 
-def test_no_interest_is_to_be_forgotten(poller: StepPoller, pair: Pair) -> None:
+def test_no_interest_is_to_be_unregistered(poller: StepPoller, pair: Pair) -> None:
     ours, peer = pair
     watch = StepWatch(ours.fileno())
     poller.watch(watch, READABLE)
@@ -144,7 +144,7 @@ def test_no_interest_is_to_be_forgotten(poller: StepPoller, pair: Pair) -> None:
     assert poller.wait(0) == 0, "even a hang-up is nobody's business then"
 
 
-def test_forgetting_twice_is_harmless(poller: StepPoller, pair: Pair) -> None:
+def test_unregistering_twice_is_harmless(poller: StepPoller, pair: Pair) -> None:
     watch = StepWatch(pair[0].fileno())
     poller.watch(watch, READABLE)
     poller.unregister(watch)
@@ -172,7 +172,7 @@ def test_a_registration_keeps_its_watch_alive(poller: StepPoller, pair: Pair) ->
     assert alive() is None
 
 
-def test_a_collected_report_keeps_a_forgotten_watch_alive(
+def test_a_reaped_report_keeps_an_unregistered_watch_alive(
     poller: StepPoller, pair: Pair
 ) -> None:
     watch: StepWatch | None = StepWatch(pair[0].fileno())
@@ -190,12 +190,12 @@ def test_a_collected_report_keeps_a_forgotten_watch_alive(
     assert alive() is None
 
 
-def test_forgetting_after_closing_is_too_late_where_there_is_a_duplicate(
+def test_unregistering_after_closing_is_too_late_where_there_is_a_duplicate(
     poller: StepPoller, pair: Pair
 ) -> None:
     """The registration belongs to what both numbers stand for: epoll goes on
     reporting, and the old number cannot be used to stop it.  So a descriptor is
-    forgotten first and closed after."""
+    unregistered first and closed after."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
     watch = StepWatch(ours.fileno())
@@ -212,7 +212,7 @@ def test_forgetting_after_closing_is_too_late_where_there_is_a_duplicate(
     os.close(duplicate)
 
 
-def test_forgetting_before_closing_leaves_a_duplicate_in_peace(
+def test_unregistering_before_closing_leaves_a_duplicate_in_peace(
     poller: StepPoller, pair: Pair
 ) -> None:
     ours, peer = pair
@@ -229,7 +229,7 @@ def test_forgetting_before_closing_leaves_a_duplicate_in_peace(
     os.close(duplicate)
 
 
-def test_closed_behind_its_back_a_watch_can_still_be_forgotten(
+def test_closed_behind_its_back_a_watch_can_still_be_unregistered(
     poller: StepPoller, pair: Pair
 ) -> None:
     watch = StepWatch(pair[0].fileno())
@@ -309,7 +309,7 @@ def test_more_reports_than_fit_into_one_wait_come_in_the_next_ones(
         peer.close()
 
 
-def test_a_watch_that_was_forgotten_too_late_lives_as_long_as_its_poller(
+def test_a_watch_that_was_unregistered_too_late_lives_as_long_as_its_poller(
     nothing_is_left: None, pair: Pair
 ) -> None:
     """A duplicate keeps the registration, and epoll goes on reporting the

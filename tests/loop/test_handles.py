@@ -46,7 +46,7 @@ def test_a_handle_from_the_free_list_remembers_nothing(
     assert ran == ["fresh"] * 600
 
 
-def test_a_handle_lets_go_of_its_arguments_once_it_is_cancelled(
+def test_a_handle_frees_its_arguments_once_it_is_cancelled(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     class Argument:

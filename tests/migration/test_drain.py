@@ -97,7 +97,7 @@ def test_a_drain_to_where_they_are_does_nothing(scene: Scene) -> None:
 # -- In few messages.
 
 
-def test_what_is_let_go_in_one_iteration_travels_in_one_message(scene: Scene) -> None:
+def test_what_is_detached_in_one_iteration_travels_in_one_message(scene: Scene) -> None:
     """A thread that is woken may wait a whole switch interval until it runs."""
     migrator = Migrator(max_in_flight=256)
     streams = connected(scene.a, 256)
@@ -110,7 +110,7 @@ def test_what_is_let_go_in_one_iteration_travels_in_one_message(scene: Scene) ->
     assert scene.a.loop.posts == 1
 
 
-def test_what_is_let_go_before_the_target_looks_travels_in_the_same_message(
+def test_what_is_detached_before_the_target_looks_travels_in_the_same_message(
     scene: Scene,
 ) -> None:
     streams = connected(scene.a, 2)
@@ -127,7 +127,7 @@ def test_what_is_let_go_before_the_target_looks_travels_in_the_same_message(
     assert scene.b.loop.posts == 1
 
 
-def test_what_is_let_go_after_the_target_looked_gets_a_message_of_its_own(
+def test_what_is_detached_after_the_target_looked_gets_a_message_of_its_own(
     scene: Scene,
 ) -> None:
     streams = connected(scene.a, 2)
@@ -146,7 +146,7 @@ def test_what_is_let_go_after_the_target_looked_gets_a_message_of_its_own(
 # -- So many at once.
 
 
-def test_no_more_than_at_once_rest_or_are_carried(scene: Scene) -> None:
+def test_no_more_than_max_in_flight_settle_or_are_carried(scene: Scene) -> None:
     """The last of those detached together waits for all the others."""
     streams = connected(scene.a, 10)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
@@ -226,7 +226,7 @@ def test_one_held_back_that_ends_is_counted_as_closed(scene: Scene) -> None:
     assert (report.moved, report.left) == (4, {"closed": 1})
 
 
-def test_at_once_is_at_least_one() -> None:
+def test_max_in_flight_is_at_least_one() -> None:
     with pytest.raises(ValueError, match="at least 1, not 0"):
         Migrator(max_in_flight=0)
 

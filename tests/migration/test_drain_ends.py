@@ -37,7 +37,7 @@ def test_those_still_busy_stay_and_are_counted_with_their_reasons(
     assert all(stream.handler is None for stream in streams[:2])
 
 
-def test_one_that_rests_when_the_time_is_over_is_served_on(scene: Scene) -> None:
+def test_one_that_settles_when_the_time_is_over_is_served_on(scene: Scene) -> None:
     (stream,) = connected(scene.a, 1)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -150,7 +150,7 @@ def test_a_target_that_stops_midway_ends_the_drain(scene: Scene) -> None:
     assert scene.migrator.stats.returned == 1
 
 
-def test_one_let_go_after_the_target_stopped_goes_back_too(scene: Scene) -> None:
+def test_one_detached_after_the_target_stopped_goes_back_too(scene: Scene) -> None:
     streams, asked = stopping_target(scene)
 
     scene.b.stops()
@@ -179,7 +179,9 @@ def test_a_refusal_ends_the_drain(scene: Scene) -> None:
     assert all(stream.reading for stream in streams[1:])
 
 
-def test_a_source_that_stops_midway_keeps_what_it_has_not_let_go(scene: Scene) -> None:
+def test_a_source_that_stops_midway_keeps_what_it_has_not_detached(
+    scene: Scene,
+) -> None:
     streams = connected(scene.a, 3)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -212,7 +214,7 @@ def test_with_both_loops_gone_every_descriptor_is_closed_and_counted(
 # -- Whoever asked gives up.
 
 
-def test_cancelled_it_leaves_alone_what_has_not_been_let_go(scene: Scene) -> None:
+def test_cancelled_it_leaves_alone_what_has_not_been_detached(scene: Scene) -> None:
     streams = connected(scene.a, 6)
     streams[0].becomes_busy()
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))

@@ -81,7 +81,7 @@ def test_stopping_ends_async_generators_and_executors(thread: LoopThread) -> Non
     assert not workers[0].is_alive()
 
 
-def test_farewells_are_said_on_its_thread_before_any_task_is_cancelled(
+def test_stop_callbacks_run_on_its_thread_before_any_task_is_cancelled(
     thread: LoopThread,
 ) -> None:
     heard: list[str] = []

@@ -155,7 +155,7 @@ def test_quiet_for_s_is_counted_from_the_last_byte(
     assert asked.answer().reason == reason
 
 
-def test_a_target_with_no_server_there_is_seen_before_anything_is_let_go(
+def test_a_target_with_no_server_there_is_seen_before_anything_is_detached(
     scene: Scene,
 ) -> None:
     stream, connection, _ = scene.a.connected()
@@ -239,7 +239,7 @@ def test_a_move_does_not_wait_for_one_that_is_busy_when_the_iteration_ends(
     assert untouched(scene.a, scene.b, stream, connection)
 
 
-def test_a_peer_that_leaves_while_it_rests_closes_it(scene: Scene) -> None:
+def test_a_peer_that_leaves_while_it_settles_closes_it(scene: Scene) -> None:
     stream, connection, peer, asked = scene.move_settling()
 
     stream.ends()
@@ -252,7 +252,7 @@ def test_a_peer_that_leaves_while_it_rests_closes_it(scene: Scene) -> None:
     assert scene.migrator.stats.closed == 0
 
 
-def test_a_source_that_stops_while_it_rests_keeps_it(scene: Scene) -> None:
+def test_a_source_that_stops_while_it_settles_keeps_it(scene: Scene) -> None:
     stream, _, _, asked = scene.move_settling()
 
     scene.a.stops()

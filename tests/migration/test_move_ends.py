@@ -285,7 +285,7 @@ def test_cancelled_before_the_source_looked(scene: Scene) -> None:
     assert scene.migrator.stats.left == {"cancelled": 1}
 
 
-def test_cancelled_while_it_rests(scene: Scene) -> None:
+def test_cancelled_while_it_settles(scene: Scene) -> None:
     stream, connection, _, asked = scene.move_settling()
 
     asked.is_cancelled()

@@ -41,7 +41,9 @@ def test_an_end_can_be_reached_from_every_phase() -> None:
     assert ending == set(Phase)
 
 
-def test_once_let_go_it_is_never_served_by_the_source_as_if_nothing_happened() -> None:
+def test_once_detached_it_is_never_served_by_the_source_as_if_nothing_happened() -> (
+    None
+):
     """Its old protocol has been told that the connection is lost."""
     reached = {Phase.CARRIED}
     for _ in Phase:

@@ -161,7 +161,7 @@ class Thing:
         pass
 
 
-def test_cancelling_lets_go_of_callback_and_arguments_at_once(
+def test_cancelling_frees_callback_and_arguments_at_once(
     loop: AbstractEventLoop,
 ) -> None:
     callback, argument = Thing(), Thing()

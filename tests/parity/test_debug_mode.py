@@ -149,7 +149,7 @@ def test_call_soon_from_another_thread_is_refused_while_the_loop_runs(
     assert all(text.startswith("Non-thread-safe operation") for text in errors)
 
 
-def test_call_soon_from_another_thread_is_allowed_while_the_loop_rests(
+def test_call_soon_from_another_thread_is_allowed_while_the_loop_is_idle(
     debugged: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []

@@ -56,7 +56,7 @@ def test_a_child_can_run_a_loop_of_its_own(
     assert run(answer()) == 42
 
 
-def test_a_child_forked_while_the_loop_rests_can_exit_through_the_interpreter(
+def test_a_child_forked_while_the_loop_is_idle_can_exit_through_the_interpreter(
     loop: AbstractEventLoop, run: Run
 ) -> None:
     """Destructors of the parent's objects run in the child and must not reach

@@ -68,7 +68,7 @@ async def test_a_reader_is_called_again_while_something_is_left_to_read(
     loop.remove_reader(ours)
 
 
-async def test_a_reader_that_reads_nothing_is_called_in_turn_after_turn(
+async def test_a_reader_that_reads_nothing_is_called_in_each_iteration(
     loop: AbstractEventLoop, pair: Pair
 ) -> None:
     ours, theirs = pair

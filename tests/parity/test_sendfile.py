@@ -110,7 +110,7 @@ async def test_a_protocol_can_read_on_while_its_file_is_sent(
 
 
 @pytest.mark.ours_only
-async def test_a_transport_aborted_while_its_file_is_sent_lets_go_of_the_connection(
+async def test_a_transport_aborted_while_its_file_is_sent_gives_up_the_connection(
     loop: AbstractEventLoop, wire: Wire, file: BinaryIO
 ) -> None:
     """asyncio reports an InvalidStateError here.  Whoever awaits the file waits

@@ -236,7 +236,7 @@ def test_whole_numbers_are_times(loop: AbstractEventLoop) -> None:
     assert ran == ["at", "later"]
 
 
-def test_cancelling_a_timer_lets_go_of_its_arguments_at_once(
+def test_cancelling_a_timer_frees_its_arguments_at_once(
     loop: AbstractEventLoop,
 ) -> None:
     argument = Thing()

@@ -27,13 +27,13 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 async def held_app(scope: Message, receive: Receive, send: Send) -> None:
     """The same; it does not end before a test lets go of a file in its folder."""
 
-    async def send_when_let_go(message: Message) -> None:
+    async def send_when_released(message: Message) -> None:
         if message["type"] == "lifespan.shutdown.complete":
             with open("held") as file:
                 fcntl.flock(file, fcntl.LOCK_SH)
         await send(message)
 
-    await app(scope, receive, send_when_let_go)
+    await app(scope, receive, send_when_released)
 
 
 async def _live(scope: Message, receive: Receive, send: Send) -> None:
