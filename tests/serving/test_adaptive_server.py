@@ -343,6 +343,32 @@ async def test_stopping_while_a_switch_is_under_way_leaves_nothing() -> None:
     assert sorted(starts) == sorted(ends)
 
 
+async def test_stopping_while_the_second_loop_starts_stops_that_too() -> None:
+    class SlowStart(App):
+        async def on_life(self, kind: str) -> None:
+            if kind == "lifespan.startup" and engine_here() == "uring":
+                starts.set()
+                await asyncio.to_thread(goes_on.wait, WITHIN_S)
+
+    starts, goes_on = threading.Event(), threading.Event()
+    app = SlowStart()
+
+    async with serving(app) as server:
+        switching = asyncio.ensure_future(server.switch("uring"))
+        assert await to_thread(starts.wait, WITHIN_S)
+        stopping = asyncio.ensure_future(server.stop())
+        for _ in range(10):
+            await asyncio.sleep(0)
+        goes_on.set()
+        await asyncio.wait({switching, stopping})
+
+    assert sorted(app.life) == [
+        (engine, what)
+        for engine in ("epoll", "uring")
+        for what in ("shutdown", "startup")
+    ]
+
+
 async def test_a_loop_thread_that_dies_is_noticed() -> None:
     async with serving(App()) as server:
         thread = server.controller.threads["epoll"]
