@@ -183,6 +183,27 @@ def test_a_connection_closed_by_the_last_step_of_a_task_is_closed_when_run_ends(
         assert theirs.recv(1) == b""
 
 
+def test_a_connection_aborted_by_what_it_hears_last_is_closed_when_the_run_ends(
+    loop: AbstractEventLoop,
+) -> None:
+    class Aborts(Recorder):
+        def data_received(self, data: bytes) -> None:
+            loop.call_soon(loop.stop)
+            self.transport.abort()
+
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(10)
+    protocol = Aborts()
+    loop.run_until_complete(loop.create_connection(lambda: protocol, sock=ours))
+    run_iterations(loop, 2)
+
+    with theirs:
+        theirs.send(b"x")
+        loop.run_forever()
+        assert protocol.is_lost
+        assert theirs.recv(1) == b""
+
+
 async def test_a_protocol_that_is_resumed_while_it_closes_may_still_write(
     loop: AbstractEventLoop,
 ) -> None:
