@@ -361,12 +361,9 @@ async def test_stopping_while_the_second_loop_starts_stops_that_too() -> None:
         await asyncio.wait({stopping}, timeout=0.3)
         goes_on.set()
         await asyncio.wait({switching, stopping})
+        ends = [engine for engine, what in app.life if what == "shutdown"]
 
-    assert sorted(app.life) == [
-        (engine, what)
-        for engine in ("epoll", "uring")
-        for what in ("shutdown", "startup")
-    ]
+    assert sorted(ends) == ["epoll", "uring"]
 
 
 async def test_a_loop_thread_that_dies_is_noticed() -> None:
