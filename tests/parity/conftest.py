@@ -1,4 +1,4 @@
-"""What the tests of streams run over."""
+"""Fixtures that the tests of streams run over."""
 
 import pytest
 
