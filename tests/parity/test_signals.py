@@ -191,7 +191,7 @@ def test_ctrl_c_interrupts_a_loop_that_has_just_begun_to_wait_for_bytes(
     loop: AbstractEventLoop,
 ) -> None:
     """With io_uring one call submits operations and waits.  When it is interrupted,
-    it returns only the number submitted."""
+    it returns the number submitted, not EINTR."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     interrupted = threading.Event()

@@ -204,7 +204,7 @@ async def test_a_later_read_takes_the_place_of_an_earlier_one(
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    # Cancelling the first does not affect a third.
+    # The cancelled first one does not disturb a third.
     third = asyncio.ensure_future(loop.sock_recv(ours, 100))
     await asyncio.sleep(0)
     theirs.send(b"more")

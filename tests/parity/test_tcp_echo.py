@@ -81,7 +81,7 @@ async def test_a_thousand_small_writes_in_one_iteration_arrive_in_order(
 async def test_small_and_large_writes_of_one_iteration_keep_their_order(
     wire: Wire,
 ) -> None:
-    """The large ones exceed the high-water mark but must not overtake the small ones."""
+    """The large ones pass the high-water mark but must not overtake the small ones."""
 
     pieces = [pattern(size) for size in (10, 300 * KIB, 1, 70 * KIB, 5, 64 * KIB, 3)]
     data = b"".join(pieces)

@@ -17,7 +17,7 @@ from .test_flow_control import fill
 def test_a_call_from_this_thread_keeps_its_place_among_the_others(
     loop: AbstractEventLoop,
 ) -> None:
-    """``call_soon_threadsafe`` works on this thread too; some libraries always use it."""
+    """Some libraries use ``call_soon_threadsafe`` even on the loop's own thread."""
     ran: list[int] = []
     for number in range(0, 6, 2):
         loop.call_soon_threadsafe(ran.append, number)
@@ -172,7 +172,7 @@ def test_a_connection_closed_by_the_last_step_of_a_task_is_closed_when_run_ends(
 
     async def close() -> None:
         transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
-        # Until it is being read from, so that closing has to cancel the read.
+        # Until the loop is reading from it, so that closing has to cancel the read.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         transport.close()
