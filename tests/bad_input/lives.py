@@ -61,7 +61,7 @@ class Life:
         return ours, theirs
 
     async def read_to_end(self, peer: socket.socket) -> str:
-        """Accepts a reset as the end: the kernel sends one if the loop left bytes unread."""
+        """Accepts a reset as the end: unread bytes make the kernel send one."""
         try:
             while await self.loop.sock_recv(peer, 1 << 20):
                 pass
@@ -89,7 +89,7 @@ def lived(kind: str, live: Live) -> list[str]:
     life = Life(loop)
 
     def handler(_: Any, context: dict[str, Any]) -> None:
-        # A bug of asyncio's if nothing is left to send after resume_writing.
+        # asyncio's own bug, if resume_writing leaves it nothing to send.
         if "Data should not be empty" not in str(context.get("exception")):
             life.see(in_report(context))
 

@@ -69,7 +69,7 @@ def all_groups() -> dict[str, Rows]:
 GROUPS, ALL_GROUPS = groups(), all_groups()
 
 
-# Rows may leave objects unclosed, as asyncio does; the outcome shows the rest.
+# Rows leave objects unclosed where asyncio does.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )

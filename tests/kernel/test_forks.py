@@ -185,7 +185,7 @@ loop.close()
 def test_a_child_that_frees_the_parents_loop_keeps_the_memory_it_has_mapped_since(
     loop_kind: str, when: str
 ) -> None:
-    """A ring's memory is not in the child, which may map other memory at its address."""
+    """A ring's memory is not in the child, which may map other memory in its place."""
     name = in_words(loop_kind).partition(":")[2]
     code = FREES_A_LOOP_OF_THE_PARENTS.replace("{name}", name)
 

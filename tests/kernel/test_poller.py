@@ -341,7 +341,7 @@ def test_a_watch_that_was_unregistered_too_late_lives_as_long_as_its_poller(
 
 
 def test_two_can_watch_one_descriptor(poller: StepPoller, pair: Pair) -> None:
-    """epoll has one registration for it, but each watch gets the events it asked for."""
+    """epoll has one registration for both; each watch gets the events it asked for."""
     ours, peer = pair
     first, second = StepWatch(ours.fileno()), StepWatch(ours.fileno())
     poller.watch(first, WRITABLE)

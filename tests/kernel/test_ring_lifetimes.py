@@ -145,7 +145,7 @@ def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
 def test_closing_the_only_descriptor_ends_nothing_either(
     ring: StepRing, pair: Pair
 ) -> None:
-    """The operation keeps the socket open; until it ends the peer sees no end of file."""
+    """The operation keeps the socket open: until it ends, the peer sees no EOF."""
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
     ring.begin(op)

@@ -31,7 +31,7 @@ def watch_both(
     pairs: Pairs,
     first: Callable[[socket.socket], object],
 ) -> list[socket.socket]:
-    """Returns whose callbacks ran; the first one calls *first* with the other socket."""
+    """Returns whose callbacks ran; the first calls *first* with the other socket."""
     ran: list[socket.socket] = []
 
     def readable(sock: socket.socket, other: socket.socket) -> None:

@@ -43,7 +43,7 @@ class Model:
             self.expected.pop(number, None)
 
     def run_iteration(self) -> None:
-        """Run one iteration; only due timers may run, in the order (when, insertion)."""
+        """Run one iteration: due timers must run in the order of (when, insertion)."""
         before = len(self.ran)
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()

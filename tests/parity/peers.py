@@ -203,5 +203,5 @@ async def a_round_trip_elsewhere() -> None:
 
 @lru_cache(maxsize=16)
 def pattern(size: int) -> bytes:
-    """Bytes in which a lost, duplicated or misplaced piece is noticed."""
+    """Bytes in which a lost, duplicated or misplaced piece shows up."""
     return array("I", range(size // 4 + 1)).tobytes()[:size]

@@ -1,4 +1,4 @@
-"""Closing a loop that still has connections, servers, tasks and timers."""
+"""Closing a loop that still has connections, servers or waiting calls."""
 
 import asyncio
 import gc

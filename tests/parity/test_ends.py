@@ -1,4 +1,4 @@
-"""How connections end: close, abort, reset, and what the protocol is called with."""
+"""How connections end: close, abort, reset, and the protocol's last calls."""
 
 import asyncio
 import errno
