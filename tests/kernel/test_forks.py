@@ -1,8 +1,7 @@
 """A forked child has the parent's descriptors and must not touch what they refer to.
 
-An epoll instance is shared with the child: if the child unregisters a
-descriptor, the parent gets no more reports of it.  A ring's memory is not
-mapped in the child at all.
+An epoll instance is shared: what the child unregisters is no longer reported
+to the parent.  A ring's memory is not mapped in the child at all.
 """
 
 import asyncio

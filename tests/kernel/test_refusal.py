@@ -1,4 +1,4 @@
-"""Each cause of a refusal is distinguished, and its message is for users."""
+"""Each refusal has its own cause and a message for users."""
 
 import errno
 import resource

@@ -1,4 +1,4 @@
-"""Fixtures that the tests of streams run over."""
+"""The kinds of connection that tests run over."""
 
 import pytest
 

@@ -487,8 +487,7 @@ async def test_the_socket_of_a_transport_that_closes_can_be_read_while_that_stil
 ) -> None:
     """A closing transport no longer reads, so asyncio lets others read.
 
-    Both then watch one descriptor, the transport for room to write, and neither
-    may disturb the other.
+    Both then watch one descriptor, the transport for room; neither disturbs the other.
     """
 
     async with connected(Recorder, wire) as (protocol, peer):
