@@ -1,4 +1,4 @@
-"""What one row of the table runs on: a loop, and things of every state to give it."""
+"""What one row of the table runs on: a loop, and objects in every state."""
 
 import asyncio
 import inspect
@@ -19,22 +19,22 @@ from loops import factory_of
 from parity.protocols import Echo, Recorder
 
 ROW_ENDS_WITHIN_S = 10.0
-"""Far more than any row takes: what is not over by then waits for ever."""
+"""Far longer than any row takes; a call still waiting then never returns."""
 
 Act = Callable[["Bench"], Any]
 
 
 @dataclass(frozen=True)
 class Row:
-    """One wrong call.  *act* makes it; what it returns is awaited if it can be."""
+    """One wrong call.  *act* makes it; an awaitable result is awaited."""
 
     name: str
     act: Act
     outside: bool = False
-    """Called while the loop is not running."""
+    """Whether it is called while the loop is not running."""
     debug: bool = False
     closes: bool = False
-    """The loop is closed after it, and echoes no more."""
+    """Whether it leaves the loop closed, so that it cannot echo."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Outcome:
 
 
 class Bench:
-    """A loop, and what a row asks for; all of it is closed after the row."""
+    """A loop and the objects that a row asks for; all are closed after the row."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.loop: Any = loop
@@ -107,7 +107,7 @@ class Bench:
         return file
 
     def closed_fd(self) -> int:
-        """A number that nobody has, and nobody is given while the row runs."""
+        """A descriptor number that is not open and won't be while the row runs."""
         return 1_000_000 - 1
 
     def pipe(self) -> tuple[Any, Any]:
@@ -123,7 +123,7 @@ class Bench:
     async def transport(
         self, protocol: asyncio.BaseProtocol | None = None
     ) -> tuple[Any, socket.socket]:
-        """An open transport, and the other end."""
+        """An open transport and its peer."""
         ours, theirs = socket.socketpair()
         theirs.settimeout(ROW_ENDS_WITHIN_S)
         self.stack.callback(theirs.close)
@@ -135,8 +135,8 @@ class Bench:
 
     async def close(self) -> None:
         for transport in self.transports:
-            # asyncio's own read pipes have no abort, and its other transports
-            # have none that can follow a close.
+            # asyncio's own read pipes have no abort, and on its other
+            # transports abort fails after close.
             if not transport.is_closing():
                 getattr(transport, "abort", transport.close)()
         await asyncio.gather(*self.endings)
@@ -149,7 +149,7 @@ async def iterations(count: int = 5) -> None:
 
 
 async def echoes() -> str:
-    """Does this loop still carry a byte to and fro?"""
+    """Checks that this loop can still echo a byte."""
     loop = asyncio.get_running_loop()
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
@@ -185,7 +185,7 @@ def outcome_of(kind: str, row: Row) -> Outcome:
         await iterations()
 
     async def after() -> None:
-        # What the row's own doing is has been seen; this is the cleaning up.
+        # The row's outcome has been recorded; this is the clean-up.
         if not row.closes:
             lives.append(await asyncio.wait_for(echoes(), ROW_ENDS_WITHIN_S))
         await bench.close()
@@ -258,7 +258,7 @@ def answer_outside(row: Row, bench: Bench) -> str:
 
 
 def in_words(error: BaseException) -> str:
-    """Type, errno and message; and the same of what it was raised from."""
+    """Type, errno and message, and the same for its cause."""
     text = f"{type(error).__module__}.{type(error).__qualname__}"
     if isinstance(error, OSError):
         text += f"[errno {error.errno}]"
@@ -272,7 +272,7 @@ def in_words(error: BaseException) -> str:
 
 def in_report(context: dict[str, Any]) -> str:
     message = normal(str(context.get("message")))
-    # What was called is private to each loop; that it failed is not.
+    # The name of the callback is private to each loop.
     if message.startswith("Exception in callback"):
         message = "Exception in callback"
     error = context.get("exception")
@@ -280,8 +280,8 @@ def in_report(context: dict[str, Any]) -> str:
 
 
 def in_warning(caught: warnings.WarningMessage) -> str:
-    # What is left unclosed or not awaited is warned of when it is collected,
-    # whenever that is.
+    # Warnings about unclosed or unawaited objects come whenever the garbage
+    # collector runs.
     text = str(caught.message)
     if caught.category is ResourceWarning or "was never awaited" in text:
         return ""
@@ -304,7 +304,7 @@ _NORMAL = [
 
 
 def normal(text: str) -> str:
-    """Without what is another at every run, and what each loop calls its own."""
+    """Without what differs from run to run, or in name from loop to loop."""
     for pattern, by in _NORMAL:
         text = pattern.sub(by, text)
     return text
@@ -312,7 +312,7 @@ def normal(text: str) -> str:
 
 @lru_cache
 def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    """A server's, and a client's that trusts it."""
+    """A server's context, and a client's that trusts it."""
     authority = trustme.CA()
     server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost").configure_cert(server)

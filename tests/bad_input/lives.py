@@ -1,4 +1,4 @@
-"""Whole lives of connections in which something goes wrong, and what was seen of each."""
+"""Connections in which something goes wrong, and a record of what is observed."""
 
 import asyncio
 import socket
@@ -26,7 +26,7 @@ Live = Callable[["Life"], Coroutine[Any, Any, None]]
 
 
 class Life:
-    """A loop, and a list of what can be seen."""
+    """A loop, and a list of what was observed."""
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
@@ -34,12 +34,12 @@ class Life:
         self.seen: list[str] = []
 
     def see(self, what: str) -> None:
-        # How often the same comes one after the other is the kernel's doing.
+        # How often the same event repeats depends on the kernel.
         if self.seen[-1:] != [what]:
             self.seen.append(what)
 
     async def until(self, is_so: Callable[[], Any]) -> None:
-        """As iterations of the loop, so that nothing but the loop is waited for."""
+        """Waits by running iterations, so that only the loop has to make progress."""
         end = time.monotonic() + ROW_ENDS_WITHIN_S
         while not is_so():
             if time.monotonic() > end:
@@ -47,11 +47,11 @@ class Life:
             await asyncio.sleep(0)
 
     def tcp(self) -> tuple[socket.socket, socket.socket]:
-        """Connected: what the loop gets, and the peer."""
+        """Connected sockets: one for the loop, and its peer."""
         with socket.create_server(("127.0.0.1", 0)) as listener:
             theirs = socket.create_connection(listener.getsockname())
             ours, _ = listener.accept()
-        # Small and fixed: the kernel lets them grow past what BIG is.
+        # Small and fixed: by default the kernel lets them grow beyond BIG.
         ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 16)
         theirs.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 16)
         ours.setblocking(False)
@@ -61,7 +61,7 @@ class Life:
         return ours, theirs
 
     async def read_to_end(self, peer: socket.socket) -> str:
-        """It ends: of bytes that the loop had not read the kernel makes a reset."""
+        """Accepts a reset as the end: unread bytes make the kernel send one."""
         try:
             while await self.loop.sock_recv(peer, 1 << 20):
                 pass
@@ -80,16 +80,16 @@ class Life:
 
 
 def lived(kind: str, live: Live) -> list[str]:
-    """What is seen of a life on a loop that goes on after it.
+    """What is observed of *live*, and whether the loop still works afterwards.
 
-    What leaves the loop (KeyboardInterrupt, SystemExit) is seen too, and the
-    loop is run again.
+    Exceptions that escape from the loop (KeyboardInterrupt, SystemExit) are
+    recorded, and the loop is run again.
     """
     loop = factory_of(kind)()
     life = Life(loop)
 
     def handler(_: Any, context: dict[str, Any]) -> None:
-        # asyncio's own, when resume_writing left its loop with nothing to send.
+        # asyncio's own bug, if resume_writing leaves it nothing to send.
         if "Data should not be empty" not in str(context.get("exception")):
             life.see(in_report(context))
 

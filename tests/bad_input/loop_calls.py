@@ -1,4 +1,4 @@
-"""Every public method of a loop, with what is right for each of its parameters."""
+"""Every public method of a loop, with a valid value for each parameter."""
 
 import signal
 import socket
@@ -18,7 +18,7 @@ from .odd import (
 )
 
 DNS = ("a str", "bytes")
-"""Names that would be looked up on a network."""
+"""Host names that would be looked up on a network."""
 
 VIEWS = ("a bytearray", "a memoryview", "a view of every other byte", "a view of ints")
 
@@ -94,7 +94,7 @@ SCHEDULING = [
     Call("call_at", (right("when", lambda _: 0), callback, context), after=cancel),
     Call(
         "create_task",
-        # A task whose context is none never takes a step, and is never done.
+        # A task with an invalid context never runs a step, so it is never done.
         (right("coro", coroutine), keyword("name")),
     ),
     Call(
@@ -152,7 +152,7 @@ SOCK_CALLS = [
         "sock_sendall",
         (
             right("sock", our_end),
-            # asyncio counts the items of a view, and waits for ever to send the rest.
+            # asyncio counts the items of a view, and waits forever to send the rest.
             right("data", lambda _: b"x", but=["a view of ints", "a view of a matrix"]),
         ),
     ),
@@ -328,12 +328,12 @@ CALLS = [
 ]
 
 DEBUGGED = [*SCHEDULING, *READERS, *SIGNALS, *SOCK_CALLS]
-"""What debug mode looks at more closely."""
+"""Calls that debug mode checks more strictly."""
 
 COVERED_ELSEWHERE = {
-    # Rows of their own, in other_rows.py.
+    # These have rows of their own in other_rows.py.
     *("sendfile", "start_tls", "subprocess_exec", "subprocess_shell"),
-    # They take no argument, or only read.
+    # These take no arguments or only read state.
     *("get_debug", "get_exception_handler", "get_task_factory"),
     *("default_exception_handler", "slow_callback_duration"),
 }

@@ -1,4 +1,4 @@
-"""Loops in the wrong state or on the wrong thread, and arguments that do not agree."""
+"""Loops in the wrong state or on the wrong thread, and conflicting arguments."""
 
 import asyncio
 import concurrent.futures
@@ -84,7 +84,7 @@ CLOSED: dict[str, Call] = {
 
 
 def step(awaitable: Any) -> Any:
-    """One step of a coroutine that no loop can run."""
+    """Run one step of a coroutine without a loop."""
     try:
         awaitable.send(None)
     except StopIteration as end:
@@ -195,7 +195,7 @@ OTHER_THREADS = [
     for debug in (False, True)
 ]
 
-# -- Arguments that do not agree.
+# -- Conflicting arguments.
 
 
 def disagreeing() -> list[Row]:

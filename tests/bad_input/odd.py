@@ -1,8 +1,8 @@
-"""Values that a call may be given by mistake, and calls with one of them each.
+"""Values that may be passed by mistake, and calls that pass one of them each.
 
-A ``Call`` names a method and gives each of its parameters a value that is
-right.  From it come as many rows as there are parameters and odd values: in
-each one parameter is odd and the others are right.
+A ``Call`` names a method and a valid value for each of its parameters.  It
+yields a row for each combination of parameter and odd value: that parameter is
+odd and the others are valid.
 """
 
 from collections.abc import Callable, Container, Iterator, Sequence
@@ -26,7 +26,7 @@ def coroutine(bench: Bench) -> Any:
 
 
 class Indexed:
-    """No int, but Python's own calls take it for one."""
+    """Not an int, but Python's own calls accept it as one."""
 
     def __init__(self, number: int) -> None:
         self.number = number
@@ -125,7 +125,7 @@ FEW = frozenset(
         *("a fileno of None", "a blocking socket"),
     ]
 )
-"""One of each sort; ``./run soak`` takes them all."""
+"""One of each sort; ``./run soak`` uses them all."""
 
 
 FOR_DEBUG = frozenset(
@@ -134,7 +134,7 @@ FOR_DEBUG = frozenset(
         *("a closed socket", "a blocking socket"),
     ]
 )
-"""What debug mode looks at, and what it might."""
+"""What debug mode checks, or might check."""
 
 
 def few(odds: dict[str, Make]) -> dict[str, Make]:
@@ -143,7 +143,7 @@ def few(odds: dict[str, Make]) -> dict[str, Make]:
 
 @dataclass(frozen=True)
 class Right:
-    """A parameter, and a value that is right for it."""
+    """A parameter, and a valid value for it."""
 
     name: str
     make: Make
@@ -160,7 +160,7 @@ def right(
 def keyword(
     name: str, *odd: dict[str, Make], but: Sequence[str] = (), make: Make | None = None
 ) -> Right:
-    """One that is left out unless it is odd, or *make* says what is right."""
+    """A keyword that is left out unless it is odd or *make* gives a valid value."""
     return Right(name, make or left_out, True, chosen(odd, but))
 
 
@@ -179,13 +179,13 @@ def chosen(odd: Sequence[dict[str, Make]], but: Sequence[str]) -> dict[str, Make
 
 @dataclass(frozen=True)
 class Call:
-    """A method of the loop, or of what *of* makes, with its parameters."""
+    """A method of the loop, or of the object that *of* makes, with its parameters."""
 
     method: str
     parameters: tuple[Right, ...] = ()
     of: Make = lambda bench: bench.loop
     after: Callable[[Bench, Any], Any] = lambda _, value: value
-    """What is done with a right answer, so that nothing is left."""
+    """Processes the result of a successful call, so that nothing is leaked."""
     outside: bool = False
 
     def rows(self, odd: Container[str] = FEW, *, debug: bool = False) -> Iterator[Row]:
@@ -195,7 +195,7 @@ class Call:
                 if name not in odd:
                     continue
                 if name == "a blocking socket" and not debug and "sock_" in self.method:
-                    continue  # It holds the whole loop up; debug mode refuses it.
+                    continue  # It blocks the whole loop; debug mode refuses it.
                 yield Row(
                     f"{self.method}({parameter.name}: {name})",
                     self.act(place, make),

@@ -1,4 +1,4 @@
-"""Servers, datagrams, subprocesses, pipes, sendfile and start_tls given what is wrong."""
+"""Wrong calls of servers, datagrams, subprocesses, pipes, sendfile and start_tls."""
 
 import asyncio
 import signal
@@ -349,7 +349,7 @@ def with_arguments(odds: dict[str, Make]) -> Iterator[Row]:
             f"sendto of {name}",
             odd_to(datagrams, lambda it, odd: it.sendto(odd, own(it)), odd),
         )
-        if name not in ("a str", "bytes"):  # Names that would be looked up.
+        if name not in ("a str", "bytes"):  # Host names that would be looked up.
             yield Row(
                 f"sendto at {name}",
                 odd_to(datagrams, lambda it, odd: it.sendto(b"x", odd), odd),

@@ -1,9 +1,9 @@
-"""What is wrong is refused as asyncio refuses it, and the loop lives on.
+"""Bad input is refused as asyncio refuses it, and the loop keeps working.
 
-Every row is run on asyncio's own loop and on ours, in the same run; what
-asyncio does is what is expected: the exception with its errno, its message and
-its cause, what the exception handler is told, and the warnings.  After each row
-the same loop has to carry a byte over a real socket.
+Every row is run on asyncio's own loop and on ours, and ours must do the same:
+the exception with its errno, its message and its cause, the calls of the
+exception handler, and the warnings.  After each row the same loop has to echo
+a byte over a real socket.
 """
 
 from collections.abc import Callable, Iterable
@@ -24,14 +24,14 @@ DELIBERATE = {
         "in the next iteration, at every run; here the call raises that error"
     ),
 }
-"""Where our answer is another one, by the beginning of the rows' names; with the reason."""
+"""Why our outcome differs on purpose, by the beginning of the rows' names."""
 
 
 def stumbles(row: Row, theirs: Outcome) -> bool:
-    """Is it no refusal, but a fault of asyncio's own?
+    """Is this a bug of asyncio's rather than a refusal?
 
-    In some patch releases of 3.12 and 3.13 ``writelines`` calls what ``close``
-    has taken away, and fails of that; ours says nothing there, as ``write`` does.
+    In some patch releases of 3.12 and 3.13 ``writelines`` calls an attribute that
+    ``close`` has set to None, and fails; ours ignores the call, as ``write`` does.
     """
     return "writelines" in row.name and "'NoneType' object" in theirs.answer
 
@@ -69,7 +69,7 @@ def all_groups() -> dict[str, Rows]:
 GROUPS, ALL_GROUPS = groups(), all_groups()
 
 
-# What a row leaves unclosed is asyncio's to leave, and is seen in the outcome.
+# Rows leave objects unclosed where asyncio does.
 pytestmark = pytest.mark.filterwarnings(
     "ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning"
 )
@@ -81,7 +81,7 @@ def expected(rows: Rows) -> dict[str, Outcome]:
 
 
 def compare(rows: Rows, kind: str) -> None:
-    """One difference is a line; all of a group are seen at once."""
+    """Fails with all differences of a group at once."""
     wrong, stale = [], set(DELIBERATE)
     seen: set[str] = set()
     for row in rows():
@@ -112,7 +112,7 @@ def test_every_odd_value_in_every_place(group: str, ours: str) -> None:
 
 
 def test_the_table_has_every_public_method_of_a_loop() -> None:
-    """A method that comes with a new Python is missed here."""
+    """Fails if a new Python version adds a method."""
     loop = factory_of("asyncio")()
     public = {name for name in dir(loop) if not name.startswith("_")}
     loop.close()

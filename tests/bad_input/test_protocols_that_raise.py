@@ -1,7 +1,7 @@
-"""A protocol that raises, in each callback and in all of them, of every kind.
+"""Protocols of every kind that raise in one callback or in all of them.
 
-What the exception handler is told, what the protocol is called afterwards and
-how its peer sees the end is the same as on asyncio's loop.
+The exception handler's calls, the later calls of the protocol and what its peer
+sees are the same as on asyncio's loop.
 """
 
 import asyncio
@@ -52,7 +52,7 @@ class Raising(asyncio.BaseProtocol):
         self.buffer = bytearray(1000)
 
     def called(self, name: str, said: str = "") -> None:
-        # What leaves the loop does so once: some callbacks are called again.
+        # Escape from the loop only once, because some callbacks are called again.
         again = name in self.calls and self.error in (KeyboardInterrupt, SystemExit)
         self.calls.append(name)
         self.life.see(f"{name}{said}")
@@ -83,7 +83,7 @@ class RaisingStream(Raising, asyncio.Protocol):
 
 class RaisingBuffered(Raising, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> bytearray:
-        # How often it is asked for a buffer is nobody's promise.
+        # The number of calls of get_buffer is not specified.
         if "get_buffer" not in self.calls:
             self.called("get_buffer")
         return self.buffer
@@ -112,7 +112,7 @@ class RaisingProcess(Raising, asyncio.SubprocessProtocol):
 
 
 async def stream_life(life: Life, protocol: Raising) -> None:
-    """Through every callback that it gets to."""
+    """Tries to reach every callback of the protocol."""
     sock, peer = life.tcp()
     made = asyncio.ensure_future(
         life.loop.connect_accepted_socket(lambda: protocol, sock)
@@ -156,7 +156,7 @@ async def datagram_life(life: Life, protocol: Raising) -> None:
     )
     if not transport.is_closing():
         peer.close()
-        # The kernel answers for it: connection refused.
+        # The kernel answers with "connection refused".
         transport.sendto(b"x")
         await life.until(
             lambda: "error_received" in protocol.calls or transport.is_closing()
@@ -174,7 +174,7 @@ for order in iter(lambda: os.read({orders}, 1), b""):
 
 
 async def process_life(life: Life, protocol: Raising) -> None:
-    """The process does one thing at a time: what it does at once is seen in any order."""
+    """The process does one thing at a time, so that the order of events is fixed."""
     orders, giving = life.bench.pipe()
     with orders:
         starting = life.loop.subprocess_exec(

@@ -1,7 +1,7 @@
 """A peer that resets, at every point of a connection's life.
 
-What the protocol is called and with which error, what an await raises and what
-is reported is the same as on asyncio's loop, and the loop goes on.
+The calls of the protocol with their errors, the exceptions of awaits and the
+reports are the same as on asyncio's loop, and the loop keeps working.
 """
 
 import asyncio
@@ -70,7 +70,7 @@ async def connected(life: Life) -> tuple[Any, Seeing, socket.socket]:
 
 
 async def in_the_queue(life: Life) -> None:
-    """Accepted when it is gone already."""
+    """The reset comes before the accept."""
     protocol = Seeing(life)
     listener = life.bench.listening()
     reset(socket.create_connection(listener.getsockname()))
@@ -93,7 +93,7 @@ async def when_idle(life: Life) -> None:
 
 
 async def behind_bytes(life: Life) -> None:
-    """The kernel drops what it had received."""
+    """The kernel drops the bytes that it had received."""
     _, protocol, theirs = await connected(life)
     theirs.send(b"x")
     reset(theirs)
@@ -133,7 +133,7 @@ async def amid_a_big_write(life: Life) -> None:
 
 
 async def when_paused(life: Life) -> None:
-    """Nobody looks, until reading goes on."""
+    """The reset is not noticed until reading resumes."""
     transport, protocol, theirs = await connected(life)
     transport.pause_reading()
     await asyncio.sleep(0)
@@ -155,7 +155,7 @@ async def when_paused_and_written_to(life: Life) -> None:
 
 
 async def when_half_closed_by_it(life: Life) -> None:
-    """Reading is over: what is written finds it out."""
+    """Reading has ended, so the reset is noticed by writing."""
     transport, protocol, theirs = await connected(life)
     theirs.shutdown(socket.SHUT_WR)
     await life.until(lambda: "eof_received" in protocol.calls)
@@ -196,7 +196,7 @@ async def amid_sendfile(life: Life) -> None:
     sending = asyncio.ensure_future(life.loop.sendfile(transport, file))
     await life.loop.sock_recv(theirs, 1)
     reset(theirs)
-    # The error is sendfile(2)'s; who reads after it finds the end.
+    # sendfile(2) gets the error; a read after it finds the end of file.
     await life.until(lambda: "eof_received" in protocol.calls)
     await life.attempt(sending)
     transport.abort()
@@ -224,7 +224,7 @@ async def amid_a_server_s_handshake(life: Life) -> None:
     )
     with socket.create_connection(server.sockets[0].getsockname()) as theirs:
         theirs.setblocking(False)
-        # The beginning of a record; what follows never comes.
+        # The beginning of a TLS record whose rest never comes.
         await life.loop.sock_sendall(theirs, b"\x16\x03\x01\x02\x00")
         for _ in range(5):
             await asyncio.sleep(0)

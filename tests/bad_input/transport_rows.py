@@ -14,7 +14,7 @@ Given = Callable[[Any, Any], Any]
 
 
 class Half(Recorder):
-    """Keeps its half open when the peer ends its own."""
+    """Keeps its half open after the peer's end of file."""
 
     def eof_received(self) -> bool | None:
         super().eof_received()
@@ -80,7 +80,7 @@ async def is_aborted(bench: Bench) -> Any:
 
 
 async def was_reset(bench: Bench) -> Any:
-    """Over TCP: a Unix socket knows no reset."""
+    """Over TCP, because Unix sockets have no reset."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         theirs = socket.create_connection(listener.getsockname())
         ours, _ = listener.accept()
@@ -187,7 +187,7 @@ def limits(transport: Any, **given: Any) -> Any:
 def with_arguments(odds: dict[str, Make]) -> Iterator[Row]:
     for method, call in ARGUMENTS.items():
         for odd, make in odds.items():
-            # Python's own join reads of one whatever its memory holds by now.
+            # Python's own join reads whatever is in its memory now.
             if (method, odd) != ("writelines", "a released view"):
                 yield Row(f"{method}: {odd}", given(call, make))
 

@@ -1,4 +1,4 @@
-"""Strategies for what clients and servers say to each other, and how it is cut."""
+"""Strategies for what clients and servers send, and how it is split into pieces."""
 
 import os
 from dataclasses import dataclass, field
@@ -12,8 +12,8 @@ from .host_servers import Answer, HostServer, chunked
 
 
 def examples(count: int) -> settings:
-    """The same *count* examples in every run; AIOADAPT_FUZZ=50 looks for
-    new ones, 50 times as many."""
+    """The same *count* examples in every run; AIOADAPT_FUZZ=50 tries 50 times as
+    many new ones."""
     factor = int(os.environ.get("AIOADAPT_FUZZ", "0"))
     return settings(
         max_examples=count * max(factor, 1),
@@ -86,7 +86,7 @@ answers = st.builds(
     trailers=trailers,
 )
 
-# How many bytes pass at once: mostly few, so that every boundary is met.
+# Bytes per piece: mostly few, so that every boundary is hit.
 cuts = st.integers(1, 12) | st.integers(1, 400)
 
 
@@ -104,7 +104,7 @@ class Conversation:
         self.exchange.inbound(data)
         self.server.receive(data)
         if self.server.refused and not refused_before and self.answers_refused_requests:
-            # Written at once and before older answers, as uvicorn does.
+            # Written immediately and before older answers, as uvicorn does.
             self.exchange.outbound(
                 b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n"
                 b"Connection: close\r\n\r\n"

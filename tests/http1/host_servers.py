@@ -1,8 +1,8 @@
 """Two servers without sockets, one on h11 and one on httptools.
 
-They stand where uvicorn's protocols stand: bytes come in after the watcher
-has seen them, and what they answer is seen by the watcher before anyone
-else.  Unlike real protocols they can be asked whether they are idle.
+They take the place of uvicorn's protocols: the watcher sees bytes before they
+do, and sees their answers before the client does.  Unlike real protocols they
+can be asked whether they are idle.
 """
 
 from collections import deque
@@ -18,7 +18,7 @@ Framing = Literal["counted", "chunked", "empty"]
 
 @dataclass(frozen=True)
 class Answer:
-    """What a server says to one request."""
+    """A server's response to one request."""
 
     status: int = 200
     framing: Framing = "counted"
@@ -39,7 +39,7 @@ class Answer:
 
 
 class H11Server:
-    """Both sides idle, and no byte held back for the next request."""
+    """Idle if h11 says so of both sides and buffers no byte of a next request."""
 
     def __init__(self) -> None:
         self._connection = h11.Connection(h11.SERVER, max_incomplete_event_size=65536)
@@ -84,7 +84,7 @@ class H11Server:
     def answer(self, answer: Answer) -> bytes:
         method = self._unanswered.popleft()
         if method == b"CONNECT":
-            # Anything but a refusal would make h11 leave HTTP.
+            # Anything but a refusal would make h11 switch protocols.
             answer = Answer(status=405)
         headers: list[tuple[bytes, bytes]] = []
         if answer.close:
@@ -105,7 +105,7 @@ class H11Server:
 
 
 class HttptoolsServer:
-    """Idle: every message that has begun is complete and answered."""
+    """Idle if every message that has begun is complete and answered."""
 
     def __init__(self) -> None:
         self._parser = httptools.HttpRequestParser(self)
@@ -161,7 +161,7 @@ HOST_SERVERS: dict[str, Callable[[], HostServer]] = {
 
 
 def answer_bytes(answer: Answer, method: bytes) -> bytes:
-    """As a server writes it that makes its answers by hand."""
+    """As written by a server that formats its own answers."""
     head = [b"HTTP/1.1 %d Interim\r\n\r\n" % status for status in answer.interim]
     head.append(b"HTTP/1.1 %d Said\r\nServer: server\r\n" % answer.status)
     if answer.close:

@@ -1,11 +1,11 @@
 # ruff: noqa: E501 - a list of such pieces is read best with several in a row
-"""Strategies for streams that are almost right: bytes lost, doubled, put in."""
+"""Strategies for almost valid streams: bytes removed, duplicated or inserted."""
 
 from hypothesis import strategies as st
 
 from .conversations import extensions, requests, trailers
 
-# What has fooled parsers before: line ends, lengths, codings, white space.
+# What has confused parsers before: line ends, lengths, codings, white space.
 INTERESTING = [
     b"\r\n", b"\n", b"\r", b"\r\n\r\n", b"\n\n", b" ", b"\t", b"\x00", b"\x0b", b"\x7f",
     b"\xff", b":", b";", b",", b'"', b"\\", b"0", b"1", b"-", b"+", b"_",
@@ -31,7 +31,7 @@ INTERESTING = [
 def mutated(draw: st.DrawFn, valid: st.SearchStrategy[bytes]) -> bytes:
     data = draw(valid)
     for _ in range(draw(st.integers(0, 3))):
-        # Half of all edits fall right behind a line end, where they matter.
+        # Half of all edits come right after a line end, where they matter.
         line_starts = [i + 1 for i, byte in enumerate(data) if byte == 0x0A]
         anywhere = st.integers(0, len(data))
         at = draw(st.sampled_from(line_starts) | anywhere if line_starts else anywhere)
@@ -67,7 +67,7 @@ def broken_chunked_bodies(draw: st.DrawFn) -> bytes:
 
 @st.composite
 def with_something_between(draw: st.DrawFn) -> bytes:
-    """Whole requests, and what a server may hold or trip over in between."""
+    """Whole requests, with bytes between them that a server may buffer or reject."""
     between = st.sampled_from([b"", b"\r\n", b"\r\n\r\n", b"\n", b"\r", b" ", b"\x00"])
     return b"".join(draw(requests()) + draw(between) for _ in range(2))
 

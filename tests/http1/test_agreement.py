@@ -1,4 +1,4 @@
-"""The watcher beside real parsers: generated streams, cut and interleaved at random."""
+"""The watcher against real parsers: streams cut and interleaved at random."""
 
 import random
 from collections.abc import Iterator
@@ -22,9 +22,9 @@ def converse(
     replies: list[Answer],
     choices: random.Random,
 ) -> Iterator[None]:
-    """Cut and interleave at random, but as it can happen: a server answers only
-    requests it knows, one after the other, and writes what it has answered.
-    It may answer before the request's body is here, and does if it is eager."""
+    """Cut and interleave at random, but only in ways that can happen: a server
+    answers requests that it has seen, in order, and writes each answer.  It may
+    answer before the request's body has arrived, and does so if it is eager."""
     replies = list(replies)
     client_goes_first = choices.choice([0.1, 0.6])
     while True:

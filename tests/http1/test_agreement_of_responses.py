@@ -1,4 +1,4 @@
-"""Responses beside real clients: what ends one for us has ended it for them."""
+"""Responses against real clients: one that ends for us has ended for them."""
 
 import random
 from typing import Literal
@@ -20,7 +20,7 @@ methods: st.SearchStrategy[Method] = st.sampled_from(["GET", "HEAD"])
 
 
 class H11Client:
-    """A browser's view: it has sent one request and reads the answer."""
+    """The client's view: it has sent one request and reads the answer."""
 
     def __init__(self, method: Method) -> None:
         self._connection = h11.Connection(h11.CLIENT, max_incomplete_event_size=65536)
@@ -50,7 +50,7 @@ class H11Client:
 
 
 class HttptoolsClient:
-    """It can't be told of a HEAD, so it is asked about GET only."""
+    """It has no way to expect the answer to a HEAD, so it is used for GET only."""
 
     def __init__(self, method: Method) -> None:
         self._parser = httptools.HttpResponseParser(self)

@@ -1,4 +1,4 @@
-"""Requests begun against responses finished."""
+"""Which requests have begun, and which responses have finished."""
 
 import pytest
 
@@ -76,7 +76,7 @@ def test_an_answer_to_no_request_is_opaque(early: bytes) -> None:
 
 
 def test_an_answer_to_half_a_head_is_opaque() -> None:
-    """A server's 408 or 431: it has given up on this request."""
+    """For example a 408 or 431: the server has given up on this request."""
     exchange = Exchange()
     exchange.inbound(GET[:-1])
     exchange.outbound(OK)
@@ -173,7 +173,7 @@ def test_http_1_0_is_kept_alive_only_by_both_sides_word(
     request_head: bytes, response_head: bytes, quiet: bool
 ) -> None:
     exchange = Exchange()
-    # Each message has to say it itself.
+    # Each message needs its own keep-alive.
     exchange.inbound(b"GET / HTTP/1.0\r\n" + KEEP + b"\r\n")
     exchange.outbound(b"HTTP/1.0 200 OK\r\n" + KEEP + b"Content-Length: 0\r\n\r\n")
     assert exchange.quiet
@@ -187,7 +187,7 @@ def test_http_1_0_is_kept_alive_only_by_both_sides_word(
 def test_http_1_0_with_keep_alive_leaves_nothing_behind_for_http_1_1(
     old_side: str,
 ) -> None:
-    """A proxy may carry requests of old and new clients over one connection."""
+    """A proxy may send requests of old and new clients over one connection."""
     exchange = Exchange()
     old, new = b"HTTP/1.0", b"HTTP/1.1"
     for client, server in [
@@ -206,7 +206,7 @@ def test_http_1_0_with_keep_alive_leaves_nothing_behind_for_http_1_1(
 
 
 def test_an_empty_line_ends_the_quiet_until_the_next_request_is_answered() -> None:
-    """httptools forgets it, h11 holds it and then refuses the request behind it."""
+    """httptools drops it; h11 buffers it and then refuses the request after it."""
     exchange = Exchange()
     for empty in b"\r\n", b"\r", b"\n", b"\r\n\r\n":
         exchange.inbound(empty)

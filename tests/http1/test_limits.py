@@ -1,4 +1,4 @@
-"""However much comes, a watcher keeps a line at most."""
+"""However much arrives, a watcher buffers at most one line."""
 
 from collections.abc import Callable
 

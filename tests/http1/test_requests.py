@@ -1,4 +1,4 @@
-"""Where a request ends, and what makes that impossible to tell."""
+"""Where a request ends, and what makes its end ambiguous."""
 
 import pytest
 
@@ -151,7 +151,7 @@ def test_a_folded_header_is_opaque(blank: bytes) -> None:
     ],
 )
 def test_a_line_that_ends_without_cr_is_opaque(data: bytes) -> None:
-    """h11 takes most of these, llhttp none."""
+    """h11 accepts most of these, llhttp none."""
     assert seen(data).why == "opaque: a line that ends without CR"
 
 
@@ -183,7 +183,7 @@ def test_the_largest_content_length_is_no_overflow() -> None:
 
 @pytest.mark.parametrize("second", [b"6", b"5"])
 def test_two_content_lengths_are_opaque_even_if_they_agree(second: bytes) -> None:
-    """h11 takes two that agree, llhttp does not."""
+    """h11 accepts two that agree, llhttp does not."""
     exchange = seen(POST + b"Content-Length: 5\r\nContent-Length: " + second + b"\r\n")
     assert exchange.why == "opaque: more than one Content-Length"
 

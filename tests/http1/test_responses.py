@@ -1,4 +1,4 @@
-"""Where a response ends, and what makes that impossible to tell."""
+"""Where a response ends, and what makes its end ambiguous."""
 
 import pytest
 

@@ -1,8 +1,8 @@
 # ruff: noqa: E501 - one stream, one line
-"""Streams that have made two parsers see different requests in the same bytes.
+"""Streams in which two parsers have seen different requests.
 
-Whatever a server makes of one, the watcher says quiet only while that server
-is idle; and where the two servers disagree it is opaque.
+However a server parses one, the watcher reports quiet only while that server is
+idle; where the two servers disagree, it reports opaque.
 """
 
 import pytest
@@ -64,7 +64,7 @@ SMUGGLED = {
 
 
 def run(kind: str, sent: bytes, step: int) -> Conversation:
-    """Every request is answered as soon as its head is known."""
+    """Every request is answered as soon as its head has been parsed."""
     talk = Conversation(HOST_SERVERS[kind]())
     for at in range(0, len(sent), step):
         talk.client_sends(sent[at : at + step])

@@ -1,4 +1,4 @@
-"""Rings and pollers worked by hand, and sockets to try them on."""
+"""Rings and pollers that tests run step by step, and sockets for them."""
 
 import socket
 from collections.abc import Iterator
@@ -15,7 +15,7 @@ COMPLETES_WITHIN_S = 10.0
 
 
 def drain(ring: StepRing) -> None:
-    """Run completions until the kernel holds nothing, cancels included."""
+    """Dispatch completions until the kernel holds nothing, not even cancels."""
     while ring.in_kernel or ring.cancels_in_flight:
         assert ring.wait(COMPLETES_WITHIN_S), f"{ring!r} waits for ever"
         ring.dispatch()
@@ -23,7 +23,7 @@ def drain(ring: StepRing) -> None:
 
 @pytest.fixture
 def ring(nothing_is_left: None) -> Iterator[StepRing]:
-    """Afterwards the kernel must hold nothing."""
+    """Checks afterwards that the kernel holds nothing."""
     if not SUPPORT.available:
         pytest.skip(SUPPORT.reason)
     ring = StepRing()
@@ -39,7 +39,7 @@ def ring(nothing_is_left: None) -> Iterator[StepRing]:
 
 @pytest.fixture
 def poller(nothing_is_left: None) -> Iterator[StepPoller]:
-    """Afterwards it must watch nothing."""
+    """Checks afterwards that it watches nothing."""
     poller = StepPoller()
     yield poller
     assert poller.watched == 0, "a watch was left registered"
@@ -48,7 +48,7 @@ def poller(nothing_is_left: None) -> Iterator[StepPoller]:
 
 @pytest.fixture(params=["tcp", "unix"])
 def pair(request: pytest.FixtureRequest, nothing_is_left: None) -> Iterator[Pair]:
-    """Two ends of a connection: the ring's, and the peer's."""
+    """Two ends of a connection: ours and the peer's."""
     if request.param == "unix":
         ours, peer = socket.socketpair()
     else:

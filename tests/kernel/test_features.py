@@ -1,4 +1,4 @@
-"""The probe on a real kernel, whole and under real restrictions."""
+"""The probe on a real kernel, without and with real restrictions."""
 
 import errno
 import os
@@ -48,7 +48,7 @@ def test_a_probe_leaves_no_descriptor_and_no_mapping() -> None:
 
 @needs_uring
 def test_a_probe_takes_less_than_two_milliseconds() -> None:
-    """The best of many: the machine may be busy with something else."""
+    """The best of many, because the machine may be busy."""
 
     def duration_s() -> float:
         begin = time.perf_counter()
@@ -85,7 +85,7 @@ def test_findings_are_probed_once_per_process() -> None:
 
 @needs_uring
 def test_a_forked_child_probes_for_itself() -> None:
-    """It may have been put under another filter."""
+    """It may run under another seccomp filter."""
     printed = run_confined("""
 import os
 from aioadapt._kernel.features import findings
@@ -120,7 +120,7 @@ print(findings().errno)
 def test_a_probe_that_runs_out_of_descriptors_says_so_and_closes_all(
     descriptors: int,
 ) -> None:
-    """The ring is the first to be opened, an accepted connection the last."""
+    """The first descriptor opened is the ring, the last an accepted connection."""
     printed = run_confined(f"""
 import os, resource
 from aioadapt._kernel.features import probe
@@ -143,7 +143,7 @@ print(found.errno, found.missing == (), after == before)
 
 @needs_uring
 def test_a_kernel_without_buffer_rings_is_found_to_lack_them() -> None:
-    """Linux before 5.19 gives EINVAL to a registration that it does not know."""
+    """Linux before 5.19 returns EINVAL for a registration that it does not know."""
     printed = run_confined(
         SHOW_FINDINGS,
         deny=[("io_uring_register", errno.EINVAL, REGISTER_BUFFER_RING)],

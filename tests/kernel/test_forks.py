@@ -1,7 +1,7 @@
-"""A forked child has the parent's descriptors and must not touch what they stand for.
+"""A forked child has the parent's descriptors and must not touch what they refer to.
 
-An epoll is shared with the child: what it unregisters, the parent no longer
-hears of.  A ring's memory is not in the child at all.
+An epoll instance is shared: what the child unregisters is no longer reported
+to the parent.  A ring's memory is not mapped in the child at all.
 """
 
 import asyncio
@@ -134,9 +134,9 @@ def test_a_child_forked_by_a_running_loop_can_leave_through_the_interpreter(
 ) -> None:
     """sys.exit in the child finishes coroutines and runs every destructor.
 
-    From Python 3.14 on a task that runs in a forked child cannot end: asyncio has a
-    RuntimeError for it, reports that, and goes on; so asyncio's own child runs for
-    ever.  Ours ends, with the error that says what it has done.
+    Since Python 3.14 a task that runs in a forked child cannot finish: asyncio
+    reports a RuntimeError and continues, so with asyncio's own loop the child runs
+    forever.  With ours it exits with an error that names the cause.
     """
     name = in_words(loop_kind).partition(":")[2]
     status = 7 if sys.version_info < (3, 14) else 1
@@ -184,7 +184,7 @@ loop.close()
 def test_a_child_that_frees_the_parents_loop_keeps_the_memory_it_has_mapped_since(
     loop_kind: str, when: str
 ) -> None:
-    """A ring's memory is not in the child; what the child maps may lie in its place."""
+    """A ring's memory is not in the child, which may map other memory in its place."""
     name = in_words(loop_kind).partition(":")[2]
     code = FREES_A_LOOP_OF_THE_PARENTS.replace("{name}", name)
 

@@ -1,4 +1,4 @@
-"""Reports are reaped first and run after; what was unregistered since is skipped."""
+"""Reports are reaped, then dispatched; watches unregistered in between are skipped."""
 
 import contextlib
 import gc
@@ -17,7 +17,7 @@ from .conftest import COMPLETES_WITHIN_S, Pair
 def reaped_both(
     poller: StepPoller, pair: Pair, *, hung_up: bool = False
 ) -> tuple[StepWatch, StepWatch]:
-    """Two watches whose reports have been reaped and not been run yet."""
+    """Two watches whose reports have been reaped but not dispatched."""
     ours, peer = pair
     watches = StepWatch(ours.fileno()), StepWatch(peer.fileno())
     ours.send(b"x")
@@ -35,7 +35,7 @@ def reaped_both(
 def test_a_watch_that_an_earlier_report_unregistered_is_skipped(
     poller: StepPoller, pair: Pair, hung_up: bool
 ) -> None:
-    """Also of what is reported to whoever is registered, whatever it asked for."""
+    """Also for EPOLLHUP, which epoll reports whether or not it was asked for."""
     watches = reaped_both(poller, pair, hung_up=hung_up)
 
     def unregister_both(*_: object) -> None:
@@ -69,8 +69,8 @@ def test_a_watch_whose_descriptor_an_earlier_report_closed_is_skipped(
 def test_a_report_never_reaches_the_one_who_got_the_number_next(
     poller: StepPoller, pair: Pair
 ) -> None:
-    """The first report closes the second's descriptor, and the next file that
-    is opened gets its number and is watched: it has nothing to read."""
+    """The first report's callback closes the second's descriptor; the next file
+    opened gets its number and is watched, but has nothing to read."""
     ours, peer = pair
     watches = reaped_both(poller, pair)
     replaced: list[tuple[StepWatch, list[int]]] = []
@@ -193,9 +193,9 @@ def test_a_reaped_report_keeps_an_unregistered_watch_alive(
 def test_unregistering_after_closing_is_too_late_where_there_is_a_duplicate(
     poller: StepPoller, pair: Pair
 ) -> None:
-    """The registration belongs to what both numbers stand for: epoll goes on
-    reporting, and the old number cannot be used to stop it.  So a descriptor is
-    unregistered first and closed after."""
+    """The registration belongs to the file that both numbers refer to: epoll keeps
+    reporting, and the closed number can no longer be used to stop it.  So a
+    descriptor is unregistered before it is closed."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
     watch = StepWatch(ours.fileno())
@@ -312,8 +312,8 @@ def test_more_reports_than_fit_into_one_wait_come_in_the_next_ones(
 def test_a_watch_that_was_unregistered_too_late_lives_as_long_as_its_poller(
     nothing_is_left: None, pair: Pair
 ) -> None:
-    """A duplicate keeps the registration, and epoll goes on reporting the
-    watch's address: no other object may come to lie there."""
+    """A duplicate keeps the registration, so epoll keeps reporting the watch's
+    address, and no other object may be allocated there."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
     poller = StepPoller()
@@ -341,7 +341,7 @@ def test_a_watch_that_was_unregistered_too_late_lives_as_long_as_its_poller(
 
 
 def test_two_can_watch_one_descriptor(poller: StepPoller, pair: Pair) -> None:
-    """An epoll has one place for it; each is told of what it wants all the same."""
+    """epoll has one registration for both; each watch gets the events it asked for."""
     ours, peer = pair
     first, second = StepWatch(ours.fileno()), StepWatch(ours.fileno())
     poller.watch(first, WRITABLE)

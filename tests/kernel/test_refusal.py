@@ -1,4 +1,4 @@
-"""Each refusal is told apart; the words are what a user reads."""
+"""Each refusal has its own cause and a message for users."""
 
 import errno
 import resource
@@ -63,7 +63,7 @@ def look_around_in(files: dict[str, str], memlock: int = 65536) -> Surroundings:
             Cause.SYSCTL,
         ),
         (errno.EPERM, Surroundings(uring_disabled=1), Cause.SYSCTL),
-        # The capability of a container's user namespace does not let pass.
+        # A capability in a container's user namespace is not enough.
         (
             errno.EPERM,
             Surroundings(uring_disabled=1, capabilities=SYS_ADMIN),

@@ -1,4 +1,4 @@
-"""A cancel is a wish: only an operation's own last completion counts."""
+"""A cancel is only a request: an operation ends with its own last completion."""
 
 import errno
 import select
@@ -30,8 +30,8 @@ def nothing_to_read(sock: socket.socket) -> bool:
 def test_a_cancelled_recv_still_hands_over_bytes_whose_completion_was_waiting(
     ring: StepRing, pair: Pair
 ) -> None:
-    """The completion is on the ring, unread, when the cancel is submitted:
-    the cancel is too late and the bytes have already left the socket."""
+    """The completion is on the ring, not yet reaped, when the cancel is submitted:
+    the cancel is too late, and the bytes have already left the socket."""
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
     ring.begin(op)
@@ -48,7 +48,7 @@ def test_a_cancelled_recv_still_hands_over_bytes_whose_completion_was_waiting(
 def test_a_multishot_recv_still_hands_over_what_was_waiting_when_it_was_cancelled(
     ring: StepRing, pair: Pair
 ) -> None:
-    """The bytes come first, with MORE; the cancel is the last completion."""
+    """The bytes come first, with MORE; the last completion is ECANCELED."""
     ours, peer = pair
     op = RecvMultishot(ours.fileno(), ring)
     ring.begin(op)
@@ -83,7 +83,7 @@ def test_bytes_that_arrive_before_the_cancel_is_submitted_are_in_one_place_only(
     ring: StepRing, pair: Pair, kind: type[RecvInto] | type[RecvMultishot]
 ) -> None:
     """With DEFER_TASKRUN the recv has not run yet and the bytes stay in the
-    socket; without, it has and they are in the completion."""
+    socket; without it, the recv has run and the completion has them."""
     ours, peer = pair
     for round_ in range(50):
         op: RecvInto | RecvMultishot
@@ -106,8 +106,8 @@ def test_bytes_that_arrive_before_the_cancel_is_submitted_are_in_one_place_only(
 
 
 def test_a_cancel_that_misses_is_harmless(ring: StepRing, pair: Pair) -> None:
-    """The operation has finished and its completion has not been collected:
-    the cancel finds nothing, is asked again, and finds nothing again."""
+    """The operation has finished but its completion has not been reaped:
+    the cancel finds nothing, is repeated, and finds nothing again."""
     ours, peer = pair
     op = PollOnce(ours.fileno())
     peer.send(b"x")
@@ -127,7 +127,7 @@ def test_a_cancel_that_misses_is_harmless(ring: StepRing, pair: Pair) -> None:
 def test_a_cancel_that_misses_is_asked_again_a_few_times_in_each_use(
     ring: StepRing, pair: Pair
 ) -> None:
-    """One that misses for ever must not keep the loop busy."""
+    """A cancel that keeps missing must not keep the loop busy."""
     ours, _ = pair
     op = PollOnce(ours.fileno())
     for _ in range(2):
@@ -180,8 +180,8 @@ def test_an_operation_that_the_kernel_has_cannot_be_begun_again(
 def test_a_callback_cancels_what_finished_in_the_same_batch(
     ring: StepRing, pair: Pair
 ) -> None:
-    """Both completions were collected before the first one ran: the second is
-    an ordinary finished operation, and its bytes are there."""
+    """Both completions were reaped before the first was dispatched: the second is
+    an ordinary finished operation and has its bytes."""
     ours, peer = pair
     first, second = RecvInto(ours.fileno(), 64), RecvInto(peer.fileno(), 64)
     peer.send(b"to ours")
@@ -200,7 +200,7 @@ def test_a_callback_cancels_what_finished_in_the_same_batch(
 
 
 def test_a_cancelled_send_tells_how_much_has_left(ring: StepRing) -> None:
-    """It waits for room: what it reports is what the peer has got."""
+    """The send waits for room; the count it reports is what the peer has received."""
     ours, peer = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -257,8 +257,8 @@ def test_finish_cancels_runs_what_is_being_cancelled_before_everything_else(
 def test_a_cancel_after_the_last_completion_was_collected_asks_the_kernel_nothing(
     ring: StepRing, pair: Pair
 ) -> None:
-    """What it asked would never be answered by a last completion, and every
-    iteration from then on would wait for that."""
+    """No last completion would ever answer such a cancel, and every later iteration
+    would wait for one."""
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
     ring.begin(op)

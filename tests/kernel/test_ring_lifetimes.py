@@ -1,4 +1,4 @@
-"""Nothing is freed or given away while the kernel has it."""
+"""Nothing is freed or handed over while the kernel holds it."""
 
 import errno
 import gc
@@ -60,8 +60,8 @@ def test_an_operation_lives_until_its_last_completion_and_no_longer(
 
 
 def test_an_operation_outlives_its_cancel(ring: StepRing, pair: Pair) -> None:
-    """The cancel's own completion names the operation too: until both have
-    been run no other object may get its address."""
+    """The cancel's own completion refers to the operation too: until both have
+    been dispatched, no other object may get its address."""
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
     alive = weakref.ref(op)
@@ -103,8 +103,8 @@ def test_only_the_completion_without_more_ends_a_multishot_recv(
 def test_the_end_of_a_connection_is_a_multishot_recvs_last_completion(
     ring: StepRing, pair: Pair
 ) -> None:
-    """Over TCP.  A Unix socket's end is missed by some kernels (liburing
-    issue 1549), and single recvs are used there."""
+    """Only over TCP: some kernels miss the end of a Unix socket (liburing
+    issue 1549), so single recvs are used there."""
     ours, peer = pair
     op: StepOp
     if ours.family.name == "AF_UNIX":
@@ -122,8 +122,8 @@ def test_the_end_of_a_connection_is_a_multishot_recvs_last_completion(
 def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
     ring: StepRing, pair: Pair
 ) -> None:
-    """The armed recv takes the next bytes off the socket that both share.
-    Whoever detaches a connection must wait for the last completion."""
+    """The armed recv takes the next bytes from the socket that both share, so
+    code that detaches a connection must wait for the last completion."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
     op = RecvInto(ours.fileno(), 64)
@@ -145,7 +145,7 @@ def test_closing_a_descriptor_that_has_a_duplicate_ends_nothing(
 def test_closing_the_only_descriptor_ends_nothing_either(
     ring: StepRing, pair: Pair
 ) -> None:
-    """The operation holds the socket open: the peer sees no end until it ends."""
+    """The operation keeps the socket open: until it ends, the peer sees no EOF."""
     ours, peer = pair
     op = RecvInto(ours.fileno(), 64)
     ring.begin(op)
@@ -174,7 +174,7 @@ def test_a_ring_with_an_operation_in_the_kernel_cannot_be_closed(
 def test_what_a_callback_raises_leaves_the_rest_of_the_batch_to_be_run(
     ring: StepRing, pair: Pair
 ) -> None:
-    """KeyboardInterrupt leaves a loop, and the loop may be run again."""
+    """KeyboardInterrupt propagates out of a loop, and the loop may be run again."""
     ours, peer = pair
     first, second = PollOnce(ours.fileno()), PollOnce(peer.fileno())
 
@@ -198,7 +198,7 @@ def test_what_a_callback_raises_leaves_the_rest_of_the_batch_to_be_run(
 
 
 def bytes_not_for_children() -> int:
-    """Of this process's memory, as the kernel shows it; see proc(5), VmFlags."""
+    """Memory of this process that a fork does not copy; see proc(5), VmFlags."""
     total = size = 0
     for line in Path("/proc/self/smaps").read_text().splitlines():
         if line.startswith("Size:"):
@@ -211,7 +211,7 @@ def bytes_not_for_children() -> int:
 def test_a_forked_child_does_not_get_the_memory_that_the_kernel_fills(
     nothing_is_left: None,
 ) -> None:
-    """It would share it, and the parent would go on with a copy, which stays empty."""
+    """Otherwise the parent could get a copy on write, which the kernel never fills."""
     if not SUPPORT.available:
         pytest.skip(SUPPORT.reason)
     before = bytes_not_for_children()

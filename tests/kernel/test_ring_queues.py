@@ -1,4 +1,4 @@
-"""More than fits: into the submission queue, the completion queue, the buffers."""
+"""Overfull submission queues, completion queues and buffer rings."""
 
 import errno
 import signal
@@ -32,7 +32,7 @@ def test_a_full_submission_queue_drops_no_operation(ring: StepRing, pair: Pair) 
 def test_what_began_before_the_ring_was_enabled_is_submitted_by_a_wait(
     pair: Pair,
 ) -> None:
-    """Nothing can be submitted before, so what does not fit has to be kept."""
+    """Nothing can be submitted before that, so what does not fit has to be kept."""
     if not SUPPORT.available:
         pytest.skip(SUPPORT.reason)
     ours, peer = pair
@@ -62,9 +62,9 @@ def test_a_full_submission_queue_drops_no_cancel(ring: StepRing, pair: Pair) -> 
 def test_operations_are_submitted_in_the_order_in_which_they_began(
     ring: StepRing, pair: Pair
 ) -> None:
-    """Also where the queue was full in between."""
+    """Even if the queue was full in between."""
     ours, peer = pair
-    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)  # none waits
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)  # room for all
     ops = [SendBytes(ours.fileno(), b"%04d" % n) for n in range(300)]
     for op in ops:
         ring.begin(op)
@@ -79,8 +79,8 @@ def test_operations_are_submitted_in_the_order_in_which_they_began(
 def test_a_burst_past_the_completion_queue_is_counted_and_kept(
     ring: StepRing, pair: Pair
 ) -> None:
-    """What is ready when it is submitted completes there and then, and nobody
-    collects between two submissions."""
+    """An operation that is ready when submitted completes immediately, and nothing
+    is reaped between two submissions."""
     ours, peer = pair
     peer.send(b"x")
     ops = [PollOnce(ours.fileno()) for _ in range(COMPLETIONS + 1_000)]
@@ -97,7 +97,7 @@ def test_a_burst_past_the_completion_queue_is_counted_and_kept(
 def test_a_recv_that_finds_every_buffer_lent_out_ends_with_enobufs(
     ring: StepRing,
 ) -> None:
-    """Its bytes stay in the socket, and it gets them when it is begun again."""
+    """The bytes stay in the socket, and the recv gets them when it is begun again."""
     with ExitStack() as stack:
         pairs = [socket.socketpair() for _ in range(ring.buffers + 40)]
         for ours, peer in pairs:

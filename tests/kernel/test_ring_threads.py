@@ -1,4 +1,4 @@
-"""A ring belongs to the thread that enabled it, and never to a forked child."""
+"""A ring can be used only by the thread that enabled it, never by a forked child."""
 
 import asyncio
 import gc
@@ -19,7 +19,7 @@ SINGLE_ISSUER = 1 << 12
 
 
 def on_another_thread(what: Callable[[], Any]) -> Any:
-    """Its result, or what it raised; the thread has been joined."""
+    """Returns what *what* returns or raises, after joining the thread."""
     outcome: list[Any] = []
 
     def run() -> None:
@@ -98,7 +98,7 @@ def test_counters_go_on_counting_on_the_second_thread(loop: UringEventLoop) -> N
 def test_a_loop_that_watches_descriptors_runs_on_a_second_thread(
     loop: UringEventLoop,
 ) -> None:
-    """As on asyncio: its epoll belongs to no thread."""
+    """As with asyncio: an epoll instance is not tied to a thread."""
     ours, peer = socket.socketpair()
     with ours, peer:
         came: list[int] = []
@@ -123,7 +123,7 @@ def test_a_loop_that_watches_descriptors_runs_on_a_second_thread(
 def test_a_loop_with_a_listener_does_not_run_on_a_second_thread(
     loop: UringEventLoop,
 ) -> None:
-    """The error says why, and the loop is as it was before."""
+    """The error gives the reason, and the loop is unchanged."""
     server = loop.run_until_complete(
         loop.create_server(asyncio.Protocol, "127.0.0.1", 0)
     )
@@ -141,7 +141,7 @@ def test_a_loop_with_a_listener_does_not_run_on_a_second_thread(
 def test_a_loop_whose_thread_has_just_been_joined_can_be_closed(
     nothing_is_left: None,
 ) -> None:
-    """Before Python 3.13 ``join`` returns while the kernel still has the thread."""
+    """Before Python 3.13 ``join`` may return before the kernel's thread has exited."""
     if not SUPPORT.available:
         pytest.skip(SUPPORT.reason)
     for _ in range(50):
@@ -154,7 +154,7 @@ def test_a_loop_whose_thread_has_just_been_joined_can_be_closed(
 
 
 def serve_on_a_thread(loop: UringEventLoop, connections: int) -> list[socket.socket]:
-    """Run the loop on a thread, with a server and its connections, until that ends."""
+    """Run a loop with a server and its connections on a thread until that ends."""
     clients: list[socket.socket] = []
 
     async def serve() -> None:
@@ -172,8 +172,8 @@ def serve_on_a_thread(loop: UringEventLoop, connections: int) -> list[socket.soc
 def test_closing_a_loop_whose_thread_has_ended_frees_all_that_it_had_begun(
     nothing_is_left: None,
 ) -> None:
-    """More connections than the submission queue has entries: nothing can be
-    submitted any more, so nothing may need to be."""
+    """There are more connections than submission queue entries, and nothing can be
+    submitted any more, so closing must not need to submit."""
     if not SUPPORT.available:
         pytest.skip(SUPPORT.reason)
     loop = UringEventLoop()

@@ -1,4 +1,4 @@
-"""Handles are made from a free list: what was cancelled stays so for who has it."""
+"""Handles come from a free list; one that is still referenced stays cancelled."""
 
 import asyncio
 import gc
@@ -32,7 +32,7 @@ def test_a_cancelled_handle_that_is_kept_is_not_used_for_another_call(
 def test_a_handle_from_the_free_list_remembers_nothing(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    """Neither that it was cancelled, nor its callback, arguments or context."""
+    """Not its cancellation, callback, arguments or context."""
     for _ in range(600):
         loop.call_soon(print, "cancelled").cancel()
     run_iterations(loop)
@@ -94,7 +94,7 @@ def test_a_callback_may_cancel_the_one_that_comes_next(
 def test_the_ready_queue_grows_while_it_is_being_run(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    """Past its first room, with its beginning in the middle; order stays."""
+    """Beyond its initial capacity, with its head in mid-array; the order is kept."""
     ran: list[int] = []
     expected: list[int] = []
 

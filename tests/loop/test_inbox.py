@@ -1,4 +1,4 @@
-"""Accepted means answered: delivered on the loop's thread, or refused, once."""
+"""An accepted message is delivered on the loop's thread or refused, exactly once."""
 
 import asyncio
 import threading
@@ -13,7 +13,7 @@ pytestmark = pytest.mark.ours_only
 
 
 class RecordedMessage:
-    """Writes down what becomes of it."""
+    """Records on which threads it was delivered or refused."""
 
     def __init__(self, number: int = 0, log: list[tuple[str, int]] | None = None):
         self.number = number
@@ -36,8 +36,8 @@ class RecordedMessage:
 def test_every_accepted_message_is_answered_once_while_the_loop_closes(
     loop_factory: LoopFactory, closes: str
 ) -> None:
-    """Eight threads post, and the loop closes in the middle of it: the inbox
-    from another thread, or the whole loop on its own."""
+    """Eight threads post, and meanwhile another thread closes the inbox, or the
+    loop's own thread closes the loop."""
     for _ in range(5):
         loop: Any = loop_factory()
         accepted: list[list[RecordedMessage]] = [[] for _ in range(8)]
@@ -53,7 +53,7 @@ def test_every_accepted_message_is_answered_once_while_the_loop_closes(
             pass
         if closes == "inbox":
             loop.close_inbox()
-        # A closed inbox takes no call_soon_threadsafe either.
+        # A closed inbox does not accept call_soon_threadsafe either.
         loop.stop()
         loop._write_to_self()
         for thread in (running, *posting):
@@ -75,7 +75,7 @@ def run_and_close(loop: asyncio.AbstractEventLoop) -> None:
 def post_many(
     loop: Any, accepted: list[RecordedMessage], refused: list[RecordedMessage]
 ) -> None:
-    # Bounded: eight threads post faster than one can deliver.
+    # Bounded because eight threads post faster than one can deliver.
     for _ in range(2000):
         message = RecordedMessage()
         try:
@@ -89,8 +89,8 @@ def post_many(
 def test_threadsafe_calls_raise_or_run_while_the_loop_stops(
     loop_factory: LoopFactory,
 ) -> None:
-    """A call is for the next iteration: those accepted before the loop stopped have
-    run when it is run once more."""
+    """A call runs in the next iteration: those accepted before the loop stopped run
+    when it is run once more."""
     loop = loop_factory()
     ran: list[int] = []
     accepted: list[list[int]] = [[] for _ in range(8)]
@@ -143,8 +143,8 @@ def test_what_is_undelivered_is_refused_on_the_thread_that_closes(
 def test_a_message_is_opened_between_two_callbacks(
     loop_factory: LoopFactory,
 ) -> None:
-    """On the other side a connection may be waiting that nobody serves: a long
-    queue of ready callbacks is not waited for."""
+    """A connection in transit may be waiting for it, served by no loop, so a message
+    does not wait for a long queue of ready callbacks."""
     loop: Any = loop_factory()
     log: list[tuple[str, int]] = []
 
@@ -204,7 +204,7 @@ class Interrupting(RecordedMessage):
 def test_an_interrupt_out_of_one_message_leaves_the_others_to_be_delivered(
     loop_factory: LoopFactory,
 ) -> None:
-    """Before those that have come since, be it while the one was delivered or later."""
+    """They come before messages posted during that delivery or later."""
     loop: Any = loop_factory()
     log: list[tuple[str, int]] = []
 
@@ -245,7 +245,7 @@ def test_an_interrupt_out_of_one_message_leaves_the_others_to_be_refused(
 def test_messages_behind_an_interrupt_are_refused_where_the_inbox_was_closed(
     loop_factory: LoopFactory,
 ) -> None:
-    """The first message closes the inbox when all of them have been taken."""
+    """The first message closes the inbox after all of them have been taken from it."""
     loop: Any = loop_factory()
     log: list[tuple[str, int]] = []
 

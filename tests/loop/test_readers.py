@@ -1,4 +1,4 @@
-"""Readers whose descriptors were ready together: the first may end the others."""
+"""Readers that are ready in the same iteration: the first may remove the others."""
 
 import asyncio
 import os
@@ -15,7 +15,7 @@ Pairs = list[tuple[socket.socket, socket.socket]]
 
 @pytest.fixture
 def pairs(nothing_is_left: None) -> Iterator[Pairs]:
-    """Both have something to read."""
+    """Two pairs; both of our ends have something to read."""
     pairs = [socket.socketpair() for _ in range(2)]
     for ours, theirs in pairs:
         ours.setblocking(False)
@@ -31,7 +31,7 @@ def watch_both(
     pairs: Pairs,
     first: Callable[[socket.socket], object],
 ) -> list[socket.socket]:
-    """Whose callbacks ran; the first one calls *first* with the other socket."""
+    """Returns whose callbacks ran; the first calls *first* with the other socket."""
     ran: list[socket.socket] = []
 
     def readable(sock: socket.socket, other: socket.socket) -> None:
@@ -73,7 +73,7 @@ def test_a_reader_whose_descriptor_the_first_one_closes_is_not_called(
 def test_a_new_file_with_an_old_number_is_not_told_what_the_old_one_had(
     loop: asyncio.AbstractEventLoop, pairs: Pairs
 ) -> None:
-    """It has the number, and it has nothing to read."""
+    """It has the old number but nothing to read."""
     told: list[str] = []
     opened: list[int] = []
 

@@ -1,4 +1,4 @@
-"""A loop with nothing to do sleeps: no iterations, no CPU."""
+"""A loop with nothing to do sleeps: no iterations, no CPU time."""
 
 import asyncio
 import socket
@@ -17,7 +17,7 @@ IDLE_S = 0.3
 def test_an_idle_loop_runs_no_iteration_and_takes_no_cpu(
     loop_factory: LoopFactory,
 ) -> None:
-    """With a server, connections, a reader and a far timer."""
+    """Even with a server, connections, a reader and a distant timer."""
     loop: Any = loop_factory()
     ready, stop = threading.Event(), asyncio.Event()
     cpu_s: list[float] = []
@@ -52,13 +52,13 @@ def test_an_idle_loop_runs_no_iteration_and_takes_no_cpu(
     thread.start()
     assert ready.wait(10)
     clock = time.pthread_getcpuclockid(thread.ident)  # type: ignore[arg-type]
-    # Until the iteration in which ready was set is over.
+    # Wait until the iteration that set ready is over.
     iterations = -1
     while iterations != loop.stats().iterations or not is_asleep(thread):
         iterations = loop.stats().iterations
         time.sleep(0.01)
     before_s = time.clock_gettime(clock)
-    time.sleep(IDLE_S)  # what is tested is that nothing happens in this time
+    time.sleep(IDLE_S)  # the test is that nothing happens meanwhile
     after_s = time.clock_gettime(clock)
     iterations_after = loop.stats().iterations
     loop.call_soon_threadsafe(stop.set)

@@ -1,4 +1,4 @@
-"""The heap of due times, against a list that is sorted every time."""
+"""The timer heap, checked against a simple model."""
 
 import asyncio
 import random
@@ -12,7 +12,7 @@ from loops import LoopFactory
 
 pytestmark = pytest.mark.ours_only
 
-# Few distinct times, so that many timers are due at once; some never are.
+# Few distinct times, so that many timers are due at once; some never fire.
 TIMES_S = st.sampled_from([-1.0, 0.0, 0.0, 1e-4, 2e-4, 1e6, 1e7])
 
 
@@ -22,7 +22,7 @@ def is_scheduled(handle: asyncio.TimerHandle) -> bool:
 
 @dataclass
 class Model:
-    """Adds, cancels, and what may run when."""
+    """Adds and cancels timers, and knows which may run when."""
 
     loop: asyncio.AbstractEventLoop
     start_s: float
@@ -43,7 +43,7 @@ class Model:
             self.expected.pop(number, None)
 
     def run_iteration(self) -> None:
-        """What ran must be what was due, in the order of (due, insertion)."""
+        """Run one iteration: due timers must run in the order of (when, insertion)."""
         before = len(self.ran)
         self.loop.call_soon(self.loop.stop)
         self.loop.run_forever()
@@ -52,7 +52,7 @@ class Model:
         due = [self.expected.pop(number) for number in ran]
         assert due == sorted(due)
         assert all(when <= now_s for when, _ in due)
-        # All that were due before a timer that ran have run as well.
+        # Every timer due before one that ran has run as well.
         if due:
             assert all(other > due[-1] for other in self.expected.values())
 
@@ -97,7 +97,7 @@ def test_a_cancelled_timer_leaves_the_heap_at_once(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
     """A server sets and cancels a keep-alive timer for every request."""
-    loop.set_debug(False)  # asyncio's own timers, of debug mode, stay until due
+    loop.set_debug(False)  # in debug mode asyncio's own timers stay until due
     for _ in range(1000):
         loop.call_later(1e6, print).cancel()
     keep = loop.call_later(1e6, print)
@@ -126,7 +126,7 @@ def test_ten_thousand_timers_come_out_sorted(loop: asyncio.AbstractEventLoop) ->
 def test_closing_drops_timers_that_cancel_each_other_when_they_are_dropped(
     loop: asyncio.AbstractEventLoop,
 ) -> None:
-    """Destructors run while the heap is being emptied."""
+    """Their destructors run while the heap is being emptied."""
     handles: list[asyncio.TimerHandle] = []
 
     class CancelsAll:

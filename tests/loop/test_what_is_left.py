@@ -1,4 +1,4 @@
-"""What waits, watches or is forgotten when a loop or a descriptor is closed."""
+"""Timers, readers and sockets left over when a loop or a descriptor is closed."""
 
 import asyncio
 import gc
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.ours_only
 
 
 def survives(program: str, loop_kind: str) -> None:
-    """In a process of its own, for what it looks for is a crash."""
+    """Run *program* in its own process, because the failure would be a crash."""
     _, _, name = in_words(loop_kind).partition(":")
     assert run_confined(f"loop = aioadapt.{name}()\n{program}") == "survived"
 
@@ -80,7 +80,7 @@ print("survived")
 def test_readers_removed_after_their_descriptor_was_closed_are_not_called(
     loop_kind: str,
 ) -> None:
-    """A duplicate keeps the kernel's registration, which nobody can end."""
+    """A duplicate keeps the registration in the kernel, and nothing can remove it."""
     survives(READERS_CLOSED_BEHIND_DUPLICATES, loop_kind)
 
 
@@ -128,7 +128,7 @@ def test_waiting_for_bytes_leaves_nothing_for_the_collector(
 def test_a_loop_closes_although_its_own_sockets_were_collected_first(
     loop: AbstractEventLoop,
 ) -> None:
-    """The collector finalizes what it frees together in any order."""
+    """The garbage collector finalizes the objects of a cycle in any order."""
     inside: Any = loop
     loop.add_signal_handler(signal.SIGUSR1, print)
     inside._ssock.close()

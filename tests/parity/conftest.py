@@ -1,4 +1,4 @@
-"""What the tests of streams run over."""
+"""The kinds of connection that tests run over."""
 
 import pytest
 

@@ -1,7 +1,7 @@
 """The other end of a connection: a plain blocking socket, driven from a thread.
 
-The peer uses nothing of the loop under test but ``run_in_executor``, so a
-fault of a transport cannot hide behind the same fault at the other end.
+The peer uses only ``run_in_executor`` of the loop under test, so a bug in a
+transport cannot be masked by the same bug at the other end.
 """
 
 import asyncio
@@ -31,7 +31,7 @@ class Peer:
         self.sock = sock
 
     def send(self, data: bytes) -> None:
-        """For what surely fits the socket's buffers."""
+        """Only for data that fits the socket's buffers."""
         assert self.sock.send(data) == len(data)
 
     async def sendall(self, data: bytes) -> None:
@@ -75,7 +75,7 @@ class Peer:
 
 
 class Place:
-    """A server of the loop under test, and how to reach it."""
+    """A server of the loop under test, and its address."""
 
     def __init__(self, server: asyncio.Server, address: Any, wire: Wire) -> None:
         self.server = server
@@ -83,7 +83,7 @@ class Place:
         self.wire = wire
 
     def connect(self) -> Peer:
-        """Returns once the kernel has queued the connection; nobody need accept it."""
+        """Returns once the kernel has queued the connection, accepted or not."""
         family = socket.AF_INET if self.wire == "tcp" else socket.AF_UNIX
         sock = socket.socket(family, socket.SOCK_STREAM)
         sock.settimeout(PEER_WAITS_AT_MOST_S)
@@ -97,7 +97,7 @@ async def serving(
     wire: Wire = "tcp",
     **options: Any,
 ) -> AsyncIterator[Place]:
-    """A server that is there for the block, and closed after it."""
+    """A server that is open during the block and closed after it."""
     loop = asyncio.get_running_loop()
     with tempfile.TemporaryDirectory() as folder:
         if wire == "tcp":
@@ -116,7 +116,7 @@ async def serving(
 
 
 async def end(protocol: _Recording) -> None:
-    # Where close() had to flush first, asyncio's abort() afterwards fails.
+    # asyncio's abort() fails after a close() that had to flush.
     if not protocol.is_lost:
         protocol.transport.abort()
         await protocol.lost()
@@ -128,7 +128,7 @@ async def connected(
 ) -> AsyncIterator[tuple[P, Peer]]:
     """One accepted connection: its protocol here, and its peer.
 
-    After the block both ends are closed and the protocol has been told.
+    After the block both ends are closed and ``connection_lost`` has been called.
     """
     protocols: list[P] = []
 
@@ -181,10 +181,10 @@ async def connecting(
 
 
 async def a_round_trip_elsewhere() -> None:
-    """Returns after the loop has carried other people's bytes to and fro.
+    """Returns after bytes have made a few round trips on another connection.
 
-    What the kernel had ready for a transport before this began has been seen
-    by the loop when it ends.
+    By then the loop has seen whatever the kernel had ready for any transport
+    when this was called.
     """
     loop = asyncio.get_running_loop()
     ours, theirs = socket.socketpair()
@@ -203,5 +203,5 @@ async def a_round_trip_elsewhere() -> None:
 
 @lru_cache(maxsize=16)
 def pattern(size: int) -> bytes:
-    """Bytes in which a lost, doubled or displaced piece shows."""
+    """Bytes in which a lost, duplicated or misplaced piece shows up."""
     return array("I", range(size // 4 + 1)).tobytes()[:size]

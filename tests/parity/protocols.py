@@ -1,4 +1,4 @@
-"""Protocols that write down what happens to them, and let a test wait for it."""
+"""Protocols that record what happens to them, and let a test wait for it."""
 
 import asyncio
 from collections.abc import Callable
@@ -27,7 +27,7 @@ class Changing:
 
 
 class _Recording(Changing, asyncio.BaseProtocol):
-    """What Protocol and BufferedProtocol have in common."""
+    """The shared base of the recorders."""
 
     transport: asyncio.Transport
 
@@ -82,7 +82,7 @@ class _Recording(Changing, asyncio.BaseProtocol):
 
 
 class Recorder(_Recording, asyncio.Protocol):
-    """Keeps every byte and the order of the calls; consecutive data is one call."""
+    """Keeps every byte and the order of the calls; consecutive data counts as one."""
 
     def data_received(self, data: bytes) -> None:
         assert type(data) is bytes
@@ -95,7 +95,7 @@ class Recorder(_Recording, asyncio.Protocol):
 
 
 class BufferedRecorder(_Recording, asyncio.BufferedProtocol):
-    """The same through a buffer that the protocol owns."""
+    """The same for BufferedProtocol, with a buffer that the protocol owns."""
 
     def __init__(self, buffer_size: int = 64 * 1024) -> None:
         super().__init__()
@@ -114,7 +114,7 @@ class BufferedRecorder(_Recording, asyncio.BufferedProtocol):
 
 
 class Echo(Recorder):
-    """Sends back what it gets, and reads no faster than it can send."""
+    """Sends back what it receives, and reads no faster than it can send."""
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)

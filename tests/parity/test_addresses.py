@@ -72,7 +72,7 @@ async def test_a_unix_server_takes_over_a_path_that_nobody_serves_any_more(
         await everybody_has_left(server)
         server.close()
         await server.wait_closed()
-        # 3.13 removes the path, earlier ones leave it.
+        # Python 3.13 removes the path; earlier versions leave it.
         assert sys.version_info < (3, 13) or not os.path.exists(path)
 
 

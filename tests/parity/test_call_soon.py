@@ -139,8 +139,8 @@ def test_a_handle_that_ran_is_not_cancelled(loop: AbstractEventLoop) -> None:
 def test_handles_kept_by_their_owners_are_never_used_again(
     loop: AbstractEventLoop,
 ) -> None:
-    """A loop may reuse the memory of handles, but only of those nobody holds:
-    cancelling an old handle must not cancel somebody else's callback."""
+    """A loop may reuse the memory of handles, but only if nobody holds them:
+    cancelling an old handle must not cancel another callback."""
     ran: list[int] = []
     old = [loop.call_soon(lambda: None) for _ in range(100)]
     run_iterations(loop)
@@ -155,7 +155,7 @@ def test_handles_kept_by_their_owners_are_never_used_again(
 
 
 class Thing:
-    """Something a weak reference can point at."""
+    """Can be the target of a weak reference."""
 
     def method(self, *_: object) -> None:
         pass

@@ -1,4 +1,4 @@
-"""What is still alive when a loop is closed."""
+"""Closing a loop that still has connections, servers or waiting calls."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from .test_flow_control import fill
 def test_a_loop_can_be_closed_under_live_connections(
     loop_factory: LoopFactory, protocol: type[Recorder] | type[BufferedRecorder]
 ) -> None:
-    """Their peers see the end, and nothing of theirs stays."""
+    """Their peers see the end of file, and nothing is leaked."""
     loop = loop_factory()
     made: list[Recorder | BufferedRecorder] = []
 
@@ -199,7 +199,7 @@ async def receiving_datagrams(loop: AbstractEventLoop) -> None:
 def test_a_loop_that_is_dropped_unclosed_is_collected_with_all_that_it_serves(
     loop_kind: str, begin: Callable[[AbstractEventLoop], Any]
 ) -> None:
-    """What the kernel works on keeps itself alive; that alone keeps no loop."""
+    """Operations in the kernel keep themselves alive, but not their loop."""
 
     def drop_one() -> None:
         loop = factory_of(loop_kind)()
@@ -211,7 +211,7 @@ def test_a_loop_that_is_dropped_unclosed_is_collected_with_all_that_it_serves(
         warnings.simplefilter("always")
         drop_one()
         gc.collect()
-        gc.collect()  # what the finalizers of the first have left
+        gc.collect()  # garbage left by the finalizers of the first
     told = [str(warning.message) for warning in caught]
     assert sum(each.startswith("unclosed event loop") for each in told) == 1, told
     assert len(os.listdir("/proc/self/fd")) == before

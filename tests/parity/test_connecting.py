@@ -1,4 +1,4 @@
-"""Connections that the loop makes, and the errors of those it cannot make."""
+"""Outgoing connections, and the errors of those that fail."""
 
 import asyncio
 import errno
@@ -154,7 +154,7 @@ async def test_a_unix_path_without_a_server_is_an_error(
 async def test_a_cancelled_create_connection_leaves_nothing(
     loop: AbstractEventLoop,
 ) -> None:
-    # A full backlog: the kernel answers no further SYN.
+    # The backlog is full, so the kernel does not answer another SYN.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         address = listener.getsockname()
         queued = []
@@ -176,8 +176,8 @@ async def test_a_cancelled_create_connection_leaves_nothing(
 @pytest.mark.ours_only
 @pytest.mark.parametrize("call", ["create_connection", "connect_accepted_socket"])
 async def test_a_socket_has_one_transport(loop: AbstractEventLoop, call: str) -> None:
-    """asyncio has it so since Python 3.12.  Before, the first transport went deaf,
-    and whichever of them closed took the socket away from the other."""
+    """asyncio refuses a second one since Python 3.12.  Before that the first transport
+    received nothing more, and the first to close closed the other's socket."""
 
     ours, theirs = socket.socketpair()
     with theirs:

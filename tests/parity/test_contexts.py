@@ -139,7 +139,7 @@ def test_signal_handlers_see_the_context_they_were_added_in(
 
 
 class Looks(Recorder):
-    """Notes what each of its callbacks sees, and sets something else."""
+    """Each callback records the value it sees and sets another."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -247,7 +247,7 @@ def test_a_callback_whose_context_is_already_entered_is_reported_and_the_loop_go
 
     assert ran == ["after"]
     if sys.version_info >= (3, 12):
-        # The exception handler is to run in that very context, so asyncio
+        # The exception handler would run in the same context, so asyncio
         # can only log.
         assert "already entered" in caplog.text
     else:

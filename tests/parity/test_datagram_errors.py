@@ -1,4 +1,4 @@
-"""What an endpoint refuses, what it reports, and what it answers when asked."""
+"""What an endpoint refuses and reports, and what its methods return."""
 
 import asyncio
 import socket
@@ -273,7 +273,7 @@ async def test_ipv6_addresses_have_four_parts(loop: AbstractEventLoop) -> None:
 async def test_a_unix_datagram_arrives_whole_however_long(
     loop: AbstractEventLoop, tmp_path: Path
 ) -> None:
-    """asyncio reads 256 KiB of it and drops the rest without a word."""
+    """asyncio reads 256 KiB of it and silently drops the rest."""
 
     ours = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.bind(str(tmp_path / "ours"))
@@ -297,7 +297,7 @@ async def test_a_unix_datagram_arrives_whole_however_long(
 async def test_one_end_of_an_unnamed_pair_sends_to_the_other(
     loop: AbstractEventLoop,
 ) -> None:
-    """asyncio takes an empty name for none, and cannot."""
+    """asyncio cannot: it treats an empty name as a missing one."""
 
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     ours.setblocking(False)

@@ -1,4 +1,4 @@
-"""Datagrams one after the other: batches, pauses, a full socket, and the end."""
+"""Many datagrams: batches, pauses, a full socket, and closing."""
 
 import asyncio
 import contextvars
@@ -21,7 +21,7 @@ Pair = tuple[socket.socket, socket.socket]
 
 @pytest.fixture
 def unix(tmp_path: Path) -> Iterator[Pair]:
-    """Unix datagram sockets, connected to each other: full soon, and nothing is lost."""
+    """Connected Unix datagram sockets: they fill up quickly and lose nothing."""
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
     for sock, name in ((ours, "ours"), (theirs, "theirs")):
         sock.bind(str(tmp_path / name))
@@ -37,7 +37,7 @@ async def test_its_socket_has_the_name_that_people_look_for(
     assert transport._sock is unix[0]  # type: ignore[attr-defined]
     transport.close()
     await protocol.until(lambda: protocol.is_lost)
-    # An iteration later it is closed.
+    # The socket is closed one iteration later.
     await asyncio.sleep(0)
     assert transport._sock is None  # type: ignore[attr-defined]
 
@@ -58,7 +58,7 @@ def receive_all(sock: socket.socket) -> list[bytes]:
 
 
 def fill(transport: asyncio.DatagramTransport, data: bytes | bytearray) -> int:
-    """Send until the socket takes no more, and the last one waits."""
+    """Send until the socket is full and the last datagram waits."""
     sent = 0
     while not transport.get_write_buffer_size():  # type: ignore[attr-defined]
         transport.sendto(data)
@@ -83,7 +83,7 @@ class Flow(Datagrams):
         self.changed()
 
 
-# -- arriving -----------------------------------------------------------------
+# -- receiving ----------------------------------------------------------------
 
 
 @pytest.mark.parametrize("count", [1, 15, 16, 17, 100])
@@ -199,7 +199,7 @@ def test_an_interrupt_leaves_the_loop_and_loses_no_datagram(
 async def test_each_of_very_many_peers_gets_its_own_answer(
     loop: AbstractEventLoop,
 ) -> None:
-    """More than are remembered: an address must not be taken for another."""
+    """More than the loop remembers: no address may be confused with another."""
 
     _, echo = await loop.create_datagram_endpoint(
         DatagramEcho, local_addr=("127.0.0.1", 0)
@@ -321,7 +321,7 @@ async def test_the_protocol_resumes_below_the_low_mark_not_only_when_all_is_sent
         for _ in range(3):
             await asyncio.sleep(0)
     assert transport.get_write_buffer_size() > 0  # type: ignore[attr-defined]
-    # Not until the size is 0: until 3.13.1 asyncio's never is again.
+    # Don't wait for a size of 0: before 3.13.1 asyncio never gets back to it.
     while received < sent:
         received += len(receive_all(theirs))
         await asyncio.sleep(0)
@@ -341,7 +341,7 @@ async def test_what_has_arrived_is_told_before_there_is_room(
     ours, theirs = unix
 
     transport, protocol = await over(loop, Both, ours)
-    # 3.13.0 goes on counting the headers of what has left.
+    # asyncio 3.13.0 still counts the headers of datagrams that were sent.
     transport.set_write_buffer_limits(high=150, low=50)  # type: ignore[attr-defined]
     fill(transport, b"waits")
     transport.sendto(bytes(150))
@@ -361,7 +361,7 @@ async def test_what_has_arrived_is_told_before_there_is_room(
 async def test_nothing_counts_as_waiting_once_all_has_left(
     loop: AbstractEventLoop, unix: Pair
 ) -> None:
-    """asyncio 3.13.0 adds 8 bytes for a header and does not take them off again."""
+    """asyncio 3.13.0 adds 8 bytes for a header and never subtracts them."""
     ours, theirs = unix
 
     transport, protocol = await over(loop, Flow, ours)
@@ -408,7 +408,7 @@ async def test_abort_drops_what_waits(loop: AbstractEventLoop, unix: Pair) -> No
 async def test_what_waits_for_a_peer_that_is_gone_fails_one_datagram_in_an_iteration(
     loop: AbstractEventLoop, unix: Pair
 ) -> None:
-    """However much waits, others have their turn between two of its errors."""
+    """However much waits, other callbacks run between two of its errors."""
     ours, theirs = unix
 
     transport, protocol = await over(loop, Flow, ours)
@@ -444,7 +444,7 @@ async def test_what_waits_is_a_copy(loop: AbstractEventLoop, unix: Pair) -> None
 async def test_datagrams_are_counted_and_their_errors_are_not(
     loop: AbstractEventLoop, closed_udp_port: tuple[str, int]
 ) -> None:
-    """A controller takes errors of the kernel for a reason to change the engine."""
+    """The controller treats kernel errors as a reason to switch the engine."""
 
     transport, protocol = await loop.create_datagram_endpoint(
         Datagrams, remote_addr=closed_udp_port
@@ -462,7 +462,7 @@ async def test_datagrams_are_counted_and_their_errors_are_not(
     await protocol.close()
 
 
-# -- the end ------------------------------------------------------------------
+# -- closing ------------------------------------------------------------------
 
 
 async def test_the_port_is_free_when_connection_lost_is_called(

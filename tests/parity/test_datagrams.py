@@ -1,4 +1,4 @@
-"""UDP and Unix datagrams through asyncio's endpoints."""
+"""UDP and Unix datagrams through asyncio's endpoint API."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ class Datagrams(Changing, asyncio.DatagramProtocol):
         self.is_lost = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        # asyncio's own is no DatagramTransport before 3.12.
+        # Before 3.12 asyncio's own transport is not a DatagramTransport.
         self.transport = cast(asyncio.DatagramTransport, transport)
 
     def datagram_received(self, data: bytes, address: object) -> None:
@@ -141,8 +141,8 @@ async def test_abort_closes_an_endpoint(loop: AbstractEventLoop) -> None:
 def test_addresses_are_whole_whatever_family_came_before(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """A loop's endpoints share the memory into which the kernel writes names, and an
-    IPv6 name is longer than an IPv4 one."""
+    """The endpoints of a loop share the memory into which the kernel writes
+    addresses, and an IPv6 address is longer than an IPv4 one."""
 
     async def main() -> None:
         async with contextlib.AsyncExitStack() as stack:
@@ -170,7 +170,7 @@ def test_addresses_are_whole_whatever_family_came_before(
 async def test_an_address_is_not_taken_for_one_of_another_family(
     loop: AbstractEventLoop,
 ) -> None:
-    """A loop's endpoints share what it knows of addresses that were sent to before."""
+    """The endpoints of a loop share its cache of the addresses they sent to."""
     if not has_ipv6():
         pytest.skip("no IPv6 on the loopback interface")
     async with contextlib.AsyncExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What debug mode refuses, and what it tells."""
+"""What debug mode refuses, and what it reports."""
 
 import asyncio
 import logging

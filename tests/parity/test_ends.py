@@ -1,4 +1,4 @@
-"""How connections end: close, abort, reset, and what the protocol is told."""
+"""How connections end: close, abort, reset, and the protocol's last calls."""
 
 import asyncio
 import errno
@@ -51,7 +51,7 @@ async def test_connection_lost_is_not_called_inside_close_or_abort(
 async def test_what_is_scheduled_after_the_end_finds_the_connection_closed(
     wire: Wire, how: str
 ) -> None:
-    """It may hold up the loop until the peer's thread has seen the end."""
+    """Such a callback may block the loop until the peer's thread sees the end."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         await a_round_trip_elsewhere()
@@ -133,7 +133,7 @@ async def test_abort_drops_what_waits(wire: Wire) -> None:
 
 
 async def test_what_was_written_just_before_an_abort_is_sent(wire: Wire) -> None:
-    """The socket has room for it: asyncio has sent it when write returns."""
+    """The socket has room for it, so asyncio has sent it when write returns."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         protocol.transport.write(b"last words")
@@ -145,7 +145,7 @@ async def test_what_was_written_just_before_an_abort_is_sent(wire: Wire) -> None
 async def test_what_is_written_while_a_close_still_sends_is_sent_too(
     wire: Wire,
 ) -> None:
-    """TLS does so: its last records wait for resume_writing."""
+    """TLS does this: its last records wait for resume_writing."""
 
     class SaysMore(Recorder):
         def resume_writing(self) -> None:
@@ -187,7 +187,7 @@ async def test_writing_to_a_closed_transport_sends_nothing_and_does_not_raise(
 
 @pytest.mark.ours_only
 async def test_a_transport_that_is_gone_takes_every_call_quietly(wire: Wire) -> None:
-    """In asyncio ``writelines`` fails here since 3.12, and ``abort`` where
+    """In asyncio ``writelines`` fails here since 3.12, and so does ``abort`` if
     ``close`` had to flush first."""
 
     async with connected(Recorder, wire) as (protocol, peer):
@@ -272,7 +272,7 @@ async def test_a_reset_after_close_is_no_error_of_the_protocols_or_told_as_such(
 
 
 async def test_bytes_before_a_unix_peers_end_are_all_delivered() -> None:
-    """The end of file must not overtake them, nor get lost behind them."""
+    """The end of file must not overtake them or be lost after them."""
 
     data = pattern(MIB)
     for _ in range(20):

@@ -1,4 +1,4 @@
-"""What a callback raises: what is reported, what escapes, and that nothing is lost."""
+"""Exceptions from callbacks: some are reported, some escape, and nothing is lost."""
 
 import asyncio
 import contextvars
@@ -16,7 +16,7 @@ from .protocols import Recorder
 
 
 class Particular(Exception):
-    """No other code raises this."""
+    """Raised only by these tests."""
 
 
 def fails(error: BaseException) -> None:
@@ -152,7 +152,7 @@ def test_an_exit_from_data_received_escapes_and_the_connection_lives_on(
 def test_many_connections_lose_nothing_when_an_exit_escapes_from_one(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """What the kernel reported for the others in the same iteration is still theirs."""
+    """The others still get what the kernel reported for them in that iteration."""
 
     class Exits(Recorder):
         def data_received(self, data: bytes) -> None:

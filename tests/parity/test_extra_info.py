@@ -1,4 +1,4 @@
-"""get_extra_info: an answer for every key that asyncio documents, and to which transport."""
+"""get_extra_info: which transport answers which of asyncio's documented keys."""
 
 import asyncio
 import inspect
@@ -32,7 +32,7 @@ DOCUMENTED = {
 
 
 def known(transport: asyncio.BaseTransport) -> dict[str, Any]:
-    """Its answers; asked for anything else it gives what it is told to."""
+    """The documented keys that it has, with their values."""
     answers = {key: transport.get_extra_info(key, ABSENT) for key in DOCUMENTED}
     assert transport.get_extra_info("no such key") is None
     return {key: answer for key, answer in answers.items() if answer is not ABSENT}

@@ -1,4 +1,4 @@
-"""Nobody starves: not timers, not callbacks, not the other connections."""
+"""A busy connection starves no timers, callbacks or other connections."""
 
 import asyncio
 import socket
@@ -13,7 +13,7 @@ from .protocols import Echo, Recorder
 
 
 class Flood:
-    """A peer that sends as fast as it can, and throws away what comes back."""
+    """A peer that sends as fast as it can and discards the replies."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock = sock
@@ -118,7 +118,7 @@ async def test_two_connections_that_echo_to_each_other_for_ever_do_not_starve_th
 
 
 def test_an_idle_loop_sleeps(loop: AbstractEventLoop, run: Run) -> None:
-    """A loop that polls burns as much CPU time as it waits."""
+    """A busy-polling loop would use as much CPU time as it waits."""
 
     async def main() -> float:
         async with connected(Recorder):

@@ -15,20 +15,20 @@ MIB = 1024 * KIB
 
 
 def keep_little_in_the_kernel(transport: asyncio.WriteTransport) -> None:
-    """Else the kernel takes megabytes before anything has to wait."""
+    """Otherwise the kernel takes megabytes before anything has to wait."""
     sock = transport.get_extra_info("socket")
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 64 * KIB)
 
 
 def fill(transport: asyncio.WriteTransport, protocol: Recorder) -> bytes:
-    """Writes until more waits than a peer that does not read can take.
+    """Writes until more is buffered than fits into a peer that does not read.
 
-    Returns what was written.  The protocol has been told to pause.
+    Returns what was written.  ``pause_writing`` has been called.
     """
     keep_little_in_the_kernel(transport)
     written = bytearray()
-    # When it is told to pause, the peer's own buffer, of 128 KiB, may be empty
-    # still: on a busy machine the bytes get there later.
+    # When pause_writing is called, the peer's own 128 KiB buffer may still be
+    # empty: on a busy machine the bytes get there later.
     more = 4
     while more:
         piece = pattern(64 * KIB)
@@ -116,7 +116,7 @@ async def test_resume_writing_may_write_and_be_paused_again(wire: Wire) -> None:
             if self.calls.count("resume_writing") < 5:
                 self.submit_new()
             else:
-                # Not here and now: see the next test.
+                # Not immediately: see the next test.
                 asyncio.get_running_loop().call_soon(self.transport.close)
 
     async with connected(GoesOn, wire) as (protocol, peer):
@@ -136,7 +136,7 @@ async def test_resume_writing_may_write_and_be_paused_again(wire: Wire) -> None:
 async def test_closing_inside_resume_writing_loses_the_connection_once(
     wire: Wire,
 ) -> None:
-    """asyncio calls connection_lost twice here, the second time on nothing."""
+    """asyncio calls connection_lost twice here, the second time on None."""
 
     class Closes(Recorder):
         def resume_writing(self) -> None:
@@ -204,7 +204,7 @@ async def test_with_limits_of_zero_the_writer_resumes_only_when_nothing_waits(
 async def test_what_leaves_at_once_does_not_pause_even_with_limits_of_zero(
     wire: Wire,
 ) -> None:
-    """asyncio tries to send before it compares: an idle peer costs no pause."""
+    """asyncio sends before it compares, so with room in the socket nothing pauses."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         protocol.transport.set_write_buffer_limits(high=0)

@@ -1,4 +1,4 @@
-"""A forked child: quiet, and unable to touch the parent's loop."""
+"""A forked child exits without errors and cannot affect the parent's loop."""
 
 import asyncio
 import gc
@@ -59,7 +59,7 @@ def test_a_child_can_run_a_loop_of_its_own(
 def test_a_child_forked_while_the_loop_is_idle_can_exit_through_the_interpreter(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """Destructors of the parent's objects run in the child and must not reach
+    """Destructors of the parent's objects run in the child and must not touch
     the parent's kernel objects."""
 
     async def answer() -> int:
@@ -113,7 +113,7 @@ def test_a_child_can_close_its_copy_of_the_loop_without_hurting_the_parent(
             assert await peer.recv_exactly(1) == b"x"
 
     run(main())
-    # Forking a process that has other threads warns.
+    # Python warns when a process with other threads forks.
     run(loop.shutdown_default_executor())
     assert in_a_child(child) == 0
     run(asyncio.sleep(0.001))

@@ -1,6 +1,6 @@
-"""A closed loop is freed with its last name; it does not wait for the collector.
+"""A closed loop is freed with its last reference, without the garbage collector.
 
-Programs that make a loop for each call, and tests that look for leaks, go by it.
+Programs that make a loop for each call rely on this, and so do leak tests.
 """
 
 import asyncio
@@ -114,7 +114,7 @@ def test_a_closed_loop_is_freed_with_its_last_name(loop_kind: str, use: Use) -> 
     loop = factory_of(loop_kind)()
     loop.run_until_complete(use())
     alive = weakref.ref(loop)
-    gc.collect()  # what the use itself has left
+    gc.collect()  # garbage left by the use itself
     gc.disable()
     try:
         loop.close()

@@ -1,4 +1,4 @@
-"""One direction ends before the other: the peer's end of file, and our own."""
+"""Half-closed connections: end of file from the peer, and from us."""
 
 import pytest
 
@@ -10,7 +10,7 @@ MIB = 1024 * 1024
 
 
 class StaysOpen(Recorder):
-    """Goes on writing after the peer has finished."""
+    """Keeps writing after the peer's end of file."""
 
     def eof_received(self) -> bool:
         super().eof_received()

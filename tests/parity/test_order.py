@@ -1,9 +1,9 @@
-"""Who comes first in one iteration: asyncio's order, which nobody wrote down.
+"""The order within one iteration: asyncio's, which is not documented.
 
-What was scheduled before, then what the kernel reports, then the timers that are
-due; and what any of them schedules comes after all of them.  Programs rely on
-it without knowing.  aiohttp's WebSockets do: of two tasks that close and one
-that receives, all scheduled when the peer's answer comes, those that close win.
+Callbacks scheduled earlier run first, then what the kernel reports, then due
+timers; whatever any of them schedules runs after all of them.  Programs rely on
+this unknowingly.  aiohttp's WebSockets do: of two tasks that close and one that
+receives, all scheduled when the peer's answer arrives, those that close win.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from .protocols import Recorder
 
 
 class InOrder(list[str]):
-    """What happened; ``after`` is noted one callback later."""
+    """What happened, each followed one callback later by an ``after`` entry."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         super().__init__()
@@ -80,7 +80,7 @@ def test_callbacks_then_readers_then_timers(loop: AbstractEventLoop, run: Run) -
 async def everything_at_once(
     loop: AbstractEventLoop, order: InOrder, send: Callable[[], object]
 ) -> None:
-    """Over loopback what is sent has arrived when send returns."""
+    """Over loopback, data has arrived when send returns."""
     send()
     loop.call_later(0, order.happened, "timer")
     loop.call_soon(order.happened, "callback")

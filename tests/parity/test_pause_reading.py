@@ -55,8 +55,8 @@ async def test_pausing_inside_data_received_holds_back_the_rest(wire: Wire) -> N
 async def test_a_buffered_protocol_that_pauses_in_the_middle_of_a_chunk_keeps_the_order(
     wire: Wire,
 ) -> None:
-    """Its buffer is smaller than what the kernel gives at once, and what is
-    left of a chunk comes before all that came after it."""
+    """Its buffer is smaller than what the kernel delivers at once, and the rest
+    of a chunk must be delivered before anything received later."""
 
     class Sips(BufferedRecorder):
         def buffer_updated(self, nbytes: int) -> None:
@@ -81,8 +81,8 @@ async def test_pausing_and_resuming_in_one_iteration_loses_and_doubles_nothing(
             for _ in range(3):
                 protocol.transport.pause_reading()
                 protocol.transport.resume_reading()
-            # asyncio forgets a readiness it knew of when it is paused,
-            # so it needs an iteration in which nobody pauses.
+            # asyncio drops a pending readiness report when it is paused,
+            # so it needs an iteration without a pause.
             await asyncio.sleep(0)
             await asyncio.sleep(0)
         await sending
@@ -92,8 +92,8 @@ async def test_pausing_and_resuming_in_one_iteration_loses_and_doubles_nothing(
 async def test_resuming_and_pausing_every_iteration_loses_and_duplicates_nothing(
     wire: Wire,
 ) -> None:
-    """Every iteration finds the read in another state: just begun, being given up,
-    given up with bytes in hand."""
+    """Every iteration finds the read in another state: just begun, being cancelled,
+    cancelled with bytes already received."""
 
     data = pattern(MIB)
     async with connected(Recorder, wire) as (protocol, peer):

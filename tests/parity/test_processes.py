@@ -1,4 +1,4 @@
-"""Child processes: how their end is heard of, and whom a signal reaches."""
+"""Child processes: how their exit is noticed, and which process gets a signal."""
 
 import asyncio
 import errno
@@ -62,7 +62,7 @@ async def start(
 
 
 class Held:
-    """Children that go on as long as this one wants."""
+    """Children that run until :meth:`detach`."""
 
     def __init__(self) -> None:
         self.stdin, self._end = os.pipe()
@@ -71,12 +71,12 @@ class Held:
         return self
 
     def detach(self) -> None:
-        """Let them end."""
+        """Close their stdin, so that they exit."""
         os.close(self._end)
         self._end = -1
 
     def until_ended(self, protocol: Watches) -> int:
-        """Let it end, and block until it has; its status is still to be read."""
+        """Let it exit and block until it has, leaving its status unread."""
         self.detach()
         pid = protocol.transport.get_pid()
         assert pid is not None
@@ -183,8 +183,8 @@ async def test_a_child_that_is_done_with_cannot_be_signalled(
 async def test_no_signal_is_sent_to_the_number_of_a_child_that_has_ended(
     loop: AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A grandchild keeps the pipe, and so the transport, long after the child's
-    number may have been given to another process."""
+    """A grandchild keeps the pipe, and so the transport, open long after the
+    child's pid may have been reused."""
     killed: list[int] = []
     monkeypatch.setattr(os, "kill", lambda pid, number: killed.append(pid))
 
@@ -219,7 +219,7 @@ async def test_a_child_that_has_ended_unheard_of_can_be_signalled_in_vain(
 def test_closing_a_child_that_has_ended_keeps_its_status(
     loop: AbstractEventLoop, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """close() looks whether it still runs, and so reads the status first."""
+    """close() checks whether it is still running, and so reads the status first."""
 
     async def main() -> None:
         with Held() as held:
@@ -316,7 +316,7 @@ def test_a_closed_loop_watches_no_child_any_more(loop_factory: LoopFactory) -> N
     protocol = loop.run_until_complete(start(loop, "sleep", "1000"))
     popen: subprocess.Popen[bytes] = protocol.transport.get_extra_info("subprocess")
     loop.close()
-    # Only its Popen waits for it from now on, and it can still be ended.
+    # From now on only its Popen waits for it; it can still be killed.
     protocol.transport.kill()
     assert popen.wait(20) == -signal.SIGKILL
 

@@ -79,8 +79,8 @@ async def test_a_program_does_not_inherit_the_loops_descriptors() -> None:
         "ls", "/proc/self/fd", stdout=PIPE, close_fds=False
     )
     out, _ = await process.communicate()
-    # 0, 1, 2 and the listed directory itself; what a test runner has
-    # made inheritable on purpose would come on top.
+    # 0, 1, 2 and the listed directory itself, plus whatever the test
+    # runner has made inheritable.
     inheritable = {
         fd
         for fd in map(int, os.listdir("/proc/self/fd"))
@@ -129,7 +129,7 @@ async def test_a_pipe_is_read_to_its_end(loop: AbstractEventLoop) -> None:
 
 @pytest.mark.ours_only
 async def test_a_pipe_is_read_by_no_more_than_64_kib(loop: AbstractEventLoop) -> None:
-    """More than malloc keeps costs fresh pages for every read."""
+    """A buffer larger than malloc keeps needs fresh pages for every read."""
     data = pattern(300_000)
 
     class Reads(Recorder):

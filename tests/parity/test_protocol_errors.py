@@ -14,7 +14,7 @@ from .test_exceptions import Particular
 
 
 class FailsIn:
-    """Mixed into a recorder: raises after one of its calls has been noted."""
+    """Mixed into a recorder: raises after recording one particular call."""
 
     fails_in: str
     error: Exception
@@ -116,7 +116,7 @@ async def test_a_buffer_that_cannot_be_written_is_fatal_for_its_connection_only(
         connected(Recorder, wire) as (other, others_peer),
     ):
         peer.send(b"x")
-        # asyncio's is the TypeError of recv_into.
+        # asyncio passes on the TypeError of recv_into.
         assert isinstance(await protocol.lost(), (BufferError, TypeError))
         check_fatal(reported.pop(), protocol, "Fatal read error on socket transport")
         others_peer.send(b"x")
@@ -141,7 +141,7 @@ async def test_an_empty_buffer_is_an_error_of_the_protocols(
 async def test_a_failing_connection_made_is_reported_and_the_connection_goes_on(
     wire: Wire, reported: Reported
 ) -> None:
-    """In asyncio it is a callback like any other."""
+    """To asyncio it is a callback like any other."""
 
     async with connected(failing("connection_made"), wire) as (protocol, peer):
         peer.send(b"x")
@@ -171,7 +171,7 @@ async def test_a_failing_connection_lost_is_reported_and_the_socket_is_closed(
         assert sock.fileno() == -1
 
 
-# asyncio drops the accepted socket without closing it, which warns.
+# asyncio drops the accepted socket without closing it, which causes a warning.
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")
 async def test_a_failing_factory_costs_one_connection_and_not_the_server(
     wire: Wire, reported: Reported

@@ -119,7 +119,7 @@ async def test_a_writer_is_called_while_there_is_room(
                 full.set_result(None)
 
     loop.add_writer(ours, writable)
-    # Once it is full the writer is not called any more; so fill it here.
+    # Once the socket is full the writer is no longer called, so fill it here.
     while not full.done():
         await asyncio.sleep(0)
         writable()
@@ -205,7 +205,7 @@ async def test_a_second_reader_replaces_the_first(
 async def test_a_reader_replaced_in_the_iteration_it_is_due_is_not_called(
     loop: AbstractEventLoop,
 ) -> None:
-    """Both are due: whichever runs first takes the other one's place."""
+    """Both are due: whichever runs first replaces the other."""
 
     pairs = [socket.socketpair() for _ in range(2)]
     called: list[str] = []
@@ -313,7 +313,7 @@ async def test_a_reader_can_close_its_own_descriptor(loop: AbstractEventLoop) ->
 def test_what_was_closed_first_can_still_be_removed_once(
     loop: AbstractEventLoop, kind: str
 ) -> None:
-    """A closed socket has no number any more: it is known as the same object."""
+    """A closed socket has no descriptor; the loop recognises the object."""
     add = getattr(loop, f"add_{kind}")
     remove = getattr(loop, f"remove_{kind}")
     ours, theirs = socket.socketpair()
@@ -485,9 +485,9 @@ async def test_the_port_of_a_listener_that_was_closed_while_accepting_is_free(
 async def test_the_socket_of_a_transport_that_closes_can_be_read_while_that_still_sends(
     loop: AbstractEventLoop, wire: Wire
 ) -> None:
-    """A closing transport reads no more, so asyncio lets others do it.
+    """A closing transport no longer reads, so asyncio lets others read.
 
-    Both watch one descriptor then, the transport for room; neither costs the other.
+    Both then watch one descriptor, the transport for room; neither disturbs the other.
     """
 
     async with connected(Recorder, wire) as (protocol, peer):

@@ -1,4 +1,4 @@
-"""What add_reader and add_writer refuse, and how they say it."""
+"""What add_reader and add_writer refuse, and with which error."""
 
 import os
 import tempfile
@@ -46,7 +46,7 @@ def test_a_regular_file_cannot_be_watched(loop: AbstractEventLoop) -> None:
 def test_a_device_that_cannot_be_waited_for_is_refused(
     loop: AbstractEventLoop, name: str
 ) -> None:
-    """What a program's standard input is under cron and in many a container."""
+    """Under cron and in many containers, standard input is such a device."""
     with open(name, "rb", 0) as file:
         with pytest.raises(PermissionError, match="Operation not permitted"):
             loop.add_reader(file, print)

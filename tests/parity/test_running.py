@@ -81,7 +81,7 @@ async def test_a_running_loop_cannot_be_run_again(loop: AbstractEventLoop) -> No
 async def test_a_refused_run_forever_leaves_the_run_that_goes_on_alone(
     loop: AbstractEventLoop,
 ) -> None:
-    """asyncio of CPython 3.13.0 forgets here that the loop is running."""
+    """Here CPython 3.13.0's asyncio no longer knows that the loop is running."""
 
     with pytest.raises(RuntimeError, match="already running"):
         loop.run_forever()
@@ -199,7 +199,7 @@ def test_the_repr_tells_the_state(loop: AbstractEventLoop, run: Run) -> None:
 
 
 def test_a_loop_dropped_without_close_warns(loop_factory: LoopFactory) -> None:
-    """The warning is how a program learns that it leaks loops."""
+    """The warning tells a program that it leaks loops."""
     loop = loop_factory()
     with pytest.warns(ResourceWarning, match="unclosed event loop"):
         loop.__del__()  # type: ignore[attr-defined]
@@ -207,7 +207,7 @@ def test_a_loop_dropped_without_close_warns(loop_factory: LoopFactory) -> None:
 
 
 def test_the_loop_has_attributes_of_its_own(loop: AbstractEventLoop) -> None:
-    """Tools replace methods of a loop; so it has a ``__dict__``."""
+    """Tools replace methods of a loop, so it needs a ``__dict__``."""
     ran: list[str] = []
     loop.call_soon_threadsafe = lambda *_: ran.append("mine")  # type: ignore[assignment, method-assign]
     loop.call_soon_threadsafe(print)
@@ -303,7 +303,7 @@ def test_a_task_left_behind_is_reported_when_it_is_dropped(
 def test_a_program_with_its_own_outer_loop_runs_one_iteration_at_a_time(
     loop: AbstractEventLoop,
 ) -> None:
-    """A GUI's loop, say: asyncio's _run_forever_setup is made for that."""
+    """A GUI's loop, for example: asyncio's _run_forever_setup is for this."""
     ran: list[int] = []
 
     def again() -> None:

@@ -1,4 +1,4 @@
-"""How many TCP segments a response takes: what is written in one iteration leaves in one."""
+"""TCP segments per response: all writes of one iteration leave in one segment."""
 
 import socket
 import struct

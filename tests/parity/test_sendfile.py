@@ -1,4 +1,4 @@
-"""loop.sendfile over a transport: by the kernel where it can, by reading where not."""
+"""loop.sendfile over a transport: by the kernel if possible, otherwise by reading."""
 
 import asyncio
 import fcntl
@@ -75,7 +75,7 @@ async def test_a_file_is_sent_over_tls_by_reading_it(
 async def test_a_file_that_is_read_waits_for_room(
     loop: AbstractEventLoop, wire: Wire
 ) -> None:
-    """What is no file of the kernel's is read only as fast as the peer takes it."""
+    """A file object without a descriptor is read only as fast as the peer reads."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         size = 32 * 1024 * 1024
@@ -93,7 +93,7 @@ async def test_a_file_that_is_read_waits_for_room(
 async def test_a_protocol_can_read_on_while_its_file_is_sent(
     loop: AbstractEventLoop, wire: Wire, file: BinaryIO
 ) -> None:
-    """As HTTP servers do that take the rest of a request meanwhile."""
+    """HTTP servers do this to read the rest of a request meanwhile."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         size = file.truncate(16 * 1024 * 1024)
@@ -113,8 +113,8 @@ async def test_a_protocol_can_read_on_while_its_file_is_sent(
 async def test_a_transport_aborted_while_its_file_is_sent_gives_up_the_connection(
     loop: AbstractEventLoop, wire: Wire, file: BinaryIO
 ) -> None:
-    """asyncio reports an InvalidStateError here.  Whoever awaits the file waits
-    until he is cancelled, on all loops; and the peer hears of the end first."""
+    """asyncio reports an InvalidStateError here.  On every loop, the task that awaits
+    sendfile waits until it is cancelled; the peer sees the end before that."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         file.truncate(16 * 1024 * 1024)
@@ -130,7 +130,7 @@ async def test_a_transport_aborted_while_its_file_is_sent_gives_up_the_connectio
 
 
 async def until_the_socket_is_full(protocol: Recorder) -> None:
-    """Nobody reads from the peer: see that nothing leaves any more."""
+    """The peer reads nothing; wait until no more bytes leave."""
     sock = protocol.transport.get_extra_info("socket")
     before = -1
     while before != (now := unsent(sock)):
@@ -174,7 +174,7 @@ async def test_a_peer_that_leaves_while_a_file_is_sent_is_an_error(
 async def test_a_connection_that_is_lost_before_the_file_begins_is_an_error(
     loop: AbstractEventLoop, file: BinaryIO
 ) -> None:
-    """The file waits for what was written before, which nobody will read."""
+    """The file waits for earlier writes, which the peer never reads."""
 
     async with connected(Recorder) as (protocol, _):
         protocol.transport.write(bytes(16 * 1024 * 1024))

@@ -59,7 +59,7 @@ async def test_the_port_is_free_when_close_has_returned(
         address = server.sockets[0].getsockname()
         server.close()
         await server.wait_closed()
-        # Nobody may listen any more, or listen() fails in spite of this.
+        # Even with SO_REUSEADDR, listen() fails if anyone is still listening.
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)

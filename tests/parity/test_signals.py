@@ -1,4 +1,4 @@
-"""Signals: handlers of the loop, handlers of Python, Ctrl-C."""
+"""Signals: the loop's handlers, Python's handlers, Ctrl-C."""
 
 import asyncio
 import os
@@ -116,7 +116,7 @@ def test_only_the_main_thread_can_add_handlers(loop: AbstractEventLoop) -> None:
 def test_a_handler_of_pythons_own_runs_while_the_loop_sleeps(
     loop: AbstractEventLoop,
 ) -> None:
-    """Its bytecode must not wait until the kernel has something for the loop."""
+    """It must not wait until the kernel has an event for the loop."""
     signal_handler = signal.signal(
         signal.SIGUSR1, lambda *_: loop.call_soon_threadsafe(loop.stop)
     )
@@ -138,8 +138,8 @@ def test_what_a_handler_of_pythons_own_raises_escapes_and_the_loop_runs_again(
     def handler(*_: object) -> None:
         raise Alarm
 
-    # Between two bytecodes of a callback the signal would be that callback's
-    # exception; so it has to come while the loop sleeps.
+    # If the signal came between two bytecodes of a callback, that callback would
+    # raise it, so it has to come while the loop sleeps.
     stat = f"/proc/self/task/{threading.get_native_id()}/stat"
     callback_is_over = threading.Event()
     raised = threading.Event()
@@ -190,8 +190,8 @@ WAITING_CALLS = {"22", "232", "281", "426", "441"}
 def test_ctrl_c_interrupts_a_loop_that_has_just_begun_to_wait_for_bytes(
     loop: AbstractEventLoop,
 ) -> None:
-    """On the ring one call tells the kernel of the wait and waits.  Interrupted,
-    it says only that the kernel has been told."""
+    """With io_uring one call submits operations and waits.  When it is interrupted,
+    it returns the number submitted, not EINTR."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     interrupted = threading.Event()

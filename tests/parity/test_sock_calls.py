@@ -1,4 +1,4 @@
-"""loop.sock_*: a plain socket, awaited."""
+"""loop.sock_* on plain sockets."""
 
 import asyncio
 import errno

@@ -1,4 +1,4 @@
-"""loop.sock_* calls that wait: what they leave behind, what they refuse, and each other."""
+"""loop.sock_* calls that wait: clean-up, refusals, and several on one socket."""
 
 import array
 import asyncio
@@ -111,7 +111,7 @@ async def test_a_cancelled_read_leaves_no_watcher_and_takes_nothing(
 async def test_a_read_cancelled_when_there_is_something_to_read_takes_nothing(
     loop: AbstractEventLoop, pair: Pair, call: str
 ) -> None:
-    """It is cancelled in the iteration that has found its socket ready."""
+    """It is cancelled in the iteration that found its socket ready."""
     ours, theirs = pair
 
     reading = asyncio.ensure_future(READS[call](loop, ours))
@@ -192,7 +192,7 @@ async def test_sendto_waits_for_room(loop: AbstractEventLoop, unix: Datagrams) -
 async def test_a_later_read_takes_the_place_of_an_earlier_one(
     loop: AbstractEventLoop, pair: Pair
 ) -> None:
-    """So asyncio has it: the first waits until it is cancelled."""
+    """As in asyncio, the first waits until it is cancelled."""
     ours, theirs = pair
 
     first = asyncio.ensure_future(loop.sock_recv(ours, 100))
@@ -204,7 +204,7 @@ async def test_a_later_read_takes_the_place_of_an_earlier_one(
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
         await first
-    # Which has not touched the watch of a third.
+    # The cancelled first one does not disturb a third.
     third = asyncio.ensure_future(loop.sock_recv(ours, 100))
     await asyncio.sleep(0)
     theirs.send(b"more")
@@ -232,7 +232,7 @@ async def test_a_reader_can_be_added_after_a_wait_and_the_other_way_round(
 async def test_a_number_that_another_socket_has_got_is_waited_for_anew(
     loop: AbstractEventLoop,
 ) -> None:
-    """Closed and made again in one iteration: the same descriptor, another socket."""
+    """Closed and reopened in one iteration: same descriptor number, another socket."""
 
     numbers = set()
     for number in range(20):
@@ -252,7 +252,7 @@ async def test_a_number_that_another_socket_has_got_is_waited_for_anew(
 async def test_sendall_counts_bytes_whatever_the_items(
     loop: AbstractEventLoop, pair: Pair
 ) -> None:
-    """asyncio counts the items of what it is given and never comes to an end."""
+    """asyncio counts items instead of bytes, and never finishes."""
     ours, theirs = pair
 
     for count in (3, 1 << 20):

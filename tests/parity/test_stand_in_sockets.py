@@ -1,6 +1,6 @@
-"""Objects that stand for a socket: everything is passed on, until they are closed.
+"""Socket wrappers that forward every call until they are closed.
 
-gunicorn gives its workers such objects, and servers give them to the loop.
+gunicorn gives its workers such objects, and servers pass them to the loop.
 """
 
 import os
@@ -15,7 +15,7 @@ from .protocols import Echo, Recorder
 
 
 class StandIn:
-    """As gunicorn's: once closed it has no socket to pass anything on to."""
+    """Like gunicorn's: once closed it has no socket to forward to."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: socket.socket | None = sock

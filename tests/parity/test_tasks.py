@@ -1,4 +1,4 @@
-"""Task factories, eager tasks, and what the standard library builds on a loop."""
+"""Task factories, eager tasks, and standard library features built on a loop."""
 
 import asyncio
 import contextvars
@@ -58,7 +58,7 @@ def test_a_task_factory_makes_every_task(loop: AbstractEventLoop, run: Run) -> N
         return Mine(coroutine, loop=loop, **options)
 
     assert loop.get_task_factory() is None
-    # typeshed's idea of a factory changed with 3.13.
+    # typeshed's type of a factory changed with 3.13.
     cast(Any, loop).set_task_factory(factory)
     assert loop.get_task_factory() is factory
 

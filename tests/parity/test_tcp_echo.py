@@ -1,4 +1,4 @@
-"""Bytes through transports, there and back, whole and in order."""
+"""Bytes echoed through transports arrive complete and in order."""
 
 import asyncio
 from asyncio import AbstractEventLoop
@@ -16,7 +16,7 @@ SIZES = [1, 2, 100, 4095, 4096, 4097, 64 * KIB, 256 * KIB - 1, 256 * KIB + 1, MI
 
 
 async def echoed(peer: Peer, data: bytes) -> bytes:
-    """Sends and reads at the same time: neither side's buffers hold it all."""
+    """Sends and reads at the same time, because no buffer holds all of *data*."""
     sending = asyncio.ensure_future(peer.sendall(data))
     got = await peer.recv_exactly(len(data))
     await sending
@@ -81,7 +81,7 @@ async def test_a_thousand_small_writes_in_one_iteration_arrive_in_order(
 async def test_small_and_large_writes_of_one_iteration_keep_their_order(
     wire: Wire,
 ) -> None:
-    """The large ones pass the high-water mark: they may not overtake."""
+    """The large ones pass the high-water mark but must not overtake the small ones."""
 
     pieces = [pattern(size) for size in (10, 300 * KIB, 1, 70 * KIB, 5, 64 * KIB, 3)]
     data = b"".join(pieces)
@@ -157,7 +157,7 @@ async def test_writelines_takes_any_iterable_once(wire: Wire) -> None:
 async def test_writelines_of_more_pieces_than_one_call_of_the_kernel_takes(
     wire: Wire,
 ) -> None:
-    """sendmsg takes IOV_MAX (1,024) pieces."""
+    """sendmsg takes at most IOV_MAX (1,024) pieces."""
 
     pieces = [bytes([number % 251]) * 3 for number in range(5000)]
     async with connected(Recorder, wire) as (protocol, peer):
@@ -185,7 +185,7 @@ async def test_a_buffer_that_changes_after_write_does_not_change_what_is_sent(
 async def test_a_buffer_that_changes_while_it_waits_does_not_change_what_is_sent(
     wire: Wire,
 ) -> None:
-    """asyncio since 3.12 keeps a view of the caller's own buffer here."""
+    """Since 3.12 asyncio keeps a view of the caller's own buffer here."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         data = pattern(4 * MIB)
@@ -269,6 +269,6 @@ async def test_many_connections_at_once_keep_their_bytes_apart() -> None:
 
 
 async def everybody_has_left(server: asyncio.Server) -> None:
-    """``wait_closed`` waits for connections since 3.12 only."""
+    """``wait_closed`` waits for connections only since 3.12."""
     while server._active_count if hasattr(server, "_active_count") else server._clients:  # type: ignore[attr-defined]
         await asyncio.sleep(0)

@@ -117,7 +117,7 @@ def test_run_coroutine_threadsafe_answers_the_other_thread(
 def test_a_callback_of_another_thread_and_the_loop_play_ping_pong(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """A wake-up lost once stops the game."""
+    """A single lost wake-up stops the exchange."""
 
     async def main() -> int:
         rounds = 0
@@ -181,7 +181,7 @@ async def test_getaddrinfo_and_getnameinfo(loop: AbstractEventLoop) -> None:
 
 
 class OnThread:
-    """Runs a loop on a thread that did not build it, the way programs do."""
+    """Runs a loop on a thread other than the one that created it, as programs do."""
 
     def __init__(self, loop: AbstractEventLoop) -> None:
         self.loop = loop
@@ -226,7 +226,7 @@ def test_a_loop_serves_on_a_thread_that_did_not_build_it(
 def test_a_loop_can_run_on_one_thread_and_later_on_another(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """An io_uring belongs to one thread; the loop on top of it need not."""
+    """An io_uring belongs to one thread, but the loop that uses it need not."""
     run(tcp_echo_once())
     with OnThread(loop):
         asyncio.run_coroutine_threadsafe(tcp_echo_once(), loop).result(10)

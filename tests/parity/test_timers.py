@@ -1,4 +1,4 @@
-"""When timers fire, in which order, and what a timer handle tells."""
+"""When timers fire, in which order, and what a timer handle reports."""
 
 import asyncio
 import gc
@@ -23,17 +23,17 @@ def test_a_timer_fires_when_it_is_due_and_not_before(
 
     waited_s = run(main())
 
-    # asyncio takes a timer as due one tick of the clock early.  No upper bound:
-    # how late it is depends on what else the machine does.
+    # asyncio treats a timer as due one clock tick early.  There is no upper bound,
+    # because the delay depends on the machine's load.
     assert waited_s >= 0.05 - 0.002
 
 
 def test_short_timers_are_not_rounded_up_to_milliseconds_much(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """Ten sleeps of 0.1 ms one after the other: an epoll loop that rounds each
-    up to a millisecond needs 10 ms; 200 ms means that something else waited.
-    One good try in many is enough: the machine may be busy with something else."""
+    """Ten sleeps of 0.1 ms in a row: an epoll loop that rounds each up to a
+    millisecond needs 10 ms; 200 ms means that something else waited.
+    One good try in many is enough, because the machine may be busy."""
 
     async def ten_sleeps() -> float:
         begun = loop.time()
@@ -176,7 +176,7 @@ def test_when_is_of_the_type_that_call_at_was_given(loop: AbstractEventLoop) -> 
 def test_a_clock_that_was_replaced_tells_when_timers_are_due(
     loop: AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """How tests let hours pass at once."""
+    """Tests use this to let hours pass at once."""
     called: list[str] = []
     now = loop.time()
     monkeypatch.setattr(loop, "time", lambda: now)
@@ -300,7 +300,7 @@ def test_a_timer_survives_a_stop_and_fires_in_the_next_run(
     loop: AbstractEventLoop,
 ) -> None:
     ran: list[str] = []
-    # Far more than an iteration takes, however busy the machine.
+    # Far longer than an iteration, even on a busy machine.
     loop.call_later(0.5, ran.append, "timer")
     loop.call_later(0.5, loop.stop)
     run_iterations(loop)
@@ -317,7 +317,7 @@ async def test_wait_for_gives_up_in_time(loop: AbstractEventLoop) -> None:
 
 
 def test_a_loop_class_may_have_a_clock_of_its_own(loop: AbstractEventLoop) -> None:
-    """A simulation's: what is due is what ``time`` says, wherever it is overridden."""
+    """For simulations: an overridden ``time`` decides which timers are due."""
     now = 0.0
 
     def time(self: object) -> float:

@@ -1,4 +1,4 @@
-"""TLS: asyncio's own, over whatever transport the loop has."""
+"""asyncio's TLS over the loop's own transports."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ MIB = 1024 * 1024
 
 
 class ViewedEcho(BufferedEcho):
-    """asyncio's SSL protocol slices the buffer: of a bytearray that is a copy."""
+    """asyncio's SSL protocol slices the buffer, and slicing a bytearray copies it."""
 
     def get_buffer(self, sizehint: int) -> memoryview:  # type: ignore[override]
         return memoryview(self.buffer)

@@ -1,4 +1,4 @@
-"""What programs look at in a transport besides its bytes."""
+"""What programs use of a transport besides its bytes."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ async def test_a_transport_is_asyncios(wire: Wire) -> None:
 async def test_asyncios_own_words_for_paused_and_closing_can_be_read(
     wire: Wire,
 ) -> None:
-    """They are private, and programs and tests by others read them all the same."""
+    """They are private, but other projects' programs and tests read them anyway."""
 
     async with connected(Recorder, wire) as (protocol, _):
         transport: Any = protocol.transport
@@ -38,7 +38,7 @@ async def test_asyncios_own_words_for_paused_and_closing_can_be_read(
 
 
 async def test_a_transports_methods_can_be_replaced(wire: Wire) -> None:
-    """Tools wrap ``transport.write`` of one transport to watch or to count."""
+    """Tools wrap the ``write`` of one transport to trace or count."""
 
     async with connected(Recorder, wire) as (protocol, peer):
         transport = protocol.transport
@@ -218,7 +218,7 @@ async def test_a_protocol_exchanged_inside_data_received_gets_what_comes_next(
 async def test_a_protocol_exchanged_while_paused_gets_what_had_waited(
     wire: Wire,
 ) -> None:
-    """This is how start_tls changes hands without losing the first record."""
+    """This is how start_tls changes the protocol without losing the first record."""
 
     async with connected(Recorder, wire) as (old, peer):
         transport = old.transport

@@ -1,4 +1,4 @@
-"""What comes first: callbacks asked for, events of the kernel, timers, and the end."""
+"""What comes first: scheduled callbacks, kernel events, timers, or stopping."""
 
 import asyncio
 import os
@@ -17,7 +17,7 @@ from .test_flow_control import fill
 def test_a_call_from_this_thread_keeps_its_place_among_the_others(
     loop: AbstractEventLoop,
 ) -> None:
-    """``call_soon_threadsafe`` is for this thread too: libraries use nothing else."""
+    """Some libraries use ``call_soon_threadsafe`` even on the loop's own thread."""
     ran: list[int] = []
     for number in range(0, 6, 2):
         loop.call_soon_threadsafe(ran.append, number)
@@ -48,7 +48,7 @@ def test_a_call_from_another_thread_comes_before_a_later_one_of_this(
 def test_what_was_ready_runs_before_what_the_kernel_reports(
     loop: AbstractEventLoop, run: Run, debug: bool
 ) -> None:
-    """A callback of the last iteration sets up what the next bytes are for."""
+    """A callback from the last iteration may prepare for the next bytes."""
     loop.set_debug(debug)
     ran: list[str] = []
 
@@ -62,7 +62,7 @@ def test_what_was_ready_runs_before_what_the_kernel_reports(
             before = loop.create_future()
 
             def first() -> None:
-                # Bytes and callback are both there when the kernel is asked.
+                # Both the bytes and the callback are ready when the kernel is polled.
                 peer.send(b"x")
                 loop.call_soon(ran.append, "callback")
                 before.set_result(None)
@@ -100,7 +100,7 @@ async def test_who_waits_for_a_connection_has_it_before_its_first_bytes(
 def test_a_due_timer_runs_after_bytes_that_are_there(
     loop: AbstractEventLoop, run: Run
 ) -> None:
-    """A loop that was held up must not time out who has answered in time."""
+    """A delayed loop must not time out a peer that answered in time."""
     ran: list[str] = []
 
     class Told(Recorder):
@@ -172,7 +172,7 @@ def test_a_connection_closed_by_the_last_step_of_a_task_is_closed_when_run_ends(
 
     async def close() -> None:
         transport, _ = await loop.create_connection(lambda: protocol, sock=ours)
-        # It is being read from, and the kernel has to be told otherwise.
+        # Until the loop is reading from it, so that closing has to cancel the read.
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         transport.close()
@@ -207,7 +207,7 @@ def test_a_connection_aborted_by_what_it_hears_last_is_closed_when_the_run_ends(
 async def test_a_protocol_that_is_resumed_while_it_closes_may_still_write(
     loop: AbstractEventLoop,
 ) -> None:
-    """TLS says goodbye so: close() was called, and the last record waits for room."""
+    """TLS closes like this: after close() the last record still waits for room."""
 
     class LastWords(Recorder):
         def resume_writing(self) -> None:
@@ -224,7 +224,7 @@ async def test_a_protocol_that_is_resumed_while_it_closes_may_still_write(
 def test_a_connection_that_cannot_be_watched_is_made_and_reported(
     loop: AbstractEventLoop, run: Run, reported: Reported
 ) -> None:
-    """epoll has room for so many watches: who connects must not wait for ever."""
+    """epoll limits the number of watches; the connecting task must not wait forever."""
 
     class Unwatchable(Recorder):
         def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -241,7 +241,7 @@ def test_a_connection_that_cannot_be_watched_is_made_and_reported(
             await protocol.lost()
 
     run(main())
-    # io_uring finds it out by reading, and the connection is lost.
+    # io_uring notices only when it reads, and then the connection is lost.
     for context in reported:
         assert isinstance(context["exception"], PermissionError)
     reported.clear()

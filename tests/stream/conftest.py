@@ -1,4 +1,4 @@
-"""Streams of both engines, worked iteration by iteration, with raw peers at the other end."""
+"""Streams of both engines, run one iteration at a time, with plain sockets as peers."""
 
 import asyncio
 import socket
@@ -12,7 +12,7 @@ ENDS_WITHIN_S = 10.0
 
 
 class Scene:
-    """One loop that moves only when the test says so, and its connections."""
+    """One loop that runs only when the test runs it, and its connections."""
 
     def __init__(self, loop: Any) -> None:
         self.loop = loop
@@ -23,7 +23,7 @@ class Scene:
         run_iterations(self.loop, count)
 
     def until(self, happened: Callable[[], Any]) -> None:
-        """Sleeps where there is nothing to do, so a lost event is a failed test."""
+        """Sleeps while there is nothing to do, so a lost event fails the test."""
 
         async def wait() -> None:
             async with asyncio.timeout(ENDS_WITHIN_S):
@@ -42,7 +42,7 @@ class Scene:
         return server
 
     def connect(self, server: asyncio.Server) -> socket.socket:
-        """A peer; the kernel has queued it, nobody need have accepted it."""
+        """A peer whose connection the kernel has queued, accepted or not."""
         peer = socket.create_connection(server.sockets[0].getsockname())
         peer.settimeout(ENDS_WITHIN_S)
         peer.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -80,7 +80,7 @@ def scene(loop_factory: LoopFactory, reported: Reported) -> Iterator[Scene]:
 
 
 class Recorder(asyncio.Protocol):
-    """Keeps every byte, and the calls in their order."""
+    """Keeps every byte and the order of the calls."""
 
     transport: asyncio.Transport
 
@@ -107,7 +107,7 @@ class Recorder(asyncio.Protocol):
 
 
 class KeepsOpen(Recorder):
-    """Goes on writing after the peer has stopped."""
+    """Keeps its half open after the peer's end of file."""
 
     def eof_received(self) -> bool:
         super().eof_received()

@@ -1,4 +1,4 @@
-"""A protocol that answers HTTP/1 requests, and a handler that writes down how leaving goes."""
+"""A protocol that answers HTTP/1 requests, and a release handler that records calls."""
 
 import asyncio
 import os
@@ -45,7 +45,7 @@ def answer_to(target: bytes) -> bytes:
 
 
 class Handler:
-    """Told how it goes; owns the descriptor once it has been released."""
+    """Records its calls; owns the descriptor once it has been released."""
 
     def __init__(
         self, says: Callable[[], bool] = lambda: True, admission_group: object = None

@@ -1,4 +1,4 @@
-"""A socket that its owner closes although a transport uses it."""
+"""A socket that its owner closes while a transport uses it."""
 
 import asyncio
 import gc
@@ -18,7 +18,7 @@ Pair = tuple[socket.socket, socket.socket]
 
 @pytest.fixture
 def pair(nothing_is_left: None) -> Iterator[Pair]:
-    """The transport's and the peer's; only the peer's is closed here."""
+    """The transport's socket and the peer's; only the peer's is closed here."""
     ours, peer = socket.socketpair()
     peer.settimeout(10)
     yield ours, peer
@@ -36,7 +36,7 @@ def is_open(fd: int) -> bool:
 def test_the_number_is_not_given_to_others_while_the_transport_uses_it(
     loop: AbstractEventLoop, run: Run, pair: Pair
 ) -> None:
-    """What is written would reach a stranger."""
+    """Otherwise writes would reach another connection."""
     ours, peer = pair
     fd = ours.fileno()
 
@@ -79,7 +79,7 @@ def test_the_transport_still_closes_it_in_the_end(
 def test_a_loop_closes_although_sockets_were_closed_under_its_transports(
     loop_factory: LoopFactory,
 ) -> None:
-    """A second connection with the first one's number would be taken for it."""
+    """A second connection with the first one's number would be confused with it."""
     loop = loop_factory()
     peers: list[socket.socket] = []
 

@@ -1,4 +1,4 @@
-"""What a loop counts of its connections: answers, how long they took, events, errors."""
+"""What a loop counts: answers, their latency, events, bytes and errors."""
 
 import socket
 import struct
@@ -18,7 +18,7 @@ ours_only = pytest.mark.ours_only
 
 
 class Slow(Http1Protocol):
-    """Answers when it is told to."""
+    """Answers only when ``answer_now`` is called."""
 
     def answer(self, target: bytes) -> None:
         self.waiting = target
@@ -37,7 +37,7 @@ def has_received(scene: Scene, size: int) -> bool:
 
 
 def hear(scene: Scene, peer: socket.socket, size: int) -> None:
-    """Let the loop work until so many bytes have come."""
+    """Run the loop until *peer* has received *size* bytes."""
     peer.setblocking(False)
     heard = bytearray()
 
@@ -60,7 +60,7 @@ def test_answers_are_counted_where_connections_are_watched(scene: Scene) -> None
         peer.sendall(request)
         hear(scene, peer, len(answer_to(target)))
 
-    # Two in one segment, and half of a third.
+    # Two requests in one segment, and part of a third.
     peer.sendall(REQUEST * 2 + NEXT[:10])
     hear(scene, peer, 2 * len(answer_to(b"/one")))
 
@@ -129,7 +129,7 @@ def test_events_are_what_the_kernel_found_and_not_what_timers_do(scene: Scene) -
 @ours_only
 def test_a_peer_that_has_gone_is_no_error(scene: Scene) -> None:
     server = scene.serve(Recorder)
-    # Linger for no time: the peer gets RST.
+    # A linger time of zero: closing sends RST.
     no_time = struct.pack("ii", 1, 0)
     for _ in range(3):
         peer, stream = scene.accept(server)

@@ -1,4 +1,4 @@
-"""While connections move, iterations are short and answers leave with the iteration."""
+"""Latency mode: short iterations, with answers sent before each one ends."""
 
 import asyncio
 import socket
@@ -15,7 +15,7 @@ SHORT = 16  # EVENTS_PER_SHORT_ITERATION
 
 
 class Asks(Recorder):
-    """The first to be heard in an iteration says that another loop is waiting."""
+    """Calls ``yield_to`` for another loop when it receives data, and echoes it."""
 
     def __init__(self, other: Any) -> None:
         super().__init__()
@@ -57,7 +57,7 @@ def test_an_iteration_that_began_as_a_long_one_ends_early_when_another_loop_wait
 def test_the_answers_of_those_that_are_to_leave_are_sent_when_the_iteration_ends(
     scene: Scene,
 ) -> None:
-    """However many write: a send that completes later would find the next request."""
+    """With many writers too: by a later completion the next request may be there."""
     scene.loop.watch_http1 = True
     server = scene.serve(Http1Protocol)
     accepted = [scene.accept(server) for _ in range(SHORT)]
@@ -98,8 +98,8 @@ def all_ask(scene: Scene, peers: list[socket.socket]) -> None:
 def test_a_receive_that_ran_out_of_buffers_in_a_short_iteration_is_armed_again(
     scene: Scene,
 ) -> None:
-    """What was reaped and has still to be dispatched holds all the buffers, so the
-    receive has to wait for more than the end of one iteration."""
+    """Completions that were reaped but not yet dispatched hold all the buffers, so
+    the receive has to wait for more than one iteration."""
     other = type(scene.loop)()
     protocols: list[Asks] = []
 

@@ -1,4 +1,4 @@
-"""Listeners: what waits in the queue stays there, and a port is free when it is said to be."""
+"""Listeners: pausing loses no queued connection, and closing frees the port."""
 
 import asyncio
 import gc
@@ -49,7 +49,7 @@ def test_connections_that_come_while_accepting_is_paused_wait_in_the_queue(
 def test_pausing_and_resuming_while_connections_come_loses_none(
     scene: Scene, iterations: int
 ) -> None:
-    """Accepted in a pause's last moment is served, not dropped."""
+    """Even one accepted at the moment of the pause is served."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -75,8 +75,8 @@ def test_pausing_and_resuming_while_connections_come_loses_none(
 
 
 def test_a_connection_accepted_in_a_pauses_last_moment_is_served(scene: Scene) -> None:
-    """Its accept is in the batch when the listener is paused: on the ring the
-    connection is ours already, on epoll it waits in the socket's queue."""
+    """Its accept is in the batch when the listener is paused: with io_uring it is
+    already ours, with epoll it still waits in the socket's queue."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -118,7 +118,7 @@ def test_a_listener_of_a_closed_server_does_not_resume(scene: Scene) -> None:
 
 
 def test_the_port_is_free_when_the_server_has_been_closed(scene: Scene) -> None:
-    """At once: before the loop has turned again."""
+    """Immediately, before the loop's next iteration."""
     for _ in range(20):
         server = scene.serve(Recorder)
         address = server.sockets[0].getsockname()
@@ -134,7 +134,7 @@ def test_the_port_is_free_when_the_server_has_been_closed(scene: Scene) -> None:
 def test_the_port_is_free_when_the_loop_has_been_closed(
     loop_factory: LoopFactory,
 ) -> None:
-    """Nobody closed the server: its socket object is collected, and that is all."""
+    """The server itself was not closed; its socket object is only freed."""
     for _ in range(5):
         loop = loop_factory()
         server = loop.run_until_complete(loop.create_server(Recorder, "127.0.0.1", 0))
@@ -166,8 +166,8 @@ def test_a_port_can_be_served_again_by_the_next_loop(
 def test_a_server_that_its_own_factory_closes_drops_that_connection_once(
     loop_factory: LoopFactory, reported: Reported
 ) -> None:
-    """asyncio's Server takes no transport then: the descriptor is closed, by
-    one owner only."""
+    """asyncio's Server then refuses the transport, and the descriptor must be closed
+    by only one owner."""
     loop = loop_factory()
     loop.set_debug(True)
     loop.set_exception_handler(lambda _, context: reported.append(context))
@@ -182,7 +182,7 @@ def test_a_server_that_its_own_factory_closes_drops_that_connection_once(
     peer = scene.connect(servers[0])
     closed: list[int] = []
     scene.until(lambda: reported)
-    # A second close of the same number would hit whoever has it now.
+    # A second close of the same number would close one of these.
     mine = [os.open(os.devnull, os.O_RDONLY) for _ in range(20)]
     gc.collect()
     scene.run_iterations(3)
@@ -199,7 +199,7 @@ def test_a_server_that_its_own_factory_closes_drops_that_connection_once(
 def test_a_failing_factory_costs_one_connection_and_no_descriptor(
     scene: Scene, reported: Reported
 ) -> None:
-    scene.loop.set_debug(True)  # where asyncio reports it
+    scene.loop.set_debug(True)  # asyncio reports it only in debug mode
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -219,7 +219,7 @@ def test_a_failing_factory_costs_one_connection_and_no_descriptor(
 
 
 def test_many_connections_are_accepted_in_one_iteration(scene: Scene) -> None:
-    """Up to the server's backlog: nobody waits an iteration for each one before."""
+    """As many as the backlog holds, not just one in each iteration."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -236,7 +236,7 @@ def test_many_connections_are_accepted_in_one_iteration(scene: Scene) -> None:
 
 
 def test_a_server_of_every_address_is_found_by_each_of_them(scene: Scene) -> None:
-    """A connection that comes from another loop has the address it was accepted on."""
+    """A connection from another loop has the address on which it was accepted."""
     loop = scene.loop
     server = loop.run_until_complete(loop.create_server(Recorder, "0.0.0.0", 0))
     _, port = server.sockets[0].getsockname()

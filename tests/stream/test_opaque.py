@@ -1,4 +1,4 @@
-"""What makes a connection that is followed as HTTP/1 unfit for being moved."""
+"""What makes a watched HTTP/1 connection opaque, so that it cannot move."""
 
 from asyncio import AbstractEventLoop
 from typing import Any
@@ -14,7 +14,7 @@ pytestmark = pytest.mark.ours_only
 async def test_replacing_the_protocol_makes_a_connection_opaque(
     loop: AbstractEventLoop, replacement: Any
 ) -> None:
-    """STARTTLS, a WebSocket: from here on it is not HTTP/1."""
+    """After STARTTLS or a WebSocket upgrade, for example, it is no longer HTTP/1."""
     ours: Any = loop
     ours.watch_http1 = True
 

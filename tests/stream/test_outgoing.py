@@ -1,4 +1,4 @@
-"""Bytes that wait: all of them leave, once, in order, and as soon as they may."""
+"""Buffered bytes are all sent once, in order, and as soon as possible."""
 
 import random
 import socket
@@ -20,7 +20,7 @@ PATTERN = array("I", range(100_000)).tobytes()
 
 
 def connected(loop: Any, protocol: Recorder) -> socket.socket:
-    """The protocol's peer, over sockets whose buffers hold next to nothing."""
+    """Returns the protocol's peer; the sockets have very small buffers."""
     ours, peer = socket.socketpair()
     ours.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2048)
     peer.setblocking(False)
@@ -56,7 +56,7 @@ WRITES = st.lists(
 def test_what_was_written_arrives_whole_whatever_fits_at_a_time(
     loop_factory: LoopFactory, steps: list[tuple[str, int]], ends: str
 ) -> None:
-    """Partial sends end anywhere: inside a chunk, between two, over many."""
+    """Partial sends may end inside a chunk, between two, or after several."""
     loop = loop_factory()
     scene = Scene(loop)
     protocol = KeepsOpen()
@@ -140,7 +140,7 @@ def test_nothing_leaves_before_the_iteration_ends(scene: Scene) -> None:
 
 
 def test_past_the_high_water_mark_bytes_leave_at_once(scene: Scene) -> None:
-    """A big writer is not buffered twice."""
+    """Large writes are not buffered twice."""
     protocol = Recorder()
     server = scene.serve(lambda: protocol)
     peer, _ = scene.accept(server)
@@ -158,7 +158,7 @@ def test_past_the_high_water_mark_bytes_leave_at_once(scene: Scene) -> None:
 def test_many_writers_in_one_iteration_each_reach_their_own_peer(
     scene: Scene, writers: int
 ) -> None:
-    """From some number on their sends go to the kernel together."""
+    """Above some number of writers their sends are submitted together."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -235,7 +235,7 @@ def test_a_reset_while_bytes_wait_ends_the_connection_with_its_error(
 def test_aborting_while_the_kernel_sends_frees_what_it_was_sending_later(
     scene: Scene,
 ) -> None:
-    """connection_lost waits for the kernel; the descriptor is open until then."""
+    """connection_lost waits for the kernel; the descriptor stays open until then."""
     protocol = Recorder()
     server = scene.serve(lambda: protocol)
     peer, stream = scene.accept(server)
@@ -287,7 +287,7 @@ def test_a_loop_comes_to_rest_when_all_that_waited_has_been_sent(scene: Scene) -
 def test_an_aborted_send_keeps_its_bytes_while_the_kernel_reads_them(
     scene: Scene,
 ) -> None:
-    """And counts those that have left."""
+    """It also counts the bytes that were sent."""
     data = bytes(bytearray(PATTERN))
     protocol = Recorder()
     peer = connected(scene.loop, protocol)

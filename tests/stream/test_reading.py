@@ -1,4 +1,4 @@
-"""Bytes that arrive: held while reading is paused, delivered once and in order."""
+"""Received bytes are held while reading is paused, and delivered once, in order."""
 
 import socket
 from contextlib import ExitStack
@@ -109,7 +109,7 @@ def test_every_byte_is_delivered_once_and_in_order_however_reading_is_paused(
 def test_what_was_taken_already_is_held_when_another_connection_pauses_it(
     scene: Scene,
 ) -> None:
-    """Both completions are collected before the first is run."""
+    """Both completions are reaped before the first is dispatched."""
     protocols: list[Recorder] = []
 
     class PausesTheOther(Recorder):
@@ -142,7 +142,7 @@ def test_what_was_taken_already_is_held_when_another_connection_pauses_it(
 def test_an_interrupt_while_held_bytes_are_delivered_leaves_nothing_deaf(
     scene: Scene,
 ) -> None:
-    """What KeyboardInterrupt leaves behind goes on when the loop runs again."""
+    """What KeyboardInterrupt cut short continues when the loop runs again."""
     protocols: list[Recorder] = []
 
     class Http1Protocol(Recorder):
@@ -184,8 +184,8 @@ def test_an_interrupt_while_held_bytes_are_delivered_leaves_nothing_deaf(
 def test_when_every_buffer_is_lent_out_a_receive_waits_an_iteration_and_loses_nothing(
     scene: Scene,
 ) -> None:
-    """Three hundred connections begin to read in one iteration, and for each of them
-    bytes are waiting."""
+    """Three hundred connections start to read in one iteration, and each has bytes
+    waiting."""
     count = 300
     protocols: list[Recorder] = []
 
@@ -202,7 +202,7 @@ def test_when_every_buffer_is_lent_out_a_receive_waits_an_iteration_and_loses_no
         scene.until(lambda: len(protocols) == count)
         for protocol in protocols:
             protocol.transport.pause_reading()
-        # The listener's accept alone is left in the kernel.
+        # Only the listener's accept is left in the kernel.
         scene.until(lambda: scene.loop.stats().in_kernel <= 1)
         for number, peer in enumerate(peers):
             peer.send(b"from %d" % number)
@@ -212,7 +212,7 @@ def test_when_every_buffer_is_lent_out_a_receive_waits_an_iteration_and_loses_no
         scene.until(lambda: {bytes(p.received) for p in protocols} == expected)
         if scene.loop.engine == "uring":
             assert scene.loop.stats().enobufs > 0
-        # And every one of them still reads.
+        # All of them still read.
         for peer in peers:
             peer.send(b"again")
         scene.until(lambda: all(p.received.endswith(b"again") for p in protocols))
@@ -272,7 +272,7 @@ def test_our_own_half_close_comes_after_what_was_written(scene: Scene) -> None:
 
 
 def test_one_that_always_has_more_does_not_hold_up_the_others(scene: Scene) -> None:
-    """Bounded reads: the second is heard long before the first has been read."""
+    """Reads are bounded: the second is served long before the first has been read."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -296,8 +296,8 @@ def test_one_that_always_has_more_does_not_hold_up_the_others(scene: Scene) -> N
 def test_a_buffer_is_given_back_when_its_stream_has_ended_meanwhile(
     scene: Scene,
 ) -> None:
-    """Both have sent, so both completions are in one batch; whoever comes first
-    aborts the other.  Were its buffer kept, the loop would be deaf in the end."""
+    """Both have sent, so both completions are in one batch; the first to run aborts
+    the other.  If that one's buffer leaked, the loop would run out of buffers."""
     protocols: list[Recorder] = []
 
     class AbortsTheOther(Recorder):
@@ -327,7 +327,7 @@ def test_a_buffer_is_given_back_when_its_stream_has_ended_meanwhile(
 def test_connection_lost_is_called_when_the_kernel_holds_nothing_of_it(
     scene: Scene, how: str, hears_first: bool
 ) -> None:
-    """Its descriptor is closed then, and the number is the next one's."""
+    """Its descriptor is closed then, and the next file may get the number."""
 
     def in_kernel() -> int:
         return getattr(scene.loop.stats(), "in_kernel", 0) or 0
@@ -336,7 +336,7 @@ def test_connection_lost_is_called_when_the_kernel_holds_nothing_of_it(
         in_kernel = -1
 
         def data_received(self, data: bytes) -> None:
-            # The callbacks that this adds run in the same iteration.
+            # The callbacks that this schedules run in the same iteration.
             getattr(self.transport, how)()
 
         def connection_lost(self, exc: BaseException | None) -> None:

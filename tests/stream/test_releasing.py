@@ -1,4 +1,4 @@
-"""Releasing a connection: at a quiet moment, whole, and once."""
+"""Releasing a connection: when it is quiet, with all its bytes, and only once."""
 
 import asyncio
 import os
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.ours_only
 
 
 class Place:
-    """A watched server, one client whose first request has been answered."""
+    """A watched server, and one client connected to it."""
 
     def __init__(self, scene: Scene) -> None:
         scene.loop.watch_http1 = True
@@ -64,7 +64,7 @@ class Place:
         return self.handler.released_
 
     def come_back(self) -> Any:
-        """Adopted by the same loop, with a new protocol."""
+        """The same loop adopts it, with a new protocol."""
         stream = self.scene.loop.adopt(
             self.handler.released_, self.new_protocol, self.server
         )
@@ -119,7 +119,7 @@ def test_the_old_protocol_is_told_and_its_transport_is_a_tombstone(
 
 
 def test_a_descriptor_that_had_a_socket_object_is_released_open(place: Place) -> None:
-    """Somebody asked for it: the object gives up the number, and does not close it."""
+    """A socket object that was asked for gives up the descriptor without closing it."""
     place.ask()
     assert place.protocol.transport.get_extra_info("socket").fileno() == place.stream.fd
     place.release()
@@ -140,8 +140,8 @@ CUTS = [1, 10, len(NEXT) - 4, len(NEXT) - 1, len(NEXT), len(NEXT) + 7]
 def test_bytes_of_the_next_request_are_with_exactly_one_server(
     place: Place, when: str, cut: int
 ) -> None:
-    """Whatever has come at whatever moment: the old protocol has it and stays, or
-    the new one gets it, whole."""
+    """Whatever arrives when: either the old protocol gets it and stays, or the new
+    one gets all of it."""
     place.ask()
     words = (NEXT + REQUEST)[:cut]
     rest = (NEXT + REQUEST)[cut:]
@@ -156,7 +156,7 @@ def test_bytes_of_the_next_request_are_with_exactly_one_server(
     place.scene.loop.call_soon(place.stream.release, place.handler)
     place.scene.run_iterations(4)
     if place.handler.released_ is None:
-        # Not quiet: it goes at the next quiet moment.
+        # Not quiet: it is released as soon as it is quiet.
         assert when in ("before leave", "may_release")
         assert "released" not in place.handler.calls
         if rest:
@@ -181,8 +181,8 @@ def test_bytes_of_the_next_request_are_with_exactly_one_server(
 def test_bytes_that_the_kernel_has_taken_are_carried_unread(
     place: Place, cut: int
 ) -> None:
-    """Their completion lies on the ring when the receive is cancelled.  An epoll
-    takes nothing: there they are still in the socket."""
+    """Their completion is on the ring when the receive is cancelled.  With epoll
+    nothing has been received, and they are still in the socket."""
     place.ask()
     words = (NEXT + REQUEST)[:cut]
 
@@ -211,7 +211,7 @@ def test_of_several_packets_that_arrive_while_it_settles_all_are_carried(
     def send() -> None:
         for word in (NEXT[:5], NEXT[5:9], NEXT[9:]):
             place.peer.sendall(word)
-            # On the ring each is a completion of its own.
+            # With io_uring each is a completion of its own.
             place.scene.loop.submit_reads()
 
     place.handler.on_call["may_release"] = send
@@ -268,7 +268,7 @@ def test_a_peer_that_goes_is_noticed_once_wherever_its_connection_is(
     )
     answered = [target for protocol in place.protocols for target in protocol.answered]
     assert answered == [b"/one", b"/two"][: 1 + (how == "words and close")]
-    if how != "words and close":  # their answer may be answered with a reset
+    if how != "words and close":  # the answer to them may cause a reset
         assert isinstance(last.exception, ConnectionError) == (how == "reset")
     assert place.scene.loop.streams() == []
 
@@ -288,8 +288,8 @@ def test_a_request_in_the_air_is_answered_here_and_then_it_goes(place: Place) ->
 def test_a_server_that_writes_while_its_connection_settles_makes_it_active(
     place: Place,
 ) -> None:
-    """It writes once more, one callback after its answer: it is served again,
-    and what it wrote arrives."""
+    """It writes again, one callback after its answer: the connection is served
+    again, and that write arrives."""
     place.ask()
 
     def speak() -> None:
@@ -318,7 +318,7 @@ def interrupt() -> None:
 def test_an_interrupt_while_a_connection_settles_does_not_leave_it_unread(
     place: Place,
 ) -> None:
-    """With nothing else to do the loop must not sleep, since nobody would wake it."""
+    """With nothing else to do the loop must not sleep, as nothing would wake it."""
     place.ask()
     loop, handler = place.scene.loop, place.handler
     handler.on_call["stopped_reading"] = lambda: loop.call_soon(interrupt)
@@ -407,7 +407,7 @@ def test_one_that_may_not_leave_does_not_keep_the_loop_awake(place: Place) -> No
 
 
 def test_of_a_refused_admission_group_one_is_asked_an_iteration(place: Place) -> None:
-    """With hundreds of them, asking each would take longer than serving some."""
+    """Asking each of hundreds would take longer than serving some of them."""
     admission_group = object()
     full = [Handler(lambda: False, admission_group) for _ in range(3)]
     other, alone = Handler(lambda: False, object()), Handler(lambda: False)
@@ -488,13 +488,13 @@ def test_only_one_handler_at_a_time(place: Place) -> None:
 
 
 CROWD = 3000
-"""More pieces of deferred work than the enters of ``finish_cancels`` run."""
+"""More items of deferred work than the enters of ``finish_cancels`` run."""
 
 
 def test_a_release_that_is_cancelled_while_the_kernel_detaches_is_cancelled(
     scene: Scene,
 ) -> None:
-    """The cancel of its receive lies behind the bytes of many others, so that the
+    """The cancel of its receive is queued behind the bytes of many others, so the
     driver is still detaching when the iteration ends."""
     if scene.loop.engine == "epoll":
         pytest.skip("epoll detaches in one call")
@@ -549,7 +549,7 @@ def test_a_paused_connection_is_not_quiet(place: Place) -> None:
 
 
 def other_loop(loop_kind: str) -> Any:
-    """Of the other engine, if there is one here."""
+    """A loop of the other engine, if that is available here."""
     kinds = [kind for kind in OURS if kind != loop_kind]
     try:
         return factory_of(kinds[0])()
@@ -588,7 +588,7 @@ def test_a_loop_of_the_other_engine_adopts_with_the_unread_bytes_first(
 
 @pytest.mark.parametrize("fails", ["factory", "server"])
 def test_a_refused_descriptor_is_still_the_callers(place: Place, fails: str) -> None:
-    """Not closed, by nobody; another loop, or this one, can adopt it."""
+    """It stays open, and this loop or another can adopt it."""
     place.ask()
     place.release()
     released = place.finish()

@@ -1,4 +1,4 @@
-"""Servers share a listening socket through duplicates, and so its blocking mode."""
+"""Servers that share a listening socket by duplicates also share its blocking mode."""
 
 import asyncio
 import os
@@ -13,8 +13,8 @@ import aioadapt
 def test_a_duplicate_that_makes_the_socket_blocking_holds_nobody_up(
     engine: str,
 ) -> None:
-    """socket.dup() sets the mode of the object that is duplicated.  An accept
-    that blocks would hold the GIL until somebody connects."""
+    """socket.dup() can make the shared socket blocking, and a blocking accept would
+    hold the GIL until a client connects."""
     if engine == "uring" and not aioadapt.uring_support().available:
         pytest.skip(aioadapt.uring_support().reason)
 
@@ -33,7 +33,7 @@ def test_a_duplicate_that_makes_the_socket_blocking_holds_nobody_up(
                 with listener.dup() as another:
                     assert os.get_blocking(another.fileno())
                     with socket.create_connection(listener.getsockname()):
-                        # It comes here only if nothing waits in accept().
+                        # Reached only if nothing blocks in accept().
                         transport = await asyncio.wait_for(made.get(), 10)
                         transport.abort()
                         await asyncio.sleep(0)

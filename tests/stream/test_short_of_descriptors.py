@@ -1,4 +1,4 @@
-"""Listeners short of descriptors, and one of a family that is not TCP's."""
+"""Listeners that run out of descriptors, and one that is not TCP."""
 
 import asyncio
 import socket
@@ -75,7 +75,7 @@ loop.run_until_complete(asyncio.wait_for(main(), 10))
 """
 
 
-# And it is counted as an error.
+# The final True: it is counted as an error.
 REFUSED = " socket.accept() out of system resource True"
 
 
@@ -107,7 +107,7 @@ def test_a_server_closed_while_short_of_descriptors_stays_closed(
 
 
 def test_a_family_that_is_not_tcps_is_served(loop: AbstractEventLoop, run: Run) -> None:
-    """Virtual machines talk over AF_VSOCK: it has streams and no TCP_NODELAY."""
+    """Virtual machines use AF_VSOCK, which has streams but no TCP_NODELAY."""
     try:
         listener = socket.socket(socket.AF_VSOCK, socket.SOCK_STREAM)
     except OSError as error:
