@@ -1,12 +1,12 @@
-"""Runs Python code in a process that may do less; a script for subprocesses.
+"""Runs Python code in a restricted process; a script for subprocesses.
 
     python confined.py '{"deny": [["io_uring_setup", 1, null]]}' 'print(...)'
 
 ``deny`` installs a real seccomp filter: each entry is a system call, the errno
-it gives and, if it is not null, the second argument for which alone it does.
+it returns and the only second argument for which it does (null: all of them).
 ``memlock_bytes`` and ``uid`` set RLIMIT_MEMLOCK and the user, in this order.
-aioadapt is imported before, and so are the modules that ``imports`` names: what
-comes after may have no access to their files.
+aioadapt and the modules listed in ``imports`` are imported first, because the
+restricted process may not be able to read their files.
 """
 
 import ctypes
@@ -19,7 +19,7 @@ import subprocess
 import sys
 from typing import Any
 
-# Newer than the point where system calls got the same number everywhere.
+# New enough to have the same numbers on all architectures.
 SYSTEM_CALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
 
 NUMBER_OFFSET = 0  # in struct seccomp_data
@@ -37,7 +37,7 @@ SECCOMP_MODE_FILTER = 2
 
 
 def run_confined(code: str, **limits: Any) -> str:
-    """What *code* prints in a process of its own under these limits."""
+    """What *code* prints in a separate process under these limits."""
     done = subprocess.run(
         [sys.executable, __file__, json.dumps(limits), code],
         check=False,
@@ -90,7 +90,7 @@ def main(limits: dict[str, Any], code: str) -> None:
     import aioadapt
 
     for name in aioadapt.__all__:
-        getattr(aioadapt, name)  # while there still is the right to read its file
+        getattr(aioadapt, name)  # while its file can still be read
     for module in limits.get("imports", ()):
         importlib.import_module(module)
     if "memlock_bytes" in limits:

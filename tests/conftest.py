@@ -1,4 +1,4 @@
-"""Loops for every room's tests, and a look after each test at what it left behind."""
+"""Loops for all tests, and a check after each test for what it left behind."""
 
 import asyncio
 import gc
@@ -70,7 +70,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     """After every test: no new descriptor, no new thread, nothing unclosed.
 
-    And inside of each loop no buffer lent out, no stray watch or operation.
+    And inside each loop no lent buffer, stray watch or operation.
     """
     before = Before.now()
     with looking_into_loops() as inside:
@@ -84,7 +84,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
 
 @pytest.fixture
 def loop_kind(request: pytest.FixtureRequest) -> str:
-    """ "asyncio", "epoll" or "uring".  Shared tests must not look at it."""
+    """ "asyncio", "epoll" or "uring".  Shared tests must not depend on it."""
     return or_skip(request.param)
 
 
@@ -109,7 +109,7 @@ def loop_factory(loop_kind: str, nothing_is_left: None) -> Iterator[LoopFactory]
 def reported() -> Reported:
     """The contexts given to the exception handler of :func:`loop`.
 
-    A test that expects one takes it out; one that stays fails the test.
+    A test that expects one removes it; any that remain fail the test.
     """
     return []
 
@@ -131,7 +131,7 @@ def loop(
 
 
 def pytest_pycollect_makeitem(name: str, obj: Any) -> None:
-    """An async test runs on :func:`loop`, unless a plugin of pytest's is to run it."""
+    """Async tests run on :func:`loop`, unless a pytest plugin runs them."""
     if name.startswith("test_") and inspect.iscoroutinefunction(obj):
         marks = {mark.name for mark in getattr(obj, "pytestmark", [])}
         if not marks & {"asyncio", "anyio"}:
@@ -163,7 +163,7 @@ def run(loop: asyncio.AbstractEventLoop) -> Run:
 
 def bring_to_rest(loop: asyncio.AbstractEventLoop) -> None:
     """Ends what asyncio.Runner would end before it closes a loop."""
-    # A transport closed by the test's last line says connection_lost an iteration
+    # A transport closed in the test's last line calls connection_lost an iteration
     # or two later.
     for _ in range(3):
         loop.run_until_complete(asyncio.sleep(0))
@@ -183,7 +183,7 @@ def authority() -> trustme.CA:
 
 @pytest.fixture(scope="session")
 def server_context(authority: trustme.CA) -> ssl.SSLContext:
-    """Of a TLS server on this machine."""
+    """For a TLS server on this machine."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("localhost", "127.0.0.1").configure_cert(context)
     return context
@@ -191,7 +191,7 @@ def server_context(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture(scope="session")
 def client_context(authority: trustme.CA) -> ssl.SSLContext:
-    """Of who trusts :func:`authority`."""
+    """For a client that trusts :func:`authority`."""
     context = ssl.create_default_context()
     authority.configure_trust(context)
     return context
@@ -199,7 +199,7 @@ def client_context(authority: trustme.CA) -> ssl.SSLContext:
 
 @pytest.fixture
 def runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Where servers put their admin sockets, and where they are looked for."""
+    """Where servers put their admin sockets and clients look for them."""
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
     monkeypatch.setattr(admin_socket, "SHARED", tmp_path / "shared")
     return tmp_path
@@ -218,12 +218,12 @@ def admin(seen: Seen) -> Iterator[RunningAdmin]:
         yield running
 
 
-# Held while the test runs, so that nobody else is given it and listens there.
+# Held while the test runs, so that no other process gets the port.
 
 
 @pytest.fixture
 def closed_port(nothing_is_left: None) -> Iterator[tuple[str, int]]:
-    """Where nobody listens for TCP."""
+    """An address where nothing listens for TCP."""
     with socket.socket() as sock:
         sock.bind(("127.0.0.1", 0))
         yield sock.getsockname()
@@ -231,7 +231,7 @@ def closed_port(nothing_is_left: None) -> Iterator[tuple[str, int]]:
 
 @pytest.fixture
 def closed_udp_port(nothing_is_left: None) -> Iterator[tuple[str, int]]:
-    """Where nobody hears: who holds it is connected to itself."""
+    """An address where nothing receives: its socket is connected to itself."""
     with socket.socket(type=socket.SOCK_DGRAM) as sock:
         sock.bind(("127.0.0.1", 0))
         sock.connect(sock.getsockname())

@@ -1,7 +1,7 @@
-"""A small server that answers rightly, except where a test says otherwise.
+"""A small server that answers correctly, except where a test says otherwise.
 
-How a request is read, and what its right answer is, stands in the rooms, apart from
-the package's own applications and wire formats: a mistake in those is not repeated.
+Subclasses parse requests and build the correct answers.  They share no code with the
+package's applications and wire formats, so a mistake in those is not repeated here.
 """
 
 import asyncio
@@ -20,11 +20,11 @@ class Asked:
     size: int  # of the body of the answer, in bytes
     right: bytes  # the whole answer
     writer: asyncio.StreamWriter
-    last: bool = False  # the client wants no more of this connection
+    last: bool = False  # the client asks to close the connection after this
 
     @property
     def is_the_one(self) -> bool:
-        """The request that tests choose for something to go wrong with."""
+        """Whether this is the request for which something goes wrong."""
         return self.connection == 1 and self.sequence == 5
 
 
@@ -37,7 +37,7 @@ async def rightly(asked: Asked) -> None:
 
 
 def wrongly(respond: Respond) -> Respond:
-    """*respond* to the one, and rightly to everything else."""
+    """*respond* to that one request, and correctly to all others."""
 
     async def either(asked: Asked) -> None:
         await (respond if asked.is_the_one else rightly)(asked)
@@ -46,7 +46,7 @@ def wrongly(respond: Respond) -> Respond:
 
 
 class FaultyServer(ABC):
-    """Serves from a thread of its own, as long as the ``with`` lasts."""
+    """Serves on its own thread during the ``with`` block."""
 
     def __init__(self, respond: Respond = rightly) -> None:
         self._respond = respond
@@ -61,7 +61,7 @@ class FaultyServer(ABC):
     async def read(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> Asked:
-        """The next request of this connection."""
+        """Read the next request of this connection."""
 
     def __enter__(self) -> Self:
         self._thread.start()

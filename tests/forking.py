@@ -8,10 +8,10 @@ from collections.abc import Callable
 def in_a_child(what: Callable[[], int | None]) -> int:
     """Forks, runs *what* in the child, and returns the child's exit status.
 
-    It is what *what* has returned, 0 for None, and 1 if it has raised.
+    The status is what *what* returned, 0 for None, and 1 if it raised.
     """
     with warnings.catch_warnings():
-        # The test run has threads, of which Python warns; the child starts none.
+        # Python warns because the test run has threads; the child starts none.
         warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
         pid = os.fork()
     if pid == 0:

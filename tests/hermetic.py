@@ -1,9 +1,9 @@
-"""The tests see nothing of who started them, how, and what else runs on the machine.
+"""Isolates the tests from who started them, how, and what else runs on the machine.
 
-A shell's background job ignores SIGINT, and what is ignored stays so in every
-child; a service manager has variables of its own; other servers of the same
-user have their admin sockets where ours are looked for.  pytest calls this once
-in each process, before anything is collected.
+A shell's background job ignores SIGINT, and child processes inherit that; a
+service manager sets its own variables; other servers of the same user have
+their admin sockets where ours are looked for.  pytest calls this once in each
+process, before it collects tests.
 """
 
 import os
@@ -31,10 +31,10 @@ FOREIGN = {
 
 
 class Surroundings:
-    """What :func:`make_hermetic` has made; to be removed at the end."""
+    """What :func:`make_hermetic` created; removed at the end."""
 
     def __init__(self) -> None:
-        # Short: a Unix socket's path has 107 bytes.
+        # Short: a Unix socket's path has at most 107 bytes.
         self.folder = Path(tempfile.mkdtemp(prefix="aioadapt-tests-"))
 
     def remove(self) -> None:
@@ -57,7 +57,7 @@ def _default_signals() -> None:
     signal.pthread_sigmask(signal.SIG_SETMASK, [])
     for number in signal.valid_signals():
         if signal.getsignal(number) is signal.SIG_IGN and number not in (
-            signal.SIGPIPE,  # Python ignores these two by itself
+            signal.SIGPIPE,  # Python ignores these two by default
             signal.SIGXFSZ,
         ):
             signal.signal(number, signal.SIG_DFL)
@@ -71,7 +71,7 @@ def _clean_environment(folder: Path) -> None:
         proxy = name.lower().endswith("_proxy")
         if ours or proxy or name in FOREIGN:
             del os.environ[name]
-    # The commands of this environment, although it was not activated.
+    # Finds this environment's commands, although it was not activated.
     os.environ["PATH"] = f"{sysconfig.get_path('scripts')}:{os.environ['PATH']}"
     # Empty, so that neither a stored calibration nor a running server is found.
     os.environ["XDG_CONFIG_HOME"] = str(folder / "config")

@@ -11,9 +11,9 @@ WITHIN_S = 40.0
 
 
 class Client(http.client.HTTPConnection):
-    """One connection, opened by the first request and kept for the others.
+    """One connection, opened by the first request and kept for the rest.
 
-    Tests that look at an answer more closely use ``request`` and ``getresponse``.
+    Tests that inspect an answer in detail use ``request`` and ``getresponse``.
     """
 
     def __init__(self, address: Any, *, tls: ssl.SSLContext | None = None) -> None:
@@ -45,7 +45,7 @@ class Client(http.client.HTTPConnection):
     def ask(
         self, method: str, path: str, body: bytes | Iterable[bytes] | None = None
     ) -> bytes:
-        """The body of the answer, which is a 200 and keeps the connection open."""
+        """The answer's body; checks that it is a 200 and keeps the connection open."""
         self.request(method, path, body)
         response = self.getresponse()
         answer = response.read()

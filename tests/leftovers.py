@@ -1,4 +1,4 @@
-"""What a test has left behind, in words: the one place that knows where to look."""
+"""Describes what a test left behind: the one place that knows where to look."""
 
 import asyncio
 import gc
@@ -20,7 +20,7 @@ THREADS_END_WITHIN_S = 5.0
 
 @dataclass(frozen=True)
 class Before:
-    """What there was when the test began."""
+    """What existed when the test began."""
 
     descriptors: dict[int, str]
     threads: frozenset[threading.Thread]
@@ -32,7 +32,7 @@ class Before:
 
 def leftovers(before: Before) -> list[str]:
     """New descriptors and threads of this process, described."""
-    # What is unclosed and unreachable warns here, and warnings are errors.
+    # Unclosed, unreachable objects warn here, and warnings are errors.
     gc.collect()
     return _new_threads(before) + _new_descriptors(before)
 
@@ -42,11 +42,11 @@ _modules = 0
 
 
 def imports_are_here_to_stay() -> None:
-    """Leave what modules have made out of all collections to come.
+    """Exclude the objects of imported modules from later garbage collections.
 
-    To be called right after one, where nothing of a test is alive.  A
-    collection follows every test and would walk all of it: with matplotlib and
-    textual 30 ms, longer than most of the three thousand tests that come after.
+    Call it right after a collection, when no object of a test is alive.  A
+    collection follows every test and would walk all of them: 30 ms with
+    matplotlib and textual, longer than most of the three thousand tests take.
     """
     global _modules
     if len(sys.modules) > _modules:
@@ -56,9 +56,9 @@ def imports_are_here_to_stay() -> None:
 
 @contextmanager
 def looking_into_loops() -> Iterator[list[str]]:
-    """Filled with what the loops that are closed meanwhile still held inside.
+    """Collects what loops closed during the block still held.
 
-    The last moment at which there is something to see, and on the loop's thread.
+    It looks just before each loop closes, on the loop's thread.
     """
     found: list[str] = []
     close = NativeLoop.close
@@ -76,16 +76,16 @@ def looking_into_loops() -> Iterator[list[str]]:
 
 
 CLOSED_FIRST = "which were closed before they were unregistered"
-"""What :func:`found_inside` says of descriptors that a test has closed itself."""
+"""What :func:`found_inside` says of descriptors that a test closed itself."""
 
 IDLE_S = 0.001
 TRIES = 10
 ITERATIONS_OF_AN_IDLE_LOOP = 3
-"""Begin, wait for the timer, stop; whoever does more is busy with nothing."""
+"""Begin, wait for the timer, stop; a loop that runs more is busy-looping."""
 
 
 def busy_with_nothing(loop: asyncio.AbstractEventLoop) -> list[str]:
-    """Whether a loop that has nothing to do goes on running iterations."""
+    """Reports a loop that keeps iterating although it has nothing to do."""
     stats = getattr(loop, "stats", None)
     if stats is None:
         return []
@@ -96,8 +96,8 @@ def busy_with_nothing(loop: asyncio.AbstractEventLoop) -> list[str]:
         loop.run_forever()
         return int(stats().iterations) - before
 
-    # Something of the test may still come to its end meanwhile; what is busy with
-    # nothing is so for ever.
+    # Work of the test may still be finishing, so try several times: a loop that
+    # busy-loops never stops.
     counts = []
     for _ in range(TRIES):
         counts.append(iterations_of_a_moment())
@@ -107,7 +107,7 @@ def busy_with_nothing(loop: asyncio.AbstractEventLoop) -> list[str]:
 
 
 def leftovers_of_loop(loop: asyncio.AbstractEventLoop) -> list[str]:
-    """What a loop of ours still holds although it has been closed."""
+    """What one of our loops still holds after it was closed."""
     found = []
     stats = getattr(loop, "stats", None)
     if stats is not None:
@@ -126,7 +126,7 @@ def _descriptors() -> dict[int, str]:
         try:
             found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
         except FileNotFoundError:
-            pass  # The descriptor that listed the directory itself.
+            pass  # The descriptor used to list the directory.
     return found
 
 

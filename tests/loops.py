@@ -16,7 +16,7 @@ Reported = list[dict[str, Any]]
 
 
 class Run(Protocol):
-    """Runs a coroutine to its end on the test's loop, within a bounded time."""
+    """Runs a coroutine to completion on the test's loop, within a time limit."""
 
     def __call__(self, main: Coroutine[Any, Any, T], /) -> T: ...
 
@@ -59,7 +59,7 @@ def factory_of(kind: str) -> LoopFactory:
 
 
 def or_skip(kind: str) -> str:
-    """The kind itself, where it can run; elsewhere the test is skipped."""
+    """The kind, if it can run here; otherwise the test is skipped."""
     try:
         factory_of(kind)
     except Missing as missing:
@@ -68,7 +68,7 @@ def or_skip(kind: str) -> str:
 
 
 def run_iterations(loop: asyncio.AbstractEventLoop, count: int = 1) -> None:
-    """Run what can be run without waiting."""
+    """Run *count* iterations without waiting."""
     for _ in range(count):
         loop.call_soon(loop.stop)
         loop.run_forever()

@@ -1,7 +1,7 @@
-"""Python in Markdown: which blocks there are, and which of them are whole programs.
+"""Finds the Python blocks in Markdown, and which of them are whole programs.
 
-A block that stands right under ``<!-- runs -->`` is run as it stands;
-``<!-- runs from 3.12 -->`` and ``<!-- runs below 3.16 -->`` say for which Python.
+A block directly under ``<!-- runs -->`` is run unchanged;
+``<!-- runs from 3.12 -->`` and ``<!-- runs below 3.16 -->`` restrict the version.
 """
 
 import re
@@ -58,8 +58,8 @@ def marks_in(path: Path) -> int:
 
 
 def run(example: Example) -> None:
-    """As a program of its own, which leaves nothing behind."""
-    # Policies warn from Python 3.14 on, as the pages say.
+    """Run it as a separate program, which must leave nothing behind."""
+    # Policies warn from Python 3.14 on, as documented.
     options = ["-W", "error", "-W", "default::DeprecationWarning"]
     ended = run_python(*options, "-", stdin=example.code)
     assert ended.status == 0, ended.err

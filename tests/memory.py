@@ -1,4 +1,4 @@
-"""What a process holds, counted where nothing is in the air; and what grew since."""
+"""What a process holds, counted while nothing is in flight, and what grew since."""
 
 import gc
 import os
@@ -13,11 +13,11 @@ PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 class Holding:
     """
     Attributes:
-        objects: how many there are that Python's collector tracks, by type.
+        objects: how many objects the garbage collector tracks, by type.
         blocks: small objects and buffers of any kind.
         resident_bytes: memory of the whole process, C and the kernel's
             registered buffers included.
-        descriptors: what each open one is.
+        descriptors: what each open descriptor is.
     """
 
     objects: Counter[str]
@@ -43,8 +43,8 @@ class Holding:
         return cls(objects, blocks, resident_pages * PAGE_BYTES, descriptors)
 
     def of_ours(self) -> dict[str, int]:
-        """Without what comes and goes: handles, those of the servers' own ticks,
-        and what a controller remembers, a few hundred records of everything."""
+        """aioadapt's objects, except those whose number varies: handles, and the
+        few hundred records that a controller keeps."""
         passing = ("aioadapt._loop.handle.", "aioadapt.control.")
         return {
             name: count
@@ -53,11 +53,11 @@ class Holding:
         }
 
     def grown_by_more_than(self, at_most: int, before: "Holding") -> dict[str, int]:
-        """Types of which there are more now, and how many."""
+        """Types with more objects now, and how many more."""
         more = self.objects - before.objects
         return {name: count for name, count in more.items() if count > at_most}
 
 
 def _kind(target: str) -> str:
-    """Sockets and pipes have a number each; which one it is does not matter."""
+    """Without the inode number of a socket or pipe, which does not matter."""
     return target.partition("[")[0]

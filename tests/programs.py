@@ -1,8 +1,7 @@
-"""Programs in processes of their own: their output, and how they end.
+"""Programs in separate processes: their output, and how they end.
 
-A program that is started has a session of its own, so that the processes it starts can
-be found: after its end none of them may be left.  Threads read its output, so it never
-waits for a reader.
+Each program gets its own session, so that the processes it starts can be found: none
+may be left after it ends.  Threads read its output, so it never blocks on a full pipe.
 """
 
 import contextlib
@@ -40,7 +39,7 @@ def run_python(
     environ: Mapping[str, str] | None = None,
     stdin: str = "",
 ) -> Ended:
-    """Run Python until it ends by itself."""
+    """Run Python until it exits by itself."""
     done = subprocess.run(
         [sys.executable, *arguments],
         cwd=cwd,
@@ -55,19 +54,19 @@ def run_python(
 
 
 def printed_by_python(*arguments: str, cwd: Path | None = None, stdin: str = "") -> str:
-    """What Python prints; it must end with status 0."""
+    """What Python prints; it must exit with status 0."""
     ended = run_python(*arguments, cwd=cwd, stdin=stdin)
     assert ended.status == 0, ended.out + ended.err
     return ended.out
 
 
 class Program:
-    """A running program, and its output until now."""
+    """A running program, and its output so far."""
 
     def __init__(self, process: "subprocess.Popen[str]") -> None:
         self.process = process
         self._lines: list[tuple[IO[str], str]] = []
-        self._looked_at: Counter[str] = Counter()  # lines, by what was looked for
+        self._looked_at: Counter[str] = Counter()  # lines already searched, by pattern
         self._changed = threading.Condition()
         assert process.stdout is not None
         assert process.stderr is not None
@@ -104,7 +103,7 @@ class Program:
 
     @property
     def log(self) -> str:
-        """Both, in the order in which the lines arrived."""
+        """stdout and stderr, in the order in which the lines arrived."""
         return self._said(self._out, self._err)
 
     def wait_for(self, pattern: str) -> re.Match[str]:
@@ -137,19 +136,19 @@ class Program:
             return client.get(path)
 
     def end(self, number: signal.Signals = signal.SIGTERM) -> int:
-        """Its exit status after the signal; its output is whole then."""
+        """Send the signal; return the exit status once the output is complete."""
         self.process.send_signal(number)
         return self.ended()
 
     def ended(self) -> int:
-        """Its exit status, without a signal; its output is whole then."""
+        """Wait until it exits; return the exit status once the output is complete."""
         with self._changed:
             whole = self._changed.wait_for(lambda: not self._open, WITHIN_S)
         assert whole, f"it does not end:\n{self.log}"
         return self.process.wait(WITHIN_S)
 
     def kill(self) -> None:
-        """Kill every process that is left in its session."""
+        """Kill every process left in its session."""
         for pid in session_of(self.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
@@ -165,7 +164,7 @@ def started(
     environ: Mapping[str, str] | None = None,
     pass_fds: Sequence[int] = (),
 ) -> Iterator[Program]:
-    """Run a program during the block.  If the block ends it, no process may be left."""
+    """Run a program during the block; if the block ends it, no process may be left."""
     program = Program(
         subprocess.Popen(
             arguments,
@@ -189,7 +188,7 @@ def started(
 
 @contextlib.contextmanager
 def a_free_port() -> Iterator[int]:
-    """Meanwhile only a program that asks for this port, with SO_REUSEADDR, gets it."""
+    """A port that only a program binding it explicitly, with SO_REUSEADDR, can get."""
     with socket.socket() as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))
@@ -208,11 +207,11 @@ def wait_until_none_is_left(session: int) -> None:
 
 
 def session_of(leader: int) -> list[int]:
-    """The processes that the session still has; a zombie is not one."""
+    """The processes still in the session, without zombies."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            # pid (name, which may hold anything) state parent group session
+            # pid (name, which may contain anything) state parent group session
             state, _, _, session = (
                 (folder / "stat").read_text().rsplit(") ")[1].split()[:4]
             )

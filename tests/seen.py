@@ -1,4 +1,4 @@
-"""A server's state, made of real loops' counters and decisions made by hand."""
+"""A server's state, built from real loops' counters and made-up decisions."""
 
 import asyncio
 import os
@@ -58,7 +58,7 @@ def switch(at_s: float = 99.5, **others: Any) -> Switch:
 
 
 class Seen:
-    """What the admin address shows: two loops that run, and what a test sets."""
+    """What the admin address shows: two running loops, and what a test sets."""
 
     def __init__(self, *threads: LoopThread) -> None:
         self.threads = threads
@@ -108,7 +108,7 @@ class Seen:
 def running_admin(
     state: Callable[[], ServerState], **options: Any
 ) -> Iterator["RunningAdmin"]:
-    """An Admin on a control loop on a thread of its own, as a server has it."""
+    """An Admin on a control loop on its own thread, as in a server."""
     with LoopThread("epoll", name="control") as control:
         admin = Admin(state, **options)
         control.submit(admin.start()).result(10)
@@ -138,7 +138,7 @@ class RunningAdmin:
 
 
 async def exchange(port: int, *, requests: int) -> None:
-    """Ask the server at *port* for so many small answers over one connection."""
+    """Send *requests* small requests to the server at *port* over one connection."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     for _ in range(requests):
         writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -162,7 +162,7 @@ class Answering(asyncio.Protocol):
 
 @contextmanager
 def answering(*threads: LoopThread) -> Iterator[int]:
-    """:class:`Answering` on each of *threads*, at one port, which is given."""
+    """Serve :class:`Answering` on each of *threads*; yields their common port."""
 
     async def listen(sock: socket.socket) -> asyncio.Server:
         loop = asyncio.get_running_loop()

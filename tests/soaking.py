@@ -1,4 +1,4 @@
-"""What soaks share: loops that end clean, and a look at what is left between rounds."""
+"""Shared by the soak tests: loops that end clean, and leak checks between rounds."""
 
 import asyncio
 import gc
@@ -23,9 +23,9 @@ SOAK_S = float(os.environ.get("AIOADAPT_SOAK_S", "60"))
 ENDS_WITHIN_S = 20.0
 
 # Measured after the warm-up, over 7,000 moves and over 16,000 connections: 10
-# objects of a type, 180 blocks, 0.8 MiB.  The counting itself has its part in
-# the first two, and of a ring's 4 MiB of receive buffers the kernel may use
-# some for the first time.
+# objects of a type, 180 blocks, 0.8 MiB.  The counting itself contributes to
+# the first two, and the kernel may use some of a ring's 4 MiB of receive
+# buffers for the first time.
 OBJECTS_MORE_AT_MOST = 50
 BLOCKS_MORE_AT_MOST = 1_000
 RESIDENT_MORE_AT_MOST_BYTES = 6 << 20
@@ -38,7 +38,8 @@ def needs(*engines: str) -> None:
 
 @contextmanager
 def threads(*engines: str) -> Iterator[list[LoopThread]]:
-    """Running; at the end nothing was reported, and the kernel holds nothing."""
+    """Running loop threads; at the end checks that nothing was reported and the
+    kernel holds nothing."""
     reported: list[dict[str, Any]] = []
     with ExitStack() as stack:
         started = [
@@ -61,7 +62,7 @@ def in_kernel(thread: LoopThread) -> int:
 async def come_to_rest(
     threads: list[LoopThread], idle: list[int], protocol: type
 ) -> None:
-    """Nothing is left of a connection; the kernel holds what it held before any."""
+    """Wait until no connection is left and the kernel holds what it held at first."""
     gone = {protocol, Stream, Connection, Move}
 
     def what_is_left() -> dict[str, int]:
@@ -83,11 +84,11 @@ async def come_to_rest(
 
 
 class Growth:
-    """From the end of the warm-up to the end of the last round."""
+    """What grew from the end of the warm-up to the end of the last round."""
 
     def __init__(self) -> None:
         self.rounds = 0
-        # Two are kept and no more, so that keeping them does not count as growth.
+        # Only two are kept, so that keeping them does not count as growth.
         self._warm: Holding | None = None
         self._last: Holding | None = None
 

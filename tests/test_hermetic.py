@@ -1,4 +1,4 @@
-"""The suite passes however it was started, and whatever else lies or runs here."""
+"""The suite passes however it is started, and whatever else runs on the machine."""
 
 import os
 import signal
@@ -20,12 +20,12 @@ def test_what_a_test_sees_is_its_own() -> None:
     assert signal.getsignal(signal.SIGHUP) is signal.SIG_DFL
     assert "AIOADAPT_ENGINE" not in os.environ
     assert os.environ["PATH"].split(":")[0] == sysconfig.get_path("scripts")
-    # Other packages keep settings there too.
+    # Other packages keep settings there, too.
     assert not Path(os.environ["XDG_CONFIG_HOME"], "aioadapt").exists()
 
 
 def test_it_passes_as_a_background_job_with_settings_of_its_users() -> None:
-    """A shell has a job in the background ignore SIGINT, and so do its children."""
+    """A shell makes background jobs ignore SIGINT, and child processes inherit it."""
 
     def ignore() -> None:
         for number in (signal.SIGINT, signal.SIGHUP, signal.SIGTERM):

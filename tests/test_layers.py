@@ -1,8 +1,8 @@
-"""The shape of the tree: who may import whom, and what must be written down.
+"""The structure of the source tree: what may import what, and what must be documented.
 
 Imports are read from the sources, not from the running package, so that an
-import inside a function or a branch counts as well.  Only an import for types
-alone (under ``if TYPE_CHECKING:``) is free: it never runs.
+import inside a function or a branch counts, too.  Only imports under
+``if TYPE_CHECKING:`` are exempt: they never run.
 """
 
 import ast
@@ -17,7 +17,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "aioadapt"
 
-# Lowest first.  A room may import its own layer and the ones below it.
+# Lowest first.  A package may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
     {"errors", "stats", "stdlib_private"}
     | {"pipes", "sendfile", "sock_calls", "subprocesses"},
@@ -30,7 +30,7 @@ LAYERS: list[set[str]] = [
     {"engine", "policy"},
     {"loop_thread", "migration"},
     {"control"},
-    {"aioadapt"},  # the public names; what is above imports them as a user does
+    {"aioadapt"},  # the public names; the layers above import them as users do
     {"serving", "integrations", "pytest_plugin", "measure"},
     {"_testing"},
     {"cli"},
@@ -39,7 +39,7 @@ LAYERS: list[set[str]] = [
 LAYER_OF = {room: layer for layer, rooms in enumerate(LAYERS) for room in rooms}
 NEW_ROOM = len(LAYERS)
 
-# Rooms that import nothing of ours but what is named here.
+# Packages that may import only these of our packages.
 ALONE = {
     "errors": set[str](),
     "stats": set[str](),
@@ -47,15 +47,15 @@ ALONE = {
     "_http1": {"errors"},
 }
 
-# Files of pure rules: they import the standard library, each other, what may be
-# raised, and nothing else.
+# Pure rules: they import only the standard library, each other and the errors they
+# raise.
 PURE = ["phase.py", "decide.py", "sample.py", "thresholds.py"]
 
-# Files are to have about 400 lines; what is well past that holds two ideas.  A
-# file of tests is a list, read one test at a time, and may be longer.
+# Files should have about 400 lines; a much longer one holds two ideas.  A test
+# file is a list, read one test at a time, and may be longer.
 LINES_AT_MOST = {"aioadapt": 450, "tests": 650}
 LINES_AT_MOST_ELSEWHERE = 450
-# File: (its own limit, why it cannot be two files).
+# File: (its own limit, why it cannot be split).
 LONGER: dict[str, tuple[int, str]] = {}
 
 SOURCES = sorted(
@@ -71,7 +71,7 @@ def name_of(path: Path) -> str:
 
 
 def room_of(module: str) -> str:
-    """``aioadapt._loop.timers`` is in ``_loop``; ``aioadapt`` is its own room."""
+    """``aioadapt._loop.timers`` is in ``_loop``; ``aioadapt`` is in itself."""
     parts = module.split(".")
     return parts[1] if len(parts) > 1 else parts[0]
 
@@ -95,7 +95,7 @@ def exists(module: str) -> bool:
 
 
 def absolute(path: Path, level: int, module: str) -> str:
-    """The full name of what ``from ...module import`` in this file names."""
+    """The full module name of ``from ...module import`` in this file."""
     if level == 0:
         return module
     package = path.relative_to(ROOT).parts[:-1]
@@ -104,7 +104,7 @@ def absolute(path: Path, level: int, module: str) -> str:
 
 
 def named(base: str, names: list[str]) -> Iterator[str]:
-    """``from base import a, b`` names submodules a and b, or things in base."""
+    """``from base import a, b``: a and b are submodules, or names in base."""
     for name in names:
         submodule = f"{base}.{name}"
         yield submodule if base.startswith("aioadapt") and exists(submodule) else base
@@ -224,7 +224,7 @@ def test_pure_rules_import_only_the_standard_library() -> None:
 
 
 def test_no_source_is_included_as_text() -> None:
-    """Modules are joined by cimport: each is compiled, and read, by itself."""
+    """Modules use cimport instead: each is compiled, and read, on its own."""
     pasted = [
         name_of(path)
         for path in in_package(".pyx", ".pxd")
@@ -255,7 +255,7 @@ FOLDERS = sorted({path.parent for path in in_package(".py", ".pyi", ".pyx", ".px
 def test_meson_lists_what_the_folder_holds(folder: Path) -> None:
     """A file that is not listed is missing from every wheel, and only there.
 
-    A ``.pxd`` is read while building and need not be installed.
+    A ``.pxd`` is only needed for the build and need not be installed.
     """
     build = folder / "meson.build"
     assert build.exists(), f"{name_of(folder)} needs a meson.build"

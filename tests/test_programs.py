@@ -1,4 +1,4 @@
-"""Errors that ``programs`` and ``http_client`` notice for every test."""
+"""Errors that ``programs`` and ``http_client`` detect for every test."""
 
 import os
 import signal

@@ -1,4 +1,4 @@
-"""The public names: looked up when they are first asked for, and each on its own."""
+"""The public names are imported lazily, each independently of the others."""
 
 import ast
 import sys
@@ -42,8 +42,8 @@ def test_dir_lists_names_that_nobody_has_asked_for_yet() -> None:
 
 
 def test_each_name_can_be_the_first_one_asked_for() -> None:
-    """Each in a copy of its own of a process in which none has been looked up:
-    modules that import each other in a circle would work in one order only."""
+    """Each in its own fork of a process in which none has been looked up:
+    with circular imports only one order would work."""
     program = """
 import os, sys, traceback, warnings
 import aioadapt

@@ -1,7 +1,7 @@
-"""The private parts of asyncio that the loops rely on are all there.
+"""The private parts of asyncio that the loops rely on all exist.
 
-A new Python that renames one, or calls one in another way, fails here and is
-told what breaks.  Nobody finds it in a user's program.
+If a new Python renames one, or calls it differently, a test here fails and says
+what breaks, before a user's program does.
 """
 
 import ast
@@ -45,7 +45,7 @@ class Part:
     owner: Any
     name: str
     breaks: str
-    parameters: str | None = None  # the first ones, "*" before those by keyword only
+    parameters: str | None = None  # the first ones, "*" before keyword-only ones
 
     def __str__(self) -> str:
         return f"{self.owner.__name__.removeprefix('asyncio.')}.{self.name}"
@@ -57,7 +57,7 @@ def hook(name: str, parameters: str, breaks: str) -> Part:
 
 WATCHED = "add_{0}, sock_* calls, pipes, datagrams and signals: none of them waits"
 
-# asyncio calls them and finds ours.
+# asyncio calls these, and we override them.
 HOOKS = [
     hook("_run_once", "", "no iteration of ours ever runs"),
     hook("_make_self_pipe", "", "every loop opens a socket pair besides its eventfd"),
@@ -118,7 +118,7 @@ HOOKS = [
     ),
 ]
 
-# We call them, or look at them.
+# We call or read these.
 USED = [
     Part(
         THEIRS,
@@ -235,7 +235,7 @@ USED = [
     Part(socket.socket, "_decref_socketios", "a transport cannot close its socket", ""),
 ]
 
-# asyncio asks a transport for them: ours has them because its own has.
+# asyncio reads these on a transport, so ours has them as well.
 ASKED_OF_TRANSPORTS = {
     "_start_tls_compatible": "loop.start_tls refuses our transports",
     "_sendfile_compatible": "loop.sendfile refuses our transports",
@@ -247,7 +247,7 @@ ASKED_OF_TRANSPORTS = {
     "_fatal_error": "what fails inside TLS leaves its connection open",
 }
 
-# asyncio's code and ours share them: what one writes, the other reads.
+# asyncio's code and ours share these: one writes what the other reads.
 STATE = {
     "_stopping": "stop() is not seen",
     "_thread_id": "is_running() is wrong",
@@ -295,7 +295,7 @@ def test_our_hook_takes_whatever_asyncio_may_pass(
 
 @pytest.mark.parametrize("part", HOOKS, ids=str)
 def test_asyncio_still_calls_the_hook(part: Part) -> None:
-    """One that is there and that nobody calls would be passed by in silence."""
+    """An unused hook would still exist, and nothing else would fail."""
     assert named_by_asyncio(part.name), f"{PYTHON} never calls {part}: {part.breaks}"
 
 
@@ -381,7 +381,7 @@ def test_a_tls_protocol_has_its_applications_transport() -> None:
 
 
 class ScriptedTurns(asyncio.SelectorEventLoop):
-    """Stops in the iteration that it is told to; until then run_forever must go on."""
+    """Stops in the given iteration; run_forever must go on until then."""
 
     def __init__(self, stops_in: int) -> None:
         super().__init__()
@@ -396,7 +396,7 @@ class ScriptedTurns(asyncio.SelectorEventLoop):
 
 @pytest.mark.parametrize("iterations", [1, 2, 5])
 def test_run_forever_runs_iterations_until_it_is_stopping(iterations: int) -> None:
-    """Ours runs many iterations in one call, and returns when it sees ``_stopping``."""
+    """Our hook runs many iterations per call and returns once ``_stopping`` is set."""
     with closing(ScriptedTurns(stops_in=iterations)) as loop:
         loop.run_forever()
 
@@ -416,7 +416,7 @@ def test_run_forever_ends_with_what_an_iteration_raises() -> None:
         assert not loop.is_running()
 
 
-# -- Looking at asyncio.
+# -- Inspecting asyncio.
 
 
 def named_by_asyncio(name: str) -> bool:
@@ -428,7 +428,7 @@ def is_private(name: str) -> bool:
 
 
 def shape(called: Callable[..., Any]) -> list[str]:
-    """The names of its parameters but self, with "*" where keywords begin."""
+    """Its parameters' names without self, with "*" before the keyword-only ones."""
     shape: list[str] = []
     starred = False
     for parameter in inspect.signature(called).parameters.values():
@@ -441,7 +441,7 @@ def shape(called: Callable[..., Any]) -> list[str]:
 
 
 def names_in_functions(code: types.CodeType) -> Iterator[str]:
-    # A class body names what it defines; only functions name what they use.
+    # A class body's names are those it defines; a function's, those it uses.
     if code.co_flags & inspect.CO_OPTIMIZED:
         yield from code.co_names
         # getattr(transport, "_sendfile_compatible", ...)

@@ -1,4 +1,4 @@
-"""A test that exceeds its time limit ends alone: see time_limit.py."""
+"""A test that exceeds its time limit fails alone: see time_limit.py."""
 
 import re
 import time
@@ -69,7 +69,7 @@ def test_whatever_a_test_hangs_in_the_others_run(tmp_path: Path) -> None:
     (tmp_path / "conftest.py").write_text(CONFTEST)
     (tmp_path / "test_hanging.py").write_text(TESTS)
     (tmp_path / "test_other.py").write_text("def test_elsewhere(): pass")
-    # Longer files come first: whoever dies has finished one.
+    # xdist hands out longer files first, so a worker that dies has finished one.
     for name in ("test_long.py", "test_too.py"):
         (tmp_path / name).write_text(LONG)
     for number in range(4):

@@ -1,14 +1,13 @@
-"""A test that runs into its time limit ends alone; the others go on.
+"""A test that exceeds its time limit fails alone; the others go on.
 
-First the main thread is interrupted, by a signal that no test uses: whatever it
-waits for, Python or the kernel, it raises ``TimeLimitExceeded``, the test fails
-and its fixtures clean up.  It is a KeyboardInterrupt, since a loop passes those
-on and reports every other exception of a callback.  A test that still goes on
-after that is stuck in C code: then every thread's stack is printed and the
-process ends.  Under pytest-xdist another worker takes its place and goes on
-behind the test that it died of.
+First a signal that no test uses interrupts the main thread: wherever that waits,
+in Python or in the kernel, it raises ``TimeLimitExceeded``, the test fails and its
+fixtures clean up.  This is a KeyboardInterrupt, because a loop propagates those
+and reports every other exception of a callback.  A test that still runs after
+that is stuck in C code: every thread's stack is printed and the process exits.
+Under pytest-xdist a new worker replaces it and continues after the fatal test.
 
-These are hooks of pytest, pytest-timeout and pytest-xdist; conftest.py names them.
+These are hooks of pytest, pytest-timeout and pytest-xdist; conftest.py imports them.
 """
 
 import faulthandler
@@ -33,7 +32,7 @@ _stderr = 2
 
 
 def keep_stderr() -> Callable[[], None]:
-    """To be called before pytest captures it; returns what gives it back."""
+    """Call it before pytest captures stderr; returns what releases it."""
     global _stderr
     _stderr = os.dup(2)
     return lambda: os.close(_stderr)
@@ -54,7 +53,7 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 
 class _Limit:
     def __init__(self, seconds: float) -> None:
-        # A thread of C's own, which does not need the GIL.
+        # Runs on a C thread, which does not need the GIL.
         faulthandler.dump_traceback_later(
             seconds + UNWINDS_WITHIN_S, exit=True, file=_stderr
         )
@@ -108,10 +107,10 @@ def pytest_runtest_teardown() -> Generator[None, Any, Any]:
 
 
 class OneCrashOneFailure(LoadFileScheduling):  # type: ignore[misc]
-    """By file; the test that a worker died of fails, and all others are run.
+    """Schedules by file; a test that kills its worker fails, and all others run.
 
-    xdist's own scheduler gives it to the next worker, which dies of it too, and it
-    gives out finished files again, on which a worker waits for ever.
+    xdist's own scheduler gives that test to the next worker, which dies, too, and
+    hands out finished files again, on which a worker waits forever.
     """
 
     def remove_node(self, node: Any) -> str | None:
@@ -129,11 +128,11 @@ class OneCrashOneFailure(LoadFileScheduling):  # type: ignore[misc]
         return fatal
 
     def _reschedule(self, node: Any) -> None:
-        # Of two workers that come at the same time one has still to collect.
+        # If two workers start at the same time, one has not collected yet.
         if node not in self.registered_collections:
             return
         super()._reschedule(node)
-        # A worker begins a test when it knows the next one, or that there is none.
+        # A worker starts a test once it knows the next one, or that there is none.
         while not node.shutting_down and self._pending_of(self.assigned_work[node]) < 2:
             super()._reschedule(node)
 

@@ -1,4 +1,4 @@
-"""uvicorn in this process, on the running loop, for frameworks and clients to meet at."""
+"""uvicorn in this process, on the running loop, for tests of frameworks and clients."""
 
 import asyncio
 import contextlib
@@ -23,16 +23,16 @@ class Address(NamedTuple):
 async def served(
     app: Any, *, tls: ssl.SSLContext | None = None, **options: Any
 ) -> AsyncIterator[Address]:
-    """The address of *app*, whose lifespan has begun."""
+    """Yields the address of *app*, whose lifespan has started."""
     config = uvicorn.Config(
         app, lifespan="on", log_config=None, ws="websockets-sansio", **options
     )
     config.load()
     config.ssl = tls
     server = uvicorn.Server(config)
-    # The test process keeps its own handling of signals.
+    # The test process keeps its own signal handlers.
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
-    # asyncio switches Nagle's algorithm off only where the protocol is named.
+    # asyncio sets TCP_NODELAY only on sockets created with this protocol.
     with socket.socket(proto=socket.IPPROTO_TCP) as sock:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind(("127.0.0.1", 0))

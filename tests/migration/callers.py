@@ -1,4 +1,4 @@
-"""Clients that always have a request in the air, each on a thread of its own."""
+"""Clients that always have a request in flight, each on its own thread."""
 
 import threading
 
@@ -21,6 +21,6 @@ class Caller(threading.Thread):
             self.failed = error
 
     def hang_up(self, timeout_s: float) -> None:
-        """After the answer it waits for."""
+        """Stop after the answer it is waiting for."""
         self._enough.set()
         self.join(timeout_s)

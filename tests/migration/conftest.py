@@ -1,4 +1,4 @@
-"""The scene of a scripted move: two hosts, and somebody who asks."""
+"""Fixtures for scripted moves: two hosts, and a loop that awaits the moves."""
 
 import asyncio
 import socket
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 class AskersLoop(asyncio.SelectorEventLoop):
-    """Whoever awaits a move runs here; its time passes when the test says so."""
+    """Runs the code that awaits a move; the test controls its clock."""
 
     now = 0.0
 
@@ -26,12 +26,12 @@ class AskersLoop(asyncio.SelectorEventLoop):
         return self.now
 
     def run_iterations(self) -> None:
-        """Four settle a task."""
+        """Four are enough for a task to finish."""
         run_iterations(self, 4)
 
 
 class Asked(Generic[T]):
-    """A question to the migrator that is under way."""
+    """A call to the migrator that is in progress."""
 
     def __init__(self, loop: AskersLoop, question: Coroutine[Any, Any, T]) -> None:
         self._loop = loop
@@ -44,7 +44,7 @@ class Asked(Generic[T]):
         return self.task.done()
 
     def answer(self) -> T:
-        """It must be there by now."""
+        """Its result, which must be there by now."""
         assert self.answered
         return self.task.result()
 
@@ -59,7 +59,7 @@ class Asked(Generic[T]):
 
 
 class UnderWay(NamedTuple):
-    """A move and whom it concerns."""
+    """A move in progress, and what it moves."""
 
     stream: ScriptedStream
     connection: Connection
@@ -75,12 +75,12 @@ class Scene:
         self._loop = loop
 
     def deliver_all(self) -> None:
-        """Until both inboxes are empty; what settles goes on settling."""
+        """Deliver until both inboxes are empty; settling streams stay so."""
         while self.a.loop.deliver() + self.b.loop.deliver():
             pass
 
     def goes_through(self, streams: list[ScriptedStream]) -> None:
-        """Loop by loop: what settles is detached, then both read their inboxes."""
+        """Repeat: detach what is settling, then deliver both inboxes."""
         self.deliver_all()
         while waiting := settling(streams):
             for stream in waiting:
@@ -91,19 +91,19 @@ class Scene:
         return Asked(self._loop, question)
 
     def move_asked(self) -> UnderWay:
-        """Of a connection from a to b, which has still to find out."""
+        """A move from a to b that a's loop has not seen yet."""
         stream, connection, peer = self.a.connected()
         asked = self.asked(self.migrator.move(connection, to=self.b.thread))
         return UnderWay(stream, connection, peer, asked)
 
     def move_settling(self) -> UnderWay:
-        """Its source knows, and the stream settles."""
+        """The source has the message, and the stream is settling."""
         move = self.move_asked()
         self.a.loop.deliver()
         return move
 
     def move_carried(self) -> UnderWay:
-        """It is in the target's inbox."""
+        """The connection is in the target's inbox."""
         move = self.move_settling()
         move.stream.detaches()
         return move

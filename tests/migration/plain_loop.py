@@ -1,4 +1,4 @@
-"""asyncio's own loop with an inbox: enough for a LoopThread to run on."""
+"""asyncio's own loop with an inbox: enough for a LoopThread."""
 
 import asyncio
 import threading
@@ -64,7 +64,7 @@ class PlainLoop(asyncio.SelectorEventLoop):
 
 
 class Script:
-    """What the next loop does, and which it was."""
+    """What the next loop does, and the loops made so far."""
 
     def __init__(self) -> None:
         self.loops: list[PlainLoop] = []

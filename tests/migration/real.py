@@ -14,7 +14,7 @@ ENDS_WITHIN_S = 20.0
 
 
 class TinyHttp(asyncio.Protocol):
-    """Answers each request with its target, its body and the thread that it ran on."""
+    """Answers each request with its target, its body and its thread's name."""
 
     transport: asyncio.Transport
 
@@ -54,7 +54,7 @@ def request(target: str, body: bytes = b"") -> bytes:
 
 
 class Peer:
-    """A client that knows what it must be answered."""
+    """A client that knows the correct answers."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self.sock = socket.create_connection(address, timeout=ENDS_WITHIN_S)
@@ -63,7 +63,7 @@ class Peer:
         self.asked = 0
 
     def ask(self, body: bytes = b"") -> str:
-        """One request; the name of the thread that answered."""
+        """Send one request; return the name of the thread that answered."""
         return self.hear(self.say(body), body)
 
     def say(self, body: bytes = b"") -> str:
@@ -101,7 +101,7 @@ class Peer:
         self.sock.close()
 
     def resets(self) -> None:
-        # Linger for no time: the peer gets RST.
+        # Linger time 0: the peer gets RST.
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
         self.sock.close()
 
@@ -120,7 +120,7 @@ class Place:
         self._server: asyncio.Server | None = None
 
     def serve(self, factory: Callable[[], asyncio.Protocol] = TinyHttp) -> None:
-        """Accept too, from the shared listening socket."""
+        """Accept from the shared listening socket."""
 
         async def serve() -> None:
             self._server = await self.thread.loop.create_server(
@@ -141,13 +141,13 @@ class Place:
         self.thread.stop(ENDS_WITHIN_S)
 
     def run_iterations(self) -> None:
-        """Wait for a whole iteration of its loop."""
+        """Wait for one complete iteration of its loop."""
         for _ in range(2):
             self.thread.submit(asyncio.sleep(0)).result(ENDS_WITHIN_S)
 
 
 class Scenery:
-    """Place a serves; place b is to be told to."""
+    """Place a serves; place b does once ``serve`` is called."""
 
     def __init__(self, a: LoopThread, b: LoopThread, listener: socket.socket) -> None:
         self.a = Place(a, listener)
@@ -157,7 +157,7 @@ class Scenery:
         self._peers: list[Peer] = []
 
     def connect(self) -> tuple[Peer, Connection]:
-        """A peer whose first answer came, and its connection."""
+        """A peer that has its first answer, and its connection."""
         before = set(self.a.thread.connections)
         peer = Peer(self._address)
         self._peers.append(peer)
@@ -169,7 +169,7 @@ class Scenery:
         return [self.connect()[0] for _ in range(count)]
 
     def move(self, connection: Connection, to: Place) -> MoveResult:
-        """Ask until the server and the kernel have come to rest."""
+        """Retry until the server and the kernel are idle."""
 
         async def move() -> MoveResult:
             async with asyncio.timeout(ENDS_WITHIN_S):

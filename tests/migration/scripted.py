@@ -1,8 +1,8 @@
 """Loops, streams and hosts that do nothing until the test says so.
 
-A test writes an interleaving down: whose inbox is delivered next, when a
-stream becomes quiet, becomes active again or is detached.  What they may and may not do
-is in ``aioadapt/migration/ports.py``.
+A test specifies an interleaving: whose inbox is delivered next, and when a stream
+becomes quiet, becomes active again or is detached.  What they may do is defined in
+``aioadapt/migration/ports.py``.
 """
 
 import asyncio
@@ -42,7 +42,7 @@ class ScriptedReleased:
 
 
 class ScriptedStream:
-    """Quiet, and asked to leave: it stops reading at once, and settles until told more."""
+    """A quiet stream: asked to release, it stops reading and settles until detached."""
 
     def __init__(
         self, loop: "ScriptedLoop", released: Released, protocol: asyncio.BaseProtocol
@@ -122,7 +122,7 @@ class ScriptedStream:
         )
 
     def ends(self) -> None:
-        """Its peer left, or its server closed it."""
+        """The peer left, or the server closed the connection."""
         self.closed = True
         self.reading = False
         self.loop.all_streams.remove(self)
@@ -132,7 +132,7 @@ class ScriptedStream:
             handler.closed()
 
     def looks(self) -> None:
-        """As when an iteration ends."""
+        """What happens at the end of an iteration."""
         handler = self.handler
         if handler is None or self.busy_with or not self.reading:
             return
@@ -188,7 +188,7 @@ class ScriptedLoop(ServingLoop):
         self.reported.append(context)
 
     def deliver(self) -> int:
-        """An iteration: what is in the inbox by now, not what comes in meanwhile."""
+        """One iteration: deliver what is in the inbox now, not what arrives later."""
         count = len(self.inbox)
         for _ in range(count):
             self.inbox.pop(0).deliver()
@@ -205,12 +205,12 @@ class ScriptedLoop(ServingLoop):
 
 
 class ScriptedHost:
-    """A LoopThread, as far as moving looks at one."""
+    """The part of a LoopThread that moves use."""
 
     def __init__(self, name: str, engine: str, *, serves: bool = True) -> None:
         self.name = name
         self.engine = engine
-        # It has what moving asks for, and nothing else.
+        # It has only what moves need.
         self.loop = ScriptedLoop(serves=serves)  # type: ignore[abstract]
         self.running = True
         self.stop_callbacks: set[Callable[[], None]] = set()
@@ -225,7 +225,7 @@ class ScriptedHost:
         return [connection_of(stream, self.thread) for stream in self.loop.streams()]
 
     def connected(self) -> tuple[ScriptedStream, Connection, socket.socket]:
-        """A new connection that is quiet, as its stream, its name and its peer."""
+        """A new quiet connection: its stream, its handle and its peer."""
         ours, peer = socket.socketpair()
         peer.setblocking(False)
         self._peers.append(peer)
@@ -241,7 +241,7 @@ class ScriptedHost:
     ids = 0
 
     def stops(self) -> None:
-        """As ``LoopThread`` does: the stop_callbacks, the inbox, then the streams."""
+        """Like ``LoopThread``: first the stop_callbacks, then the inbox and streams."""
         self.begins_to_stop()
         self.loop.close_inbox()
         for stream in list(self.loop.all_streams):
@@ -264,7 +264,7 @@ class ScriptedHost:
 
 
 def peer_sees_the_end(peer: socket.socket) -> bool:
-    """Whether the other end of *peer* is closed, by whoever owned it."""
+    """Whether the owner of the other end of *peer* has closed it."""
     try:
         return peer.recv(1) == b""
     except BlockingIOError:

@@ -1,4 +1,4 @@
-"""Many moves together: who goes when, and in how few messages."""
+"""Many moves together: their order, and how few messages they take."""
 
 import pytest
 
@@ -7,7 +7,7 @@ from aioadapt import DrainReport, Migrator, Phase
 from .conftest import Scene
 from .scripted import connected, connections_of, settling
 
-# -- It goes well.
+# -- Success.
 
 
 def test_a_drain_moves_all_that_are_quiet(scene: Scene) -> None:
@@ -60,7 +60,7 @@ def test_one_that_becomes_active_is_taken_when_it_is_quiet_again(scene: Scene) -
 
 
 def test_the_arrivals_are_in_the_order_of_asking(scene: Scene) -> None:
-    """So that they can be read beside the pauses."""
+    """So that they can be matched with the pauses."""
     streams = connected(scene.a, 2)
     streams[0].becomes_busy()
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
@@ -94,11 +94,11 @@ def test_a_drain_to_where_they_are_does_nothing(scene: Scene) -> None:
     assert scene.a.loop.posts == 0
 
 
-# -- In few messages.
+# -- Few messages.
 
 
 def test_what_is_detached_in_one_iteration_travels_in_one_message(scene: Scene) -> None:
-    """A thread that is woken may wait a whole switch interval until it runs."""
+    """A woken thread may wait a whole switch interval before it runs."""
     migrator = Migrator(max_in_flight=256)
     streams = connected(scene.a, 256)
 
@@ -143,11 +143,11 @@ def test_what_is_detached_after_the_target_looked_gets_a_message_of_its_own(
     assert scene.b.loop.posts == 2
 
 
-# -- So many at once.
+# -- How many at once.
 
 
 def test_no_more_than_max_in_flight_settle_or_are_carried(scene: Scene) -> None:
-    """The last of those detached together waits for all the others."""
+    """The last of those detached together waits for all others."""
     streams = connected(scene.a, 10)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -231,7 +231,7 @@ def test_max_in_flight_is_at_least_one() -> None:
         Migrator(max_in_flight=0)
 
 
-# -- Not all of them.
+# -- With a limit.
 
 
 def test_a_limit_asks_the_quiet_ones_first(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""How a drain ends before all have been moved, and what is counted."""
+"""Drains that end before all connections have moved, and what is counted."""
 
 import pytest
 
@@ -11,7 +11,7 @@ from .scripted import (
     peer_sees_the_end,
 )
 
-# -- The time is over.
+# -- Timeout.
 
 
 def test_those_still_busy_stay_and_are_counted_with_their_reasons(
@@ -123,7 +123,7 @@ def test_a_drain_whose_source_stops_before_it_looks_raises(scene: Scene) -> None
 
 
 def stopping_target(scene: Scene) -> tuple[list[ScriptedStream], Asked[DrainReport]]:
-    """Of five: one is moved, one carried, two settle and one is held back, busy."""
+    """Five connections: one moved, one carried, two settling and one busy."""
     streams = connected(scene.a, 5)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -164,7 +164,7 @@ def test_one_detached_after_the_target_stopped_goes_back_too(scene: Scene) -> No
 
 
 def test_a_refusal_ends_the_drain(scene: Scene) -> None:
-    """What refused once would again, and each refusal costs a server its protocol."""
+    """The target would refuse again, and each refusal costs a server its protocol."""
     streams = connected(scene.a, 8)
     asked = scene.asked(scene.migrator.drain(scene.a.thread, to=scene.b.thread))
     scene.a.loop.deliver()
@@ -211,7 +211,7 @@ def test_with_both_loops_gone_every_descriptor_is_closed_and_counted(
     assert scene.migrator.stats.closed == 3
 
 
-# -- Whoever asked gives up.
+# -- The caller gives up.
 
 
 def test_cancelled_it_leaves_alone_what_has_not_been_detached(scene: Scene) -> None:
@@ -255,7 +255,7 @@ def test_two_drains_at_once_take_each_connection_once(scene: Scene) -> None:
     assert second.answer().left == {"another move is in progress": 3}
 
 
-# -- The figures.
+# -- Statistics.
 
 
 def test_pauses_are_by_nearest_rank() -> None:

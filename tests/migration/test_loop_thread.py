@@ -1,4 +1,4 @@
-"""LoopThread: what runs on it, and for whom."""
+"""LoopThread: what runs on it, and in which context."""
 
 import asyncio
 import contextvars
@@ -32,7 +32,7 @@ def test_what_is_submitted_sees_the_submitters_context(thread: LoopThread) -> No
 
 
 def test_what_is_submitted_sees_the_context_of_the_moment_of_submitting() -> None:
-    """Not of the moment at which the loop comes to it; and it changes its own copy."""
+    """Not the context in which the loop runs it; and it changes only a copy."""
     variable = contextvars.ContextVar("variable", default="default")
 
     async def look_and_set() -> str:

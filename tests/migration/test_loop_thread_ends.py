@@ -1,4 +1,4 @@
-"""How a LoopThread ends: told to, or by a failure."""
+"""How a LoopThread ends: stopped, or by a failure."""
 
 import asyncio
 import concurrent.futures
@@ -18,7 +18,7 @@ from aioadapt import (
 
 from .plain_loop import ENDS_WITHIN_S, Script, where
 
-# -- The end.
+# -- Stopping.
 
 
 def test_the_loop_is_closed_on_its_own_thread(script: Script) -> None:
@@ -108,7 +108,7 @@ def test_stop_callbacks_run_on_its_thread_before_any_task_is_cancelled(
 
 
 def test_a_task_that_cleans_up_may_still_use_the_executor(thread: LoopThread) -> None:
-    """A loop that took no calls any more would never hear of the result."""
+    """A loop that accepts no more calls would never get the result."""
     began = threading.Event()
     done: list[int] = []
 
@@ -225,7 +225,7 @@ def test_a_thread_that_does_not_run_takes_nothing(
 def test_what_the_loop_had_not_come_to_is_told_that_it_stopped(
     thread: LoopThread,
 ) -> None:
-    """call_soon_threadsafe would leave its future waiting for ever."""
+    """With call_soon_threadsafe its future would wait forever."""
     blocked, submit_new = threading.Event(), threading.Event()
 
     async def block() -> None:
@@ -235,7 +235,7 @@ def test_what_the_loop_had_not_come_to_is_told_that_it_stopped(
 
     thread.submit(block())
     assert blocked.wait(ENDS_WITHIN_S)
-    # One iteration later the loop stops; then this one's turn would have come.
+    # The loop stops after one iteration; this call would run in the next.
     late = thread.submit(where())
     thread.loop.close_inbox()
     submit_new.set()
@@ -251,7 +251,7 @@ def test_what_the_loop_had_not_come_to_is_told_that_it_stopped(
 def test_a_loop_that_cannot_be_had_is_the_callers_error(
     script: Script, when: str
 ) -> None:
-    """An io_uring loop makes its ring when it first runs."""
+    """An io_uring loop creates its ring when it first runs."""
     error = UringUnavailableError(1, "io_uring is switched off")
     setattr(script, when, error)
     thread = LoopThread("uring", name="t")

@@ -1,7 +1,7 @@
-"""One move, every interleaving of it written down.
+"""One move, in every interleaving.
 
-Thread a serves the connection, b shall have it; ``deliver`` is the moment when
-a thread comes to its inbox.
+The connection moves from thread a to thread b; ``deliver`` is the moment when a
+thread reads its inbox.
 """
 
 import pytest
@@ -13,7 +13,7 @@ from aioadapt.migration.phase import Event
 from .conftest import Asked, AskersLoop, Scene
 from .scripted import only_stream_of, peer_sees_the_end, phase_of, untouched
 
-# -- It goes well.
+# -- Success.
 
 
 def test_a_quiet_connection_is_moved(scene: Scene) -> None:
@@ -93,7 +93,7 @@ def test_the_askers_loop_may_be_gone_when_the_connection_arrives(scene: Scene) -
     assert scene.migrator.stats.moves == {"epoll>uring": 1}
 
 
-# -- It is answered with a reason, and nothing has happened.
+# -- Not moved, with a reason, and nothing has changed.
 
 
 def test_moving_to_where_it_is_does_nothing(scene: Scene) -> None:
@@ -211,7 +211,7 @@ def test_a_move_that_finds_it_gone_elsewhere_says_so(scene: Scene) -> None:
     assert second.answer().reason == "another move is in progress"
 
 
-# -- While it settles.
+# -- While settling.
 
 
 def test_a_move_does_not_wait_for_a_server_that_becomes_active(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""Moves that are refused, or whose loops or asker go away meanwhile."""
+"""Moves that are refused, or whose loops or caller go away meanwhile."""
 
 import asyncio
 
@@ -94,11 +94,11 @@ def test_a_source_that_has_closed_its_listener_takes_its_connection_back(
 
 
 class Before(asyncio.Protocol):
-    """Of the server that accepted it."""
+    """From the server that accepted the connection."""
 
 
 class Now(asyncio.Protocol):
-    """Of the server that listens there by now."""
+    """From the server that listens there now."""
 
 
 @pytest.mark.parametrize(("now", "protocol"), [(None, Before), (Now, Now)])
@@ -167,7 +167,7 @@ def test_a_target_that_stops_with_the_transfer_in_its_inbox(scene: Scene) -> Non
 
 
 def test_a_target_that_is_stopping_is_as_good_as_stopped(scene: Scene) -> None:
-    """Its loop still runs, so that its tasks can end; its servers are going."""
+    """Its loop still runs so that its tasks can end, but its servers are closing."""
     _, connection, peer, asked = scene.move_carried()
 
     scene.b.begins_to_stop()
@@ -271,7 +271,7 @@ def test_a_source_that_stops_with_a_returned_socket_in_its_inbox(scene: Scene) -
     assert peer_sees_the_end(peer)
 
 
-# -- Whoever asked gives up.
+# -- The caller gives up.
 
 
 def test_cancelled_before_the_source_looked(scene: Scene) -> None:

@@ -1,4 +1,4 @@
-"""How many at once: few while that is soon enough."""
+"""How many connections move at once: few, if that is fast enough."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from aioadapt.migration.pace import Pace
 
 
 def crossed(pace: Pace, *, connections: int, round_s: float) -> tuple[float, list[int]]:
-    """Rounds of what it allows, *round_s* apart: seconds until the last, and each."""
+    """Moves in rounds, *round_s* apart: the seconds they took, and each one's size."""
     began_s = now_s = 100.0
     rounds = []
     pace.begins(now_s)
@@ -41,7 +41,7 @@ def test_it_takes_no_more_than_the_most_where_all_would_be_late() -> None:
 
 
 def test_what_goes_after_that_time_goes_in_few_rounds() -> None:
-    """It was late already: those that became quiet after the time was over."""
+    """These became quiet only after the time was up, so they are late already."""
     pace = Pace(4, 16, within_s=0.7)
     pace.begins(0.0)
     pace.finished(100, 5.0)
@@ -63,7 +63,7 @@ def test_a_fixed_number_stays_fixed() -> None:
 
 
 def test_what_finishes_before_anything_was_released_changes_nothing() -> None:
-    """Those that can never be moved are no measure of the others."""
+    """Connections that can never move do not affect the pace of the others."""
     pace = Pace(4, 16)
     pace.finished(1000, 5.0)
     assert pace.max_in_flight == 4

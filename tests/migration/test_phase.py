@@ -1,4 +1,4 @@
-"""The table of phases, checked whole."""
+"""The table of phases, checked completely."""
 
 import itertools
 
@@ -44,7 +44,7 @@ def test_an_end_can_be_reached_from_every_phase() -> None:
 def test_once_detached_it_is_never_served_by_the_source_as_if_nothing_happened() -> (
     None
 ):
-    """Its old protocol has been told that the connection is lost."""
+    """Its old protocol's connection_lost has been called."""
     reached = {Phase.CARRIED}
     for _ in Phase:
         reached |= {to for (phase, _), to in TRANSITIONS.items() if phase in reached}

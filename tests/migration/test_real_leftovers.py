@@ -31,7 +31,7 @@ def streams_alive() -> int:
 def test_a_drain_that_ran_out_of_time_keeps_no_ended_streams_alive(
     scene: Scenery,
 ) -> None:
-    """They are still asked to leave when they end."""
+    """They still have pending releases when they end."""
     before = streams_alive()
     peers = scene.connect_many(8)
     scene.b.serve()
@@ -56,8 +56,8 @@ def test_a_drain_that_ran_out_of_time_keeps_no_ended_streams_alive(
 def test_a_target_that_exits_while_it_adopts_is_the_only_owner(
     way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The connection had arrived: the source must neither serve it again nor
-    have its descriptor closed by another."""
+    """The connection had arrived: the source must not serve it again, and no other
+    owner may close its descriptor."""
 
     class Exits(TinyHttp):
         def connection_made(self, transport: object) -> None:
@@ -66,7 +66,7 @@ def test_a_target_that_exits_while_it_adopts_is_the_only_owner(
     if not URING.available:
         pytest.skip(URING.reason)
     monkeypatch.setattr(threading, "excepthook", lambda _: None)
-    # Not the fixture, which would outlive the look for what is left.
+    # Not the fixture, which would still exist when leftovers are checked.
     with scenery(*way.split(">")) as scene:
         _, connection = scene.connect()
         stays, _ = scene.connect()

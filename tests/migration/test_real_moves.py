@@ -28,7 +28,7 @@ def scene(request: pytest.FixtureRequest) -> Iterator[Scenery]:
         yield scene
 
 
-# -- What a move promises.
+# -- What a move guarantees.
 
 
 def test_the_next_request_is_answered_by_the_other_thread(scene: Scenery) -> None:
@@ -60,7 +60,7 @@ def test_it_can_go_back_and_forth(scene: Scenery) -> None:
 def test_the_old_protocol_hears_that_its_connection_is_lost(
     scene: Scenery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And what it does with its transport from then on reaches nobody."""
+    """And what it does with its transport after that has no effect."""
     heard: list[tuple[str, Exception | None]] = []
     lost = threading.Event()
 
@@ -109,7 +109,7 @@ def test_a_loop_thread_may_ask_for_its_own_connections(
     assert [peer.ask() for peer in peers] == ["b"] * 4
 
 
-# -- What makes it stay.
+# -- What keeps a connection from moving.
 
 
 def test_half_a_request_inside_a_parser_is_not_moved(scene: Scenery) -> None:
@@ -174,11 +174,11 @@ def test_a_target_that_stops_while_it_is_carried_gives_it_back(
     assert peer.ask() == "a"
 
 
-# -- What a peer can do at every point of a move.
+# -- What a peer can do at any point of a move.
 
 
 class At:
-    """Has *act* done once, on the thread and at the moment of *point*."""
+    """Calls *act* once, on the thread and at the moment of *point*."""
 
     def __init__(
         self, point: str, act: Callable[[], object], monkeypatch: pytest.MonkeyPatch
@@ -198,7 +198,7 @@ class At:
         monkeypatch.setattr(owner, name, hooked)
 
     def wait(self) -> None:
-        """The connection may have arrived before that."""
+        """Wait for *act*: the connection may have arrived before it was called."""
         assert self._done.wait(ENDS_WITHIN_S)
 
     def _once(self) -> None:
@@ -207,7 +207,7 @@ class At:
             self._done.set()
 
 
-# Whose method, and whether the moment is before it or after it.
+# The method's class and name, and whether to act before or after it.
 POINTS: dict[str, tuple[type, str, bool]] = {
     "about to settle": (Move, "stopped_reading", True),
     "settling": (Move, "stopped_reading", False),
@@ -318,7 +318,7 @@ def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
 def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
     scene: Scenery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that it serves already end with it, as it was told to."""
+    """Those that it serves already end with it, as requested."""
     callers = [Caller(peer) for peer in scene.connect_many(20)]
     scene.b.serve()
     arrived = threading.Event()

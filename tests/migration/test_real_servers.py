@@ -1,4 +1,4 @@
-"""uvicorn as it is, one server on each loop thread, its connections drained."""
+"""Unchanged uvicorn, one server on each loop thread, its connections drained."""
 
 import asyncio
 import socket

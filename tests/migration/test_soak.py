@@ -1,11 +1,11 @@
-"""Hours in a minute: what is done over and over must leave nothing behind.
+"""Soak tests: repeated moves and connections must not leak anything.
 
 Each soak works in rounds.  After a round every connection is gone and the
-loops rest, so what the process holds then can be compared number by number.
+loops are idle, so what the process holds can be compared number by number.
 The first half is the warm-up, in which caches, free lists and buffers reach
 their size.
 
-AIOADAPT_SOAK_S is how many seconds each soak lasts, 60 unless told otherwise.
+AIOADAPT_SOAK_S is how many seconds each soak lasts, 60 by default.
 """
 
 import asyncio
@@ -38,8 +38,8 @@ OPEN_AT_ONCE = 200
 
 NO_FAULTS = {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
 
-# A peer that leaves while it is asked to move is no failure of the move, and
-# one that is silent in the middle of a request is busy for as long as it likes.
+# A peer that leaves during a move is no failure of the move, and one that stalls
+# in the middle of a request keeps its connection busy.
 REASONS_TO_STAY = {
     reasons.CLOSED,
     reasons.OUT_OF_TIME,
@@ -56,7 +56,7 @@ pytestmark = [pytest.mark.soak, pytest.mark.timeout(120 + 3 * SOAK_S)]
 
 
 class Resetter(threading.Thread):
-    """Resets one connection after another, at rest and in the middle of things."""
+    """Resets one connection after another, idle ones and busy ones."""
 
     LAST_WORDS = (b"", b"GET /0/", b"POST /0/1 HTTP/1.1\r\nhost: h\r\n")
     ASKS = b"GET /0/0 HTTP/1.1\r\nhost: h\r\n\r\n"
@@ -89,7 +89,7 @@ class Resetter(threading.Thread):
 async def drained_back_and_forth(
     sides: list[Side], address: tuple[str, int], migrator: Migrator, seconds: float
 ) -> None:
-    """One round; the verifying clients have nothing to complain of."""
+    """One round; the verifying clients must find no errors."""
     loop = asyncio.get_running_loop()
     load = await Load.start(
         address, Options(connections=CLIENTS), [side.name for side in sides]
@@ -122,8 +122,8 @@ async def drained_back_and_forth(
 
 @pytest.fixture
 def timers_end_with_connections(monkeypatch: pytest.MonkeyPatch) -> None:
-    """uvicorn keeps the protocol of a connection that was reset until its
-    keep-alive timer is due: thousands of them, as many as resets were fast."""
+    """uvicorn keeps a reset connection's protocol until its keep-alive timer is
+    due, so fast resets would pile up thousands of them."""
     connection_lost = HttpToolsProtocol.connection_lost
 
     def connection_lost_for_good(
@@ -188,7 +188,8 @@ PARTINGS: list[Callable[[Peer], None]] = [
 
 
 def churn(address: tuple[str, int], count: int) -> None:
-    """*count* connections, never more at once than so many; each asks, and parts."""
+    """Open *count* connections, at most OPEN_AT_ONCE at a time; each sends one
+    request and closes."""
     partings = cycle(PARTINGS)
     connected: deque[Peer] = deque()
     for _ in range(count):

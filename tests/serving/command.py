@@ -1,4 +1,4 @@
-"""``aioadapt serve`` in a process of its own."""
+"""``aioadapt serve`` in a separate process."""
 
 import contextlib
 import json
@@ -31,7 +31,7 @@ def environment() -> dict[str, str]:
 def serving(
     *arguments: str, command: tuple[str, ...] = MODULE, port: int = 0
 ) -> Iterator[Program]:
-    """A command on a port of its own, once it listens."""
+    """A command on its own port, once it listens."""
     command = *command, "serve", *arguments, "--port", str(port)
     with started(*command, cwd=APPS, environ=environment()) as served:
         served.wait_for("Starting on")
@@ -39,7 +39,7 @@ def serving(
 
 
 class Refusals:
-    """Commands that cannot begin; all forked from one process, see forked.py."""
+    """Runs commands that cannot start, all forked from one process: see forked.py."""
 
     def __init__(self, folder: Path) -> None:
         self._said = folder / "stderr"
@@ -53,7 +53,7 @@ class Refusals:
         )
 
     def of(self, *arguments: str) -> str:
-        """The one line with which ``aioadapt serve`` says that it cannot begin."""
+        """The one line that says why ``aioadapt serve`` cannot start."""
         process = self._process
         assert process.stdin is not None
         assert process.stdout is not None
@@ -69,7 +69,7 @@ class Refusals:
 
 
 def refusal(*arguments: str) -> str:
-    """The same of a process that is begun as people begin it."""
+    """The same, from a process started the way users start it."""
     ended = run_python(
         *MODULE[1:], "serve", *arguments, cwd=APPS, environ=environment()
     )

@@ -1,4 +1,4 @@
-"""What the tests of the adaptive server need of this machine, and how they are run."""
+"""What the adaptive server's tests need from this machine, and how they run."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -22,7 +22,7 @@ def both_engines() -> None:
 
 @pytest.fixture
 def run() -> Run:
-    """Async tests run on a control loop, within a bounded time."""
+    """Runs async tests on a control loop, within a time limit."""
 
     def run(main: Coroutine[Any, Any, T], /) -> T:
         async def bounded() -> T:

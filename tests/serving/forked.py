@@ -1,9 +1,9 @@
-"""Commands in forks of one process that has imported what they need.
+"""Runs commands in forks of one process that has imported what they need.
 
-A script for a subprocess.  A refusal takes milliseconds, and the start of a
-Python that serves a third of a second; there are dozens of refusals.  Each line
-of standard input names the arguments of one command, and a file for its standard
-error; each line of the output is the exit status.
+A script for a subprocess.  A refusal takes milliseconds, but starting a Python
+that can serve takes a third of a second, and there are dozens of refusals.  Each
+line of standard input has the arguments of one command and a file for its
+standard error; each line of the output is the exit status.
 """
 
 import importlib
@@ -29,7 +29,7 @@ def serve_forks() -> None:
         try:
             importlib.import_module(name)
         except ModuleNotFoundError as error:
-            # Some versions of typer have it and some do not.
+            # Only some versions of typer have it.
             if error.name != "typer._adapters":
                 raise
     for line in sys.stdin:

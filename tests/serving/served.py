@@ -11,12 +11,12 @@ from http_client import Client
 
 from aioadapt import AdaptiveServer
 
-# No test waits so long: what takes longer has failed.
+# No test should take this long: anything slower has failed.
 WITHIN_S = 20.0
 
 
 class App:
-    """Answers with the engine it runs on; notes its life cycle, loop by loop."""
+    """Answers with the engine it runs on; records its lifespan on each loop."""
 
     def __init__(self) -> None:
         self.life: list[tuple[str, str]] = []
@@ -54,13 +54,13 @@ def engine_here() -> str:
 
 
 def client_of(server: AdaptiveServer, tls: ssl.SSLContext | None = None) -> Client:
-    """A client that blocks: use it in a thread."""
+    """A blocking client: use it in a thread."""
     return Client(server.addresses[0], tls=tls)
 
 
 @asynccontextmanager
 async def serving(app: Any, **options: Any) -> AsyncIterator[AdaptiveServer]:
-    """A server on a port of its own, which stays on its engine unless told."""
+    """A server on its own port; it stays on its engine unless it is switched."""
     settings: dict[str, Any] = {
         "port": 0,
         "adapt": False,
@@ -72,7 +72,7 @@ async def serving(app: Any, **options: Any) -> AsyncIterator[AdaptiveServer]:
 
 
 async def ask(server: AdaptiveServer) -> str:
-    """One request on a new connection."""
+    """Send one request on a new connection."""
 
     def once() -> str:
         with client_of(server) as client:

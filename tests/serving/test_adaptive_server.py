@@ -1,4 +1,4 @@
-"""AdaptiveServer: an application on two loops, and connections that go between."""
+"""AdaptiveServer: an application on two loops, and connections that move."""
 
 import asyncio
 import errno
@@ -110,7 +110,7 @@ async def test_tls_connections_are_served_and_routed_and_not_moved(
             assert (switch.failed, switch.moved) == ("", 0)
             assert await to_thread(new.get) == "uring"
             assert await to_thread(old.get) == "epoll"
-            # What `aioadapt top` says of it.
+            # What `aioadapt top` shows.
             assert server.state().migrating is False
 
 
@@ -204,7 +204,7 @@ async def test_a_pinned_start_does_not_adapt() -> None:
 
 
 def test_where_io_uring_never_gains_it_stays_on_epoll_whatever_the_hint() -> None:
-    """Then `aioadapt calibrate` has stored thresholds that never go up."""
+    """`aioadapt calibrate` then stores thresholds that never switch up."""
     never = aioadapt.Thresholds(up_connections=None)
     hint = aioadapt.WorkloadHint.HIGH_CONCURRENCY
 
@@ -234,7 +234,7 @@ async def test_the_state_tells_what_it_does() -> None:
 
 
 class FailsOn(App):
-    """Its start-up fails on one of the engines."""
+    """Its lifespan start-up fails on one of the engines."""
 
     def __init__(self, engine: str) -> None:
         super().__init__()
@@ -246,7 +246,7 @@ class FailsOn(App):
 
 
 async def test_a_start_up_that_fails_says_what_it_raised() -> None:
-    """uvicorn would take it for an application without a life cycle."""
+    """uvicorn would take it for an application without lifespan support."""
 
     server = AdaptiveServer(FailsOn("epoll"), port=0)
     with pytest.raises(ServeError, match="ValueError: no database") as caught:
@@ -357,7 +357,7 @@ async def test_stopping_while_the_second_loop_starts_stops_that_too() -> None:
         switching = asyncio.ensure_future(server.switch("uring"))
         assert await to_thread(starts.wait, WITHIN_S)
         stopping = asyncio.ensure_future(server.stop())
-        # Ample for one that does not wait.
+        # More than enough for one that does not wait.
         await asyncio.wait({stopping}, timeout=0.3)
         goes_on.set()
         await asyncio.wait({switching, stopping})
@@ -414,7 +414,7 @@ def test_workers_want_a_name_to_import() -> None:
 async def test_an_address_that_is_refused_says_why(
     monkeypatch: pytest.MonkeyPatch, number: int, said: str
 ) -> None:
-    """Tests may run as an administrator, to whom every port is free."""
+    """The tests may run as root, which may bind any port."""
 
     def bind(sock: socket.socket, address: Any) -> None:
         raise OSError(number, os.strerror(number))

@@ -1,4 +1,4 @@
-"""A real Admin over real sockets: what it answers, who may ask, how it ends."""
+"""A real Admin over real sockets: its answers, who may connect, how it ends."""
 
 import json
 import logging
@@ -48,7 +48,7 @@ def test_the_state_is_json_with_times_that_people_have(
 
 
 def test_the_json_fields_stay(admin: RunningAdmin) -> None:
-    """Programs read them: a name that goes is a new format."""
+    """Programs read them: removing a name is a format change."""
     state = admin.client.state()
 
     assert set(state) >= {
@@ -86,8 +86,8 @@ def test_only_the_owner_can_use_the_socket(admin: RunningAdmin) -> None:
 def test_the_socket_has_its_name_last_of_all(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Before its mode anybody could connect; before it listens it looks like one
-    that a dead server left, and a client that looks around would remove it."""
+    """Before its mode is set anyone could connect; before it listens it looks like
+    a dead server's socket, which a client would remove."""
     seen = []
     replace = Path.replace
 
@@ -115,7 +115,7 @@ def test_a_folder_that_others_could_read_is_closed_to_them(
 def test_a_folder_that_is_not_ours_is_not_used(
     runtime_folder: Path, seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Below /tmp anybody may have put a link there."""
+    """Below /tmp any user may have put a link there."""
     elsewhere = runtime_folder / "elsewhere"
     elsewhere.mkdir()
     (runtime_folder / "aioadapt").symlink_to(elsewhere)
@@ -226,7 +226,7 @@ def test_a_client_finds_the_only_server(admin: RunningAdmin) -> None:
 def test_a_server_that_was_started_without_a_runtime_folder_is_found_as_well(
     seen: Seen, runtime_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As system services are."""
+    """System services are started like this."""
     (runtime_folder / "shared").mkdir(mode=0o1777)
     monkeypatch.delenv("XDG_RUNTIME_DIR")
     with running_admin(seen.state) as running:
@@ -318,7 +318,7 @@ def test_stopping_does_not_wait_for_a_client_that_stays(seen: Seen) -> None:
         running_admin(seen.state) as running,
         admin_socket.connect(running.path, 10) as idle,
     ):
-        # It is served, and does not only wait to be accepted.
+        # The connection is served, not just waiting to be accepted.
         idle.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
         assert idle.recv(1) == b"H"
         running.stop()
@@ -329,7 +329,7 @@ def test_stopping_does_not_wait_for_a_client_that_stays(seen: Seen) -> None:
 def test_looking_leaves_the_applications_loggers_alone(
     seen: Seen, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """uvicorn's loggers are the process's: the application's server has set them up."""
+    """uvicorn's loggers are global: the application's server has configured them."""
     access = logging.getLogger("uvicorn.access")
     before = (access.level, list(access.handlers), access.propagate)
     caplog.set_level(logging.INFO)

@@ -76,7 +76,7 @@ def test_buckets_only_grow_towards_the_slow_end(
 async def talk_and_move(
     seen: Seen, port: int, one: LoopThread, other: LoopThread
 ) -> aioadapt.DrainReport:
-    """One connection; after its answer it is to go to the loop that it is not on."""
+    """One connection; after its answer it moves to the other loop."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     writer.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
     await reader.readexactly(len(ANSWER))
@@ -112,7 +112,7 @@ def test_moves_and_their_pauses_are_what_the_migrator_has_counted(
 def test_what_was_left_is_counted_by_its_reason(
     seen: Seen, admin: RunningAdmin
 ) -> None:
-    """The target has no server at that address, and so refuses."""
+    """The target has no server at that address, so it refuses."""
     (source,) = seen.threads
     with LoopThread("epoll") as target, answering(source) as port:
         report = run(talk_and_move(seen, port, source, target))

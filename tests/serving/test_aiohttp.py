@@ -1,4 +1,4 @@
-"""aiohttp applications: made once per loop, by a function."""
+"""aiohttp applications: a function makes one for each loop."""
 
 import logging
 from asyncio import to_thread
@@ -111,7 +111,7 @@ async def test_a_resource_of_another_loop_is_logged_with_its_cause(
 
 
 async def test_a_websocket_stays_and_goes_on_while_the_engine_changes() -> None:
-    """It is no HTTP/1 any more, and so nothing is known of its quiet moments."""
+    """It is no longer HTTP/1, so nobody can tell when it is quiet."""
 
     async def echo(request: web.Request) -> web.WebSocketResponse:
         socket = web.WebSocketResponse()

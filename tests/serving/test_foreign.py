@@ -1,4 +1,4 @@
-"""What belongs to another loop: the complaint names its cause and the way on."""
+"""Objects of another loop: the error names the cause and what to do."""
 
 import asyncio
 import logging
@@ -40,7 +40,7 @@ def test_other_words_are_left_alone(said: str) -> None:
 
 
 class Shares(App):
-    """It uses one future on both loops, as a pool made once would be used."""
+    """It uses one future on both loops, as with a pool created only once."""
 
     future: "asyncio.Future[None] | None" = None
 
@@ -60,7 +60,7 @@ async def test_a_request_that_meets_one_logs_the_cause_and_what_to_do(
             await server.switch("uring")
             with pytest.raises(AssertionError, match="Internal Server Error"):
                 await ask(server)
-            # It does no harm to anybody else.
+            # Other requests still work.
             await server.switch("epoll")
             assert await ask(server) == "epoll"
 
@@ -78,7 +78,7 @@ async def test_a_start_up_that_meets_one_says_so_in_the_switch(politely: bool) -
     class Starts(App):
         async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
             if scope["type"] == "lifespan" and engine_here() == "uring" and politely:
-                # As Starlette does.
+                # Starlette catches the error and reports it like this.
                 await receive()
                 message = "Traceback\nRuntimeError: attached to a different loop"
                 await send({"type": "lifespan.startup.failed", "message": message})

@@ -1,4 +1,4 @@
-"""What keeps ``aioadapt serve`` from beginning: one line, and exit status 2."""
+"""Why ``aioadapt serve`` cannot start: one line, and exit status 2."""
 
 import socket
 from collections.abc import Iterator
@@ -143,7 +143,7 @@ def test_tls_files_that_cannot_be_used_are_named(
 def test_an_encrypted_key_wants_its_password(
     tmp_path: Path, refusals: Refusals
 ) -> None:
-    """OpenSSL would ask the terminal, and a service would wait for ever."""
+    """OpenSSL would ask on the terminal, and a service would wait forever."""
     from cryptography.hazmat.primitives import serialization as to
 
     issued = trustme.CA().issue_cert("localhost")

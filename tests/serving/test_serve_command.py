@@ -1,4 +1,4 @@
-"""``aioadapt serve`` as people run it: what it says, and how it ends."""
+"""``aioadapt serve`` as users run it: what it prints, and how it ends."""
 
 import http.client
 import os
@@ -78,8 +78,8 @@ def test_the_engine_follows_the_load_and_live_connections_follow_it(
                 for client in clients:
                     assert client.get() == str(served.process.pid)
                 state = look.state()
-                # A switch counts when its first round of moves is over, which
-                # is a moment after the last of them.
+                # A switch is counted when its first round of moves is over,
+                # shortly after the last move.
                 followed = state["migrator"]["moves"].get("epoll>uring") == 8
                 if followed and state["switched"]:
                     break
@@ -123,7 +123,7 @@ def test_a_signal_finishes_the_request_in_flight_and_exits_with_0(
         connection.putrequest("POST", "/slow")
         connection.putheader("Content-Length", "1")
         connection.endheaders()
-        # The head of its answer is the sign that the request is under way.
+        # The response head shows that the request is in progress.
         response = connection.getresponse()
         served.process.send_signal(number)
         served.wait_for("shutting down")
@@ -149,7 +149,7 @@ def test_a_signal_closes_idle_connections_and_refuses_new_ones() -> None:
 
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_new_connections_are_refused_while_requests_finish(workers: str) -> None:
-    """A socket that listens and that nobody accepts from would keep them waiting."""
+    """If the socket still listened and nobody accepted, they would wait."""
     with (
         serving("good:app", "--graceful-s", "600", "--workers", workers) as served,
         a_request_without_end(served),
@@ -163,7 +163,7 @@ def test_new_connections_are_refused_while_requests_finish(workers: str) -> None
 
 @contextmanager
 def a_request_without_end(served: Program) -> Iterator[http.client.HTTPResponse]:
-    """It is under way; what there is of its answer."""
+    """A request in progress; yields its unfinished response."""
     with served.connect() as client:
         client.request("GET", "/for-ever")
         response = client.getresponse()
@@ -217,10 +217,10 @@ def alive(pid: int) -> bool:
 
 
 def who_answer(served: Program, wanted: int) -> set[str]:
-    """The pids of so many workers, each of which is held up while the others answer.
+    """The pids of *wanted* workers; each is stopped while the others answer.
 
-    A new connection goes to whichever wakes up first, and on a machine that is
-    busy, or has one core, that may be the same for a long time.
+    A new connection goes to the worker that wakes up first, and on a busy or
+    single-core machine that may be the same one for a long time.
     """
     found: set[str] = set()
     try:
@@ -244,14 +244,14 @@ def hold_up(pid: int) -> None:
 
 
 def states_of(pid: int) -> Iterator[str]:
-    """Of each of its threads; "T" is stopped."""
+    """The state of each of its threads; "T" is stopped."""
     for task in Path(f"/proc/{pid}/task").iterdir():
         yield (task / "stat").read_text().rpartition(")")[2].split()[0]
 
 
 @pytest.mark.parametrize("command", [INSTALLED, MODULE], ids=["aioadapt", "python -m"])
 def test_workers_all_answer_and_all_end(command: tuple[str, ...]) -> None:
-    """A worker imports anew what its parent was begun with."""
+    """A worker imports the parent's main module again."""
     options = "--workers", "2", "--no-access-log"
     with serving("good:app", *options, command=command) as served:
         served.wait_for("Starting on")
@@ -280,7 +280,7 @@ def test_a_worker_that_dies_is_replaced() -> None:
 def test_a_worker_that_is_killed_before_it_has_said_that_it_serves_is_replaced(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It may have answered requests by then."""
+    """It may already have answered requests."""
     monkeypatch.setenv("KILLED_IN", str(tmp_path))
     monkeypatch.setenv("KILLED", "2")
     with serving("killed:app", "--workers", "2", "--no-access-log") as served:
@@ -291,7 +291,7 @@ def test_a_worker_that_is_killed_before_it_has_said_that_it_serves_is_replaced(
 
 
 def test_a_server_can_be_restarted_on_a_port_whose_connections_it_has_closed() -> None:
-    """Those are in TIME_WAIT, at the end that closed first."""
+    """They are in TIME_WAIT on the side that closed first."""
     with serving("good:app") as served:
         connection = served.connect()
         connection.request("GET", "/", headers={"Connection": "close"})

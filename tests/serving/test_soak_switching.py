@@ -1,4 +1,4 @@
-"""The engine is changed twenty times a second, under load: nothing is lost or left."""
+"""Twenty engine changes a second, under load, lose nothing and leave nothing."""
 
 import asyncio
 
@@ -16,8 +16,8 @@ from demo.serve import BACKLOG, SERVER_SETTINGS
 ROUNDS = 4
 CLIENTS = 96
 SWITCH_EVERY_S = 0.05
-# The controller keeps the last 256 switches and decisions: the warm-up, which is
-# the first half, has to have more.
+# The controller keeps the last 256 switches and decisions: the warm-up, the first
+# half, must make more than that.
 SECONDS = max(SOAK_S, 30.0)
 NO_FAULTS = {"failed": 0, "lost": 0, "duplicated": 0, "misrouted": 0}
 
@@ -30,7 +30,7 @@ def test_switches_every_50_ms_lose_nothing_and_leave_nothing() -> None:
 
     async def soak() -> int:
         switches = 0
-        # Adapting by itself would be a third party in this.
+        # Switches of its own would interfere.
         async with AdaptiveServer(
             make_app,
             factory=True,
@@ -41,7 +41,7 @@ def test_switches_every_50_ms_lose_nothing_and_leave_nothing() -> None:
             backlog=BACKLOG,
             uvicorn_settings=SERVER_SETTINGS,
         ) as server:
-            # Listening is an operation in the kernel: measured where epoll does it.
+            # Listening is a kernel operation on io_uring, so measure on epoll.
             await server.switch("uring")
             await server.switch("epoll")
             threads = [server.controller.threads[engine] for engine in ENGINES]
@@ -62,7 +62,7 @@ def test_switches_every_50_ms_lose_nothing_and_leave_nothing() -> None:
 
 
 async def one_round(server: AdaptiveServer, seconds: float) -> int:
-    """How often the engine was changed; the clients have nothing to complain of."""
+    """How often the engine was changed; the clients must find no errors."""
     loop = asyncio.get_running_loop()
     load = await Load.start(
         server.addresses[0], Options(connections=CLIENTS), list(ENGINES)
@@ -73,7 +73,7 @@ async def one_round(server: AdaptiveServer, seconds: float) -> int:
         begun = loop.time()
         switching: list[asyncio.Task[Switch]] = []
         for number in range(round(seconds / SWITCH_EVERY_S)):
-            # None is waited for: each comes in the middle of the one before.
+            # Not awaited: each starts in the middle of the one before.
             to: Engine = "epoll" if number % 2 else "uring"
             switching.append(loop.create_task(server.switch(to)))
             await asyncio.sleep(begun + (number + 1) * SWITCH_EVERY_S - loop.time())

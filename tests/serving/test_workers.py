@@ -1,4 +1,4 @@
-"""The parent of worker processes: when it replaces one, and how soon."""
+"""The parent of worker processes: when, and how soon, it replaces one."""
 
 import asyncio
 import logging
@@ -13,7 +13,7 @@ from aioadapt.serving import workers
 
 
 class Lives:
-    """Workers that live for the time that the test says, one after the other."""
+    """Workers that live for the given times, one after the other."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, *lives: dict[str, Any]) -> None:
         self.parent = workers._Parent("app", {}, SimpleNamespace(close=int), 1)  # type: ignore[arg-type]
@@ -79,7 +79,7 @@ def test_one_that_was_killed_is_replaced_whatever_it_had_said(
     caplog: pytest.LogCaptureFixture,
     first: dict[str, Any],
 ) -> None:
-    """It may have answered requests, and died before the parent read that it serves."""
+    """It may have answered requests, then died before the parent knew it serves."""
     lives = Lives(monkeypatch, first, {"serves": False, "failure": "later"}, {})
 
     assert lives.pauses_s(caplog) == [0.001, 0.002]

@@ -1,3 +1,3 @@
-"""It ends the program."""
+"""Importing it ends the program."""
 
 raise SystemExit("usage: ...")

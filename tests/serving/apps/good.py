@@ -11,7 +11,7 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
     else:
         await send({"type": "http.response.start", "status": 200, "headers": []})
         if scope["path"] == "/slow":
-            # Until its client has sent the body.
+            # Wait until the client has sent the body.
             while (await receive()).get("more_body"):
                 pass
         if scope["path"] == "/for-ever":

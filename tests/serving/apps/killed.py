@@ -1,4 +1,4 @@
-"""Each process is killed while it starts, until as many were as $KILLED says."""
+"""The first $KILLED processes that import it are killed while they start."""
 
 import os
 import signal
@@ -14,6 +14,6 @@ if _killed < int(os.environ["KILLED"]):
     try:
         (_folder / str(_killed)).touch(exist_ok=False)
     except FileExistsError:
-        pass  # The other worker is the one.
+        pass  # The other worker is killed instead.
     else:
         os.kill(os.getpid(), signal.SIGKILL)

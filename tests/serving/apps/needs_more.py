@@ -1,4 +1,4 @@
-"""It imports what is not there."""
+"""It imports a missing package."""
 
 import no_such_library  # type: ignore[import-not-found]
 

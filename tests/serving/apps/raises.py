@@ -1,3 +1,3 @@
-"""It raises."""
+"""Importing it raises."""
 
 raise ValueError("settings.toml has no [server]")
