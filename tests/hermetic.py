@@ -17,10 +17,10 @@ from pathlib import Path
 from aioadapt.serving import admin_socket
 
 DESCRIPTORS = 8192
-"""What the largest tests need, connections of both ends in one process included."""
+"""What the largest tests need, with both ends of connections in one process."""
 
 KEPT = {"AIOADAPT_BUILT", "AIOADAPT_FUZZ", "AIOADAPT_SOAK_S"}
-"""Of our own variables those that belong to a test run, not to a server."""
+"""The aioadapt variables that control a test run, not a server."""
 
 FOREIGN = {
     *("COLUMNS", "FORCE_COLOR", "LINES", "NO_COLOR", "TERMINAL_WIDTH"),

@@ -1,4 +1,4 @@
-"""A blocking HTTP/1 client that checks what it receives, over TCP, TLS or a Unix socket."""
+"""A blocking, checking HTTP/1 client, over TCP, TLS or a Unix socket."""
 
 import http.client
 import socket
@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import Any, Self
 
 WITHIN_S = 40.0
-"""Far more than any answer takes: what takes longer has failed."""
+"""Far more than any answer needs: anything slower has failed."""
 
 
 class Client(http.client.HTTPConnection):

@@ -15,7 +15,7 @@ from aioadapt._testing.inside import found_inside
 from aioadapt.native_loop import NativeLoop
 
 THREADS_END_WITHIN_S = 5.0
-"""Executors are told to end without being waited for, so threads get a moment."""
+"""Executors are shut down without waiting, so threads get a moment to end."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def leftovers(before: Before) -> list[str]:
 
 
 _modules = 0
-"""How many there were when it was last called."""
+"""The number of modules at the last call."""
 
 
 def imports_are_here_to_stay() -> None:

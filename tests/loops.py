@@ -22,7 +22,7 @@ class Run(Protocol):
 
 
 KINDS = ("asyncio", "epoll", "uring")
-"""asyncio comes first: it is the reference that the other two are held to."""
+"""asyncio comes first: it is the reference for the other two."""
 
 OURS = ("epoll", "uring")
 

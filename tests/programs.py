@@ -23,7 +23,7 @@ from typing import IO
 from http_client import Client
 
 WITHIN_S = 50.0
-"""Far more than any program takes; a test may take 60."""
+"""Far more than any program needs; a test may take 60."""
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from aioadapt.serving.state import EngineState, ServerState
 T = TypeVar("T")
 
 STARTED_AT = 1_700_000_000.0
-"""A Unix time; the state is of a minute later, and the clock shows 100 s then."""
+"""A Unix time; the state is from a minute later, when the clock shows 100 s."""
 
 
 def decision(

@@ -22,10 +22,10 @@ import pytest
 from xdist.scheduler import LoadFileScheduling
 
 INTERRUPT = signal.SIGRTMIN + 7
-"""Nobody's: asyncio's and our own tests use the named signals."""
+"""Otherwise unused: asyncio's and our own tests use the named signals."""
 
 UNWINDS_WITHIN_S = 20.0
-"""A guess, ample for fixtures that stop servers and join threads."""
+"""A guess, more than enough for fixtures that stop servers and join threads."""
 
 
 _stderr = 2

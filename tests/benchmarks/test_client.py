@@ -1,4 +1,4 @@
-"""The benchmark's client trusts no server: each test is one that errs in one way."""
+"""The benchmark's client detects faulty servers: one kind of fault in each test."""
 
 import json
 import socket
@@ -26,9 +26,9 @@ def run_client(
 
 
 def outcome(answer: Answer, *arguments: str) -> list[dict[str, object]]:
-    """What the client says about a server whose n-th answer is ``answer(request, n)``.
+    """The client's report on a server whose n-th answer is ``answer(request, n)``.
 
-    One connection; the answer ``b""`` closes it.
+    It uses one connection, which the answer ``b""`` closes.
     """
     listener = socket.create_server(("127.0.0.1", 0))
 
@@ -74,7 +74,7 @@ def test_one_wrong_byte_ends_the_run() -> None:
 
 
 def test_the_answer_to_an_earlier_request_is_a_wrong_answer() -> None:
-    """Every request has a number, so a late or a swapped answer shows."""
+    """Every request has a number, so late or swapped answers are detected."""
     first: list[bytes] = []
 
     def stale(request: bytes, number: int) -> bytes:
@@ -114,7 +114,7 @@ def test_a_fixed_answer_is_compared_whole() -> None:
 def outcome_of_datagrams(
     answer: Answer, *arguments: str, window: dict[str, float] = WINDOW
 ) -> list[dict[str, object]]:
-    """The same over UDP; the answer ``b""`` is none at all."""
+    """The same over UDP; ``b""`` means no answer."""
     with socket.socket(type=socket.SOCK_DGRAM) as server:
         server.bind(("127.0.0.1", 0))
 
@@ -148,7 +148,7 @@ def test_a_datagram_that_is_lost_ends_the_run_in_time() -> None:
     said = outcome_of_datagrams(
         lambda request, number: b"" if number == 3 else request,
         "--patience-s=0.1",
-        # Long enough for a fourth datagram, however busy the machine.
+        # Long enough for a fourth datagram, even on a busy machine.
         window={"connections": 1, "seconds": 20},
     )
     assert "no response" in str(said[-1]["error"])

@@ -1,4 +1,4 @@
-"""A peer that is missing is listed, and one that errs has no figures."""
+"""A missing competitor is listed, and one with errors gets no figures."""
 
 import dataclasses
 import os
@@ -86,7 +86,7 @@ def test_a_loop_that_does_not_start_is_a_failure_with_its_own_words(
 
 
 def test_a_ratio_is_taken_between_neighbouring_rounds() -> None:
-    """The machine is twice as slow in the second round; the ratio is not."""
+    """The machine is half as fast in the second round, but the ratio is the same."""
     assert figure([1.0, 2.0, 1.0], [2.0, 4.0, 2.0]).ratio == 0.5
 
 
@@ -95,7 +95,7 @@ def test_without_a_reference_there_is_no_ratio() -> None:
 
 
 def test_usage_counts_the_cpu_of_threads_that_sleep_again() -> None:
-    """The child burns 50 ms on a second thread and falls asleep."""
+    """The child's second thread uses 50 ms of CPU, then sleeps."""
     ours, theirs = socket.socketpair()
     burn = (
         "import socket, sys, threading, time\n"

@@ -1,6 +1,6 @@
-"""The load client's echo, and its runs of a number of operations.
+"""The load client's echo mode, and its runs of a fixed number of operations.
 
-What it finds wrong with an echo is tested in ``tests/benchmarks/test_client.py``.
+``tests/benchmarks/test_client.py`` tests the errors it finds in an echo.
 """
 
 import socket
@@ -45,7 +45,7 @@ def serving(serve: Callable[[socket.socket], None] = echo) -> Iterator[int]:
         while True:
             try:
                 connection, _ = listener.accept()
-            except OSError:  # shut down
+            except OSError:  # the listener was shut down
                 return
             threads.append(threading.Thread(target=one, args=(connection,)))
             threads[-1].start()
@@ -98,7 +98,7 @@ def test_exactly_so_many_operations_are_done_and_spread_evenly(
 def test_a_request_that_the_kernel_takes_in_parts_is_sent_whole(
     scan: bool, spin: bool
 ) -> None:
-    """The server echoes as it reads, so the client has to read before it has sent."""
+    """The server echoes as it reads, so the client must read while it sends."""
     with serving() as port, crowd_at(port, Echo(LARGE_BYTES), scan=scan) as crowd:
         counted = crowd.run(connections=2, operations=4, spin=spin)
 

@@ -1,4 +1,4 @@
-"""The command line: help, and what is refused."""
+"""The command line: help, and invalid arguments."""
 
 import importlib.util
 from importlib.machinery import ModuleSpec

@@ -1,4 +1,4 @@
-"""doctor tells whether io_uring can be used, under real limits of real processes."""
+"""doctor reports whether io_uring can be used, under the real limits of processes."""
 
 import errno
 import importlib.util
@@ -30,10 +30,10 @@ only_root = pytest.mark.skipif(
     os.geteuid() != 0, reason="only root can become an ordinary user"
 )
 
-# The limit is for all rings of a user, so this has to be a user without any.
+# The limit counts all rings of a user, so this must be a user without any.
 NOBODYS_UID = 10_000_000 + os.getpid()
 
-# What another user may have no access to, once the process is that user's.
+# Imported first, because another user may have no access to these files.
 EXAMINING = [
     "aioadapt.cli.doctor.examine",
     "aioadapt.control.calibration",
@@ -42,7 +42,7 @@ EXAMINING = [
 
 
 def diagnose(**limits: Any) -> dict[str, Any]:
-    """What doctor --json prints in a process of its own under these limits."""
+    """What doctor --json prints in a separate process under these limits."""
     code = (
         "from aioadapt.cli.main import main\n"
         "status = main(['doctor', '--json'])\n"
@@ -65,7 +65,7 @@ def test_the_exit_status_says_whether_io_uring_can_be_used() -> None:
 
 
 def test_the_json_fields_stay() -> None:
-    """Programs read them: a name that goes is a new format."""
+    """Programs read them: removing a name is a format change."""
     diagnosis = examining.examine()
 
     assert diagnosis["format"] == 1
@@ -86,7 +86,7 @@ def test_the_json_fields_stay() -> None:
     }  # fmt: skip
     for name, names in fields.items():
         assert set(diagnosis[name]) == names
-        # The module's text documents each of them.
+        # The module's docstring documents each of them.
         for field in names:
             assert field in str(examining.__doc__)
     assert set(diagnosis) == {*fields, "format", "liburing"}
@@ -145,7 +145,7 @@ def test_too_little_memory_to_lock_is_named_with_what_to_raise_it_to() -> None:
 def test_the_number_of_loops_that_memlock_has_room_for_is_not_promised_in_vain() -> (
     None
 ):
-    """As many as doctor says do run, all at once, as that user."""
+    """That user can run as many at once as doctor says."""
     code = """
 import asyncio, json
 from aioadapt.cli.doctor.examine import examine
@@ -169,7 +169,7 @@ print(rings)
 def test_switched_off_by_sysctl_is_named_with_how_to_allow_it(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """The sysctl is the whole machine's, so what /proc says is played."""
+    """The sysctl affects the whole machine, so its value is emulated."""
     refused = Findings(frozenset(), 0, errno.EPERM, "set up an io_uring of 8 entries")
     monkeypatch.setattr(examining, "findings", lambda: refused)
     monkeypatch.setattr(
@@ -230,7 +230,7 @@ def test_broken_thresholds_are_told_with_their_file(
     thresholds, start = diagnosis["thresholds"], diagnosis["start"]
     assert thresholds["calibrated"] is False
     assert str(path) in thresholds["error"]
-    # A server does not start with them.
+    # A server does not start with invalid thresholds.
     assert start["engine"] is None
     assert str(path) in start["reason"]
 

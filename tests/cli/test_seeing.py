@@ -1,4 +1,4 @@
-"""A server as people start it, looked at as people look at it; all real processes."""
+"""The commands that observe a server, as users run them; all are real processes."""
 
 import json
 import time
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.usefixtures("runtime_folder")
 @contextmanager
 def served(*options: str) -> Iterator[tuple[Program, AdminClient]]:
     """A server, and its admin address, which is the only one."""
-    # Idle connections must outlast a command's start on a machine that is busy.
+    # Idle connections must outlast a command's start on a busy machine.
     with serving("good:app", "--keep-alive-s", "600", *options) as program:
         yield program, choose(None)
 

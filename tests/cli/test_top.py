@@ -1,4 +1,4 @@
-"""top shows what a server did in the last second; its server here is a real Admin."""
+"""top shows what a server did in the last second; the server here is a real Admin."""
 
 import asyncio
 import sys
@@ -69,7 +69,7 @@ def test_an_engine_that_was_made_meanwhile_counts_from_nought(
         after = admin.client.state()
     seen.threads = ()
 
-    # Another name, or fewer iterations than the one before: both are another loop.
+    # A new engine name or a lower iteration count: both mean a different loop.
     for changed in ({"engine": "uring"}, {"stats": {**BUSIER, "iterations": 10**9}}):
         then = {**before, "engines": [{**before["engines"][0], **changed}]}
         (row,) = picture(then, after).rows
@@ -85,7 +85,7 @@ def test_once_is_one_plain_picture(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    """With neither textual nor a server's packages."""
+    """It needs neither textual nor a server's packages."""
     for name in ("textual", "uvicorn", "rich"):
         monkeypatch.setitem(sys.modules, name, None)
     monkeypatch.setattr(command, "EVERY_S", 0.05)
@@ -122,7 +122,7 @@ def test_without_textual_the_live_view_names_the_extra(
 
 
 async def shown(holds: Callable[[], bool]) -> None:
-    """Until the view shows it; the caller's bound ends a wait that is in vain."""
+    """Wait until the view shows it; the caller's time limit ends a failing wait."""
     while not holds():
         await asyncio.sleep(0.01)
 
@@ -166,7 +166,7 @@ def test_the_live_view_ends_with_a_line_when_the_server_ends(
 def test_a_server_too_busy_to_answer_is_asked_again(
     seen: Seen, admin: RunningAdmin
 ) -> None:
-    """It is there, so the view stays."""
+    """The server exists, so the view stays open."""
 
     async def main() -> None:
         app = Top(admin.client, admin.client.state(), every_s=0.02)

@@ -1,4 +1,4 @@
-"""why tells a running server's decisions in words; its server here is a real Admin."""
+"""why explains a running server's decisions; the server here is a real Admin."""
 
 import json
 from collections.abc import Iterator

@@ -1,7 +1,7 @@
-"""Tests of CPython's that fail over our loops, each with the private thing it looks at.
+"""CPython tests that fail on our loops, each with the private detail that it inspects.
 
-The list is strict: one that passes must go from here.  It says nothing of
-behaviour; a test that fails over ours for what a program could see is a bug.
+The list is strict: a test that passes must be removed.  It excuses no difference in
+behaviour: a failure for something that a program could see is a bug.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 ENGINES = ("epoll", "uring")
 
-#: So many at most, over each engine.
+#: The maximum, on each engine.
 MOST = 15
 
 
@@ -71,7 +71,7 @@ EXPECTED = [
 
 
 def expected_over(engine: str, module: str) -> dict[str, str]:
-    """Test to reason."""
+    """The reason for each test."""
     return {
         expected.test: expected.reason
         for expected in EXPECTED

@@ -1,4 +1,4 @@
-"""Tests that fail in every way there is: a worker runs these like CPython's."""
+"""Tests that fail in every possible way: a worker runs these like CPython's."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Faulty(unittest.TestCase):
         os._exit(7)
 
     def test_f_runs_another_loop(self) -> None:
-        """Its kernel is a mock, which has nothing to report."""
+        """Its selector is a mock that reports nothing."""
         loop = BaseEventLoop()
         loop._selector = mock.Mock()  # type: ignore[attr-defined]
         loop._selector.select.return_value = ()  # type: ignore[attr-defined]

@@ -1,10 +1,9 @@
-"""Runs the workers and says what became of every test.
+"""Runs the workers and returns the outcome of every test.
 
-A test that takes its process down with it, or that does not end, is a failed
-test like another: a new process goes on behind it.  A test that fails is run
-once more, alone, since many of CPython's look at the clock and the machine
-may have been busy; one that fails again is run over asyncio's own loop, for
-what fails there too tells nothing about ours.
+A test that crashes its process or does not end counts as failed, and a new process
+continues after it.  A failed test is run again, alone, because many of CPython's
+tests depend on timing and the machine may have been busy.  If it fails again, it is
+run on asyncio's own loop: a failure there as well says nothing about ours.
 """
 
 from __future__ import annotations
@@ -23,13 +22,13 @@ logger = logging.getLogger(__name__)
 
 TESTS = Path(__file__).parents[1]
 
-#: A hanging test ends its worker long before; this is for a hanging worker.
+#: For a worker that hangs; a test that hangs ends its worker long before.
 WORKER_ENDS_WITHIN_S = 600.0
 
 
 @dataclass(frozen=True)
 class Result:
-    """What a worker wrote about one test."""
+    """What a worker reported about one test."""
 
     test: str
     outcome: str
@@ -44,7 +43,7 @@ class Result:
 
 
 def run_module(engine: str, module: str, only: Iterable[str] = ()) -> list[Result]:
-    """Every selected test of a module, in its order; *only* these, if any are named."""
+    """Run a module's selected tests in order; if *only* is not empty, just those."""
     results: list[Result] = []
     begun: list[str] = []
     while True:
@@ -58,7 +57,7 @@ def run_module(engine: str, module: str, only: Iterable[str] = ()) -> list[Resul
 def look_again(
     engine: str, module: str, results: list[Result], expected: Collection[str]
 ) -> list[Result]:
-    """The same results, but a failure that is not expected is surely ours."""
+    """The same results, with unexpected failures confirmed by further runs."""
     return [
         _second_look(engine, module, result)
         if result.outcome == "failed" and result.test not in expected
@@ -88,12 +87,12 @@ def _alone(engine: str, module: str, result: Result) -> Result:
 def _run_worker(
     engine: str, module: str, only: Iterable[str], but: list[str]
 ) -> tuple[str | None, list[Result], str]:
-    """The test that the process died in, the results before it, and its last words.
+    """The test in which the process died, the results before it, and its last output.
 
-    Adds to *but* what was begun.
+    Adds the tests that were started to *but*.
 
     Raises:
-        RuntimeError: it died outside of all tests.
+        RuntimeError: the process died outside any test.
     """
     command = [sys.executable, "-m", "conformance.worker", engine, module]
     environment = dict(os.environ, PYTHONPATH=str(TESTS))

@@ -1,10 +1,9 @@
 """Which of CPython's asyncio tests are not run, and why.
 
-Every test module that the running Python has is run but for what stands here:
-modules and classes that no loop is needed for, that make no loop but a double,
-or that look into asyncio's insides from the first line to the last.  A test
-that looks at one private thing in a class of others is no reason to leave the
-class out: it belongs into ``expected.py``.
+All test modules of the running Python are run except those listed here: modules and
+classes that need no loop, that use only a mock loop, or that test nothing but
+asyncio's internals.  A single test that inspects a private detail is no reason to
+exclude its class: it belongs in ``expected.py``.
 """
 
 from __future__ import annotations
@@ -70,9 +69,9 @@ def why_left_out(module: str, name: str) -> str | None:
 
 
 def modules() -> list[str]:
-    """The test modules that this Python has and that are run; none if it has none.
+    """The test modules of this Python that are run; empty if it has none.
 
-    Distributions like to leave them out: Debian has them in libpython3-testsuite.
+    Distributions often package them separately: Debian in libpython3-testsuite.
     """
     try:
         spec = find_spec(PACKAGE)

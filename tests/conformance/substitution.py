@@ -1,12 +1,12 @@
-"""In this process asyncio's names mean one of our loops, and loops are counted.
+"""Replaces asyncio's loop classes with one of ours in this process, and counts loops.
 
-CPython's tests come by a loop in many ways: ``SelectorEventLoop()`` with and
+CPython's tests get a loop in many ways: ``SelectorEventLoop()`` with and
 without a selector, ``new_event_loop()``, the default policy, ``run``,
-``Runner``, ``IsolatedAsyncioTestCase``, ``BaseEventLoop()`` with a mock for a
-selector, and ``new_test_loop()`` of their own utilities.  All are led to one
-class here, before any test module is imported.  What runs is counted at the
-door that every loop goes through, ``run_forever``, so that a test which came by
-another loop all the same is found out.
+``Runner``, ``IsolatedAsyncioTestCase``, ``BaseEventLoop()`` with a mock
+selector, and ``new_test_loop()`` of their own utilities.  All of them are made
+to use one class, before any test module is imported.  Runs are counted in
+``run_forever``, which every loop calls, so that tests that still use another
+loop are detected.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class Seen:
-    """How many loops of ours were made or run, and how many others were run."""
+    """How many of our loops were created or run, and how many others were run."""
 
     def __init__(self) -> None:
         self.ours = 0
@@ -37,7 +37,7 @@ class Seen:
 
 
 def substitute(engine: str) -> Seen:
-    """*engine* may be "asyncio": the same, but the loops are asyncio's own."""
+    """*engine* may be "asyncio" for the same with asyncio's own loops."""
     seen = Seen()
     loop_class = _loop_class(engine, seen)
     for module in (asyncio, unix_events):
@@ -45,7 +45,7 @@ def substitute(engine: str) -> Seen:
             if hasattr(module, name):
                 setattr(module, name, loop_class)
     if engine != "asyncio":
-        # Tests make one with mocks in place of the kernel.  Ours keeps it.
+        # Tests create one and mock its kernel side.  Ours keeps the real one.
         asyncio.BaseEventLoop = loop_class  # type: ignore[misc]
     unix_events._UnixDefaultEventLoopPolicy._loop_factory = loop_class  # type: ignore[attr-defined]
     _replace_new_test_loop(loop_class)
@@ -54,7 +54,7 @@ def substitute(engine: str) -> Seen:
 
 
 def substitute_in(module: ModuleType) -> None:
-    """Where a test module takes the class from a private module of asyncio."""
+    """Substitute in a test module that uses asyncio's private base_events."""
     if module.__name__.endswith(".test_base_events"):
         instead = ModuleType("base_events")
         vars(instead).update(vars(base_events), BaseEventLoop=asyncio.BaseEventLoop)
@@ -69,7 +69,7 @@ def _loop_class(engine: str, seen: Seen) -> Any:
     }[engine]
 
     class SubstitutedEventLoop(base):  # type: ignore[misc]
-        """Takes the selector that a test brings, and needs none."""
+        """Accepts a test's selector, but does not use it."""
 
         def __init__(self, selector: selectors.BaseSelector | None = None) -> None:
             seen.ours += 1
@@ -87,7 +87,7 @@ def _replace_new_test_loop(loop_class: Any) -> None:
 
     def new_test_loop(self: TestCase, gen: Any = None) -> Any:
         if gen is not None:
-            # The test sets the clock: a simulation, in which nothing waits.
+            # The test controls the clock: a simulation in which nothing waits.
             return new_simulation(self, gen)
         loop = loop_class()
         self.set_event_loop(loop)  # type: ignore[attr-defined]

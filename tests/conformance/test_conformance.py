@@ -1,9 +1,9 @@
-"""CPython's own asyncio tests over our loops.
+"""CPython's own asyncio tests on our loops.
 
-Each module of ``test.test_asyncio`` is one test here for each engine.  It
-fails with the list of CPython's tests that failed though none is expected to,
-of those that passed though they are expected to fail, and of the classes in
-which no loop of ours was made: those say nothing about our loops.
+Each module of ``test.test_asyncio`` is one test here for each engine.  It fails
+with a list of CPython's tests that failed unexpectedly, of those that passed
+although they are expected to fail, and of classes in which none of our loops was
+created: those say nothing about our loops.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def failures(results: list[Result], expected: dict[str, str]) -> Iterator[str]:
 
 
 def strangers(results: list[Result]) -> Iterator[str]:
-    """Classes that were run, and in which no loop of ours was ever made."""
+    """Classes that were run without creating any of our loops."""
     ours: dict[str, int] = {}
     for result in results:
         if result.outcome not in ("skipped", "fails over asyncio too"):
@@ -81,7 +81,7 @@ def test_every_way_to_come_by_a_loop_leads_to_ours(engine: str) -> None:
 
 @needs_cpythons_tests
 def test_whatever_becomes_of_a_test_is_seen() -> None:
-    """It passes, fails, is skipped, ends its process, or its class is not set up."""
+    """It passes, fails, is skipped, crashes its process, or its class set-up fails."""
     results = run_module("epoll", "conformance.faulty")
 
     assert {result.test: result.outcome for result in results} == {
@@ -96,7 +96,7 @@ def test_whatever_becomes_of_a_test_is_seen() -> None:
     by_name = {result.test: result for result in results}
     assert "ended with 7" in by_name["Faulty.test_e_ends_the_process"].text
     passed = by_name["Faulty.test_a_passes"]
-    assert (passed.ours, passed.others) == (2, 0)  # made, and run
+    assert (passed.ours, passed.others) == (2, 0)  # created, and run
     assert by_name["Faulty.test_f_runs_another_loop"].others == 1
 
 
@@ -120,7 +120,7 @@ def test_what_is_wrong_with_the_results_is_said() -> None:
 
 @needs_cpythons_tests
 def test_a_failure_is_looked_at_again() -> None:
-    """Once failed is no failure; what fails over asyncio too is not ours."""
+    """Failing only once does not count; failing on asyncio's loop, too, is not ours."""
     results = [
         Result("Faulty.test_a_passes", "failed"),
         Result("Faulty.test_b_fails", "failed"),

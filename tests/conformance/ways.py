@@ -1,4 +1,4 @@
-"""The ways in which CPython's tests come by a loop: a worker runs these like theirs."""
+"""The ways in which CPython's tests get a loop: a worker runs these like theirs."""
 
 from __future__ import annotations
 

@@ -1,8 +1,7 @@
-"""A process that runs one module of CPython's asyncio tests over one engine.
+"""A process that runs one module of CPython's asyncio tests on one engine.
 
-It writes two lines of JSON for every test, one when the test begins and one
-with its outcome: so whoever reads them knows which test a process that ended
-in the middle of one has died in.
+It writes two lines of JSON for every test, one when the test starts and one with its
+outcome, so that the reader knows in which test a process died.
 """
 
 from __future__ import annotations
@@ -24,15 +23,15 @@ from conformance.expected import expected_over
 from conformance.selection import name_of, why_left_out
 from conformance.substitution import Seen, substitute, substitute_in
 
-#: The slowest take two seconds; a very busy machine makes that twenty.
+#: The slowest take two seconds, or twenty on a very busy machine.
 TEST_ENDS_WITHIN_S = 60.0
 
-#: Those that are expected to fail, since some of them fail by waiting.
+#: For tests that are expected to fail, because some of them fail by hanging.
 DOOMED_ENDS_WITHIN_S = 4.0
 
 
 class Reporting(unittest.TestResult):
-    """Writes what unittest tells it."""
+    """Writes the results as JSON."""
 
     def __init__(self, out: TextIO, seen: Seen, doomed: Collection[str]) -> None:
         super().__init__()
@@ -78,7 +77,7 @@ class Reporting(unittest.TestResult):
         self.texts.append(self._exc_info_to_string(error, test))  # type: ignore[attr-defined]
         if isinstance(test, unittest.TestCase):
             self.outcome = "failed"
-        else:  # unittest's word for a setUpClass or a tearDownModule
+        else:  # unittest's placeholder for a setUpClass or a tearDownModule
             self.ended(str(test), "failed", 0.0)
 
     def addError(self, test: Any, err: Any) -> None:  # noqa: N802
@@ -131,7 +130,7 @@ def main() -> None:
     parser.add_argument("--only", type=names, default=set(), help="a file of names")
     parser.add_argument("--but", type=names, default=set(), help="likewise")
     options = parser.parse_args()
-    # The tests print as they please; the report has a descriptor of its own.
+    # The tests may print anything, so the report uses its own descriptor.
     out = os.fdopen(os.dup(sys.stdout.fileno()), "w")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     faulthandler.enable()
@@ -139,7 +138,7 @@ def main() -> None:
     seen = substitute(options.engine)
     tests = selected(options.module, options.only, options.but)
     suite = unittest.TestSuite(tests)
-    # Some collect garbage a hundred times; what was imported is none.
+    # Some tests collect garbage a hundred times; exclude what was imported.
     gc.collect()
     gc.freeze()
     suite.run(Reporting(out, seen, expected_over(options.engine, options.module)))

@@ -1,4 +1,4 @@
-"""A server on one loop thread, another one for when it is needed, a controller."""
+"""A server on one loop thread, a standby thread, and a controller."""
 
 import asyncio
 import contextlib
@@ -30,11 +30,11 @@ needs_uring = pytest.mark.skipif(
 
 T = TypeVar("T")
 
-# The load decides nothing.
+# The load never causes a switch.
 UNDECIDED = Thresholds(
     tick_s=0.05, up_connections=None, down_connections=0, quiet_events_per_s=1.0
 )
-# A handful of connections decides, soon.
+# A handful of connections causes a switch, quickly.
 EAGER = Thresholds(
     tick_s=0.05,
     up_connections=6,
@@ -63,8 +63,8 @@ class Grounds:
     ) -> None:
         """
         Args:
-            watching: False leaves it to :meth:`watch` to begin with the ticks:
-                else they go on while many connections come, one by one.
+            watching: False means that ticks start only with :meth:`watch`:
+                otherwise they run while many connections are opened one by one.
         """
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self.address = self.listener.getsockname()
@@ -124,17 +124,17 @@ class Grounds:
         assert [caller.failed for caller in self.callers] == [None] * len(self.callers)
 
     async def peer(self) -> Peer:
-        """Connected and answered once."""
+        """A client that has been answered once."""
         self.peers.append(await asyncio.to_thread(Peer, self.address))
         await self.asks(self.peers[-1])
         return self.peers[-1]
 
     async def asks(self, peer: Peer) -> str:
-        """The engine that answers it."""
+        """Send a request; return the engine that answered."""
         return await asyncio.to_thread(peer.ask)
 
     async def call(self, count: int) -> list[Caller]:
-        """So many that always have a request in the air."""
+        """Start *count* clients that always have a request in flight."""
         new = [
             Caller(await asyncio.to_thread(Peer, self.address)) for _ in range(count)
         ]
@@ -145,14 +145,14 @@ class Grounds:
         return new
 
     def on(self, engine: Engine) -> int:
-        """How many connections live there."""
+        """How many connections that engine has."""
         return len(self.thread(engine).connections) if engine in self.places else 0
 
     def storms(self, engine: Engine, **per_tick: int) -> Callable[[], None]:
-        """From now on its counters say so, each time that they are asked for more.
+        """From now on its counters grow by *per_tick*.
 
         Returns:
-            What ends the storm.
+            A function that ends the storm.
         """
         loop: Any = self.thread(engine).loop
         began_at, real = time.monotonic(), loop.stats
@@ -175,7 +175,7 @@ class Grounds:
 
 @contextlib.contextmanager
 def also_serving(thread: LoopThread, sock: socket.socket) -> Iterator[None]:
-    """One more server on that thread."""
+    """Run one more server on that thread."""
 
     async def serve() -> asyncio.Server:
         return await thread.loop.create_server(TinyHttp, sock=sock.dup())

@@ -1,4 +1,4 @@
-"""A controller over two real loop threads: who serves what, and what is recorded."""
+"""A controller over two real loop threads: which one serves, and what is recorded."""
 
 import asyncio
 import logging
@@ -65,7 +65,7 @@ def test_the_standby_is_made_when_it_is_first_needed_and_once() -> None:
 def test_the_engine_follows_the_load_up_and_down() -> None:
     async def main() -> None:
         told: list[Decision] = []
-        # Callers come and go one by one, and on a busy machine that takes ticks.
+        # Callers come and go one by one, which takes several ticks on a busy machine.
         thresholds = replace(EAGER, down_connections=1)
         async with Grounds(
             thresholds=thresholds, on_decision=told.append, watching=False
@@ -120,7 +120,7 @@ def test_without_moving_only_new_connections_are_routed() -> None:
             assert await grounds.asks(new) == "uring"
             assert await grounds.asks(old) == "epoll"
             assert (switch.connections, switch.moved) == (1, 0)
-            # Nor later, when it looks for those that were left behind.
+            # Nor later, when it looks for connections left behind.
             seen = grounds.controller.decisions[-1].at_s
             await until(lambda: grounds.controller.decisions[-1].at_s > seen + 0.2)
             assert await grounds.asks(old) == "epoll"
@@ -173,7 +173,7 @@ def test_a_switch_back_ends_what_the_earlier_one_still_asks_for() -> None:
 
 
 def test_who_is_left_behind_without_a_switch_follows_too() -> None:
-    """As one that was accepted in the listener's last moment."""
+    """For example, one accepted just before the listener closed."""
 
     async def main() -> None:
         async with Grounds() as grounds:
@@ -221,7 +221,7 @@ def test_to_the_engine_that_is_active_there_is_nothing_to_do() -> None:
 
 
 def test_back_and_forth_under_load_nothing_is_lost() -> None:
-    """Each switch calls the one before off, wherever that is."""
+    """Each switch cancels the previous one, at whatever point that is."""
 
     async def main() -> None:
         async with Grounds() as grounds:

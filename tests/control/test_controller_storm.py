@@ -1,4 +1,4 @@
-"""A storm on io_uring brings the live connections back to epoll, whatever goes on."""
+"""A storm on io_uring moves the live connections back to epoll in every situation."""
 
 import asyncio
 import contextlib
@@ -17,16 +17,16 @@ from .grounds import EAGER, Grounds, needs_uring, run, until
 
 pytestmark = needs_uring
 
-# What has to be kept, on this machine and every other.
+# The promised limit, on any machine.
 BACK_WITHIN_S = 2.0
 
-# The default tick and count of bad ones; the load asks for nothing.
+# The default tick and storm length; the load never causes a switch.
 REAL_TIME = Thresholds(up_connections=None, down_connections=0)
 
 
 class Stopwatch:
-    """Leaves out what other processes took: the longest that a thread of this one
-    was ready to run while they had the cores."""
+    """Subtracts the time taken by other processes: the longest time that one of our
+    threads was ready to run but had no core."""
 
     def __init__(self) -> None:
         self._began_at, self._waited_s = time.monotonic(), waited_s()
@@ -37,7 +37,7 @@ class Stopwatch:
 
 
 def waited_s() -> dict[str, float]:
-    """By thread."""
+    """How long each thread was ready to run but had no core."""
     found = {}
     for task in Path("/proc/self/task").iterdir():
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
@@ -86,7 +86,7 @@ def test_pinned_to_io_uring_a_storm_reverts_all_the_same() -> None:
 
 
 def test_a_storm_does_not_wait_for_a_drain_that_waits_for_a_busy_connection() -> None:
-    """The drain up is under way for as long as one connection is busy."""
+    """The drain to io_uring lasts as long as one connection is busy."""
 
     async def main() -> float:
         async with Grounds("epoll", REAL_TIME) as grounds:

@@ -1,4 +1,4 @@
-"""One decision: what it is made from, and what it says."""
+"""One decision: its inputs and its reason."""
 
 from dataclasses import replace
 
@@ -41,7 +41,7 @@ MESSAGES = replace(STREAMED, bytes_per_event=200.0)
         ("uring", connections(41, 41, 41), Verdict.STAY, Rule.CONNECTIONS),
         ("uring", connections(40, 40), Verdict.STAY, Rule.NOT_SUSTAINED),
         ("uring", connections(40, 40, 40), Verdict.SWITCH, Rule.SUSTAINED),
-        # Between the two thresholds each engine stays what it is.
+        # Between the two thresholds either engine stays.
         ("epoll", connections(70, 70, 70), Verdict.STAY, Rule.CONNECTIONS),
         ("uring", connections(70, 70, 70), Verdict.STAY, Rule.CONNECTIONS),
         ("epoll", [QUIET] * 3, Verdict.STAY, Rule.QUIET),
@@ -64,10 +64,10 @@ MESSAGES = replace(STREAMED, bytes_per_event=200.0)
             Verdict.SWITCH,
             Rule.BURST,
         ),
-        # Where no request is answered, an event's bytes tell.
+        # If no request is answered, bytes per event decide.
         ("epoll", [STREAMED] * 3, Verdict.STAY, Rule.LARGE_PAYLOADS),
         ("epoll", [MESSAGES] * 3, Verdict.SWITCH, Rule.BURST),
-        # A tick that was quiet or large is none of those that count.
+        # Quiet ticks and ticks with large payloads do not count.
         (
             "epoll",
             [
@@ -105,7 +105,7 @@ def test_a_storm_may_change_its_kind() -> None:
         pytest.param([ERRORS, BUSY], id="it is over"),
         pytest.param([BUSY, ERRORS], id="one bad tick"),
         pytest.param([ERRORS], id="one tick in all"),
-        # 19 in a quarter of a second are too few, whatever else happens.
+        # 19 in a quarter of a second are too few in any case.
         pytest.param([replace(ERRORS, errors_per_s=76.0, requests_per_s=0.0)] * 2),
         pytest.param([replace(ERRORS, errors_per_s=4.0, requests_per_s=0.0)] * 2),
         # 1 in 11, and 1 in 3: ordinary under load.
@@ -119,7 +119,7 @@ def test_what_is_no_storm(samples: list[Sample]) -> None:
 
 
 def test_a_storm_on_epoll_changes_nothing() -> None:
-    """There is nowhere to go back to."""
+    """It is already on the engine to revert to."""
     assert decided([ERRORS] * 3, active="epoll").verdict is Verdict.STAY
 
 
@@ -156,7 +156,7 @@ FEW = connections(1, 1, 1)
         ("uring", [(Verdict.ASKED, 990.1, "uring")], Rule.COOLDOWN),
         ("epoll", [(Verdict.REVERT, 800.1, "epoll")], Rule.AFTER_STORM),
         ("epoll", [(Verdict.REVERT, 800.0, "epoll")], None),
-        # Somebody has gone up all the same; the load may bring it down.
+        # Someone forced a switch up since; the load may switch it down.
         (
             "uring",
             [(Verdict.REVERT, 900.0, "epoll"), (Verdict.ASKED, 950.0, "uring")],
@@ -171,7 +171,7 @@ FEW = connections(1, 1, 1)
             ],
             Rule.LOCKED,
         ),
-        # Three in more than a minute.
+        # Three switches in more than a minute.
         (
             "uring",
             [
@@ -181,7 +181,7 @@ FEW = connections(1, 1, 1)
             ],
             None,
         ),
-        # The lock is over.
+        # The lock has expired.
         (
             "uring",
             [
@@ -191,13 +191,13 @@ FEW = connections(1, 1, 1)
             ],
             None,
         ),
-        # What was asked for is no oscillation.
+        # Forced switches do not count as oscillation.
         (
             "uring",
             [(Verdict.ASKED, 900.0 + i, "epoll") for i in range(20)],
             None,
         ),
-        # A revert that comes late in a lock does not end it.
+        # A revert late in a lock does not end the lock.
         (
             "epoll",
             [

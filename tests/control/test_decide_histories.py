@@ -1,7 +1,7 @@
-"""decide(), driven tick by tick through histories that nobody would think of.
+"""decide(), driven tick by tick through generated histories.
 
-The rules are written down a second time here, in the plainest way: over the
-whole past, without caring what it costs.
+The rules are implemented a second time here, in the simplest way: over the whole
+history, regardless of cost.
 """
 
 from dataclasses import dataclass, field, replace
@@ -17,7 +17,7 @@ from aioadapt.control.thresholds import Thresholds
 
 from .ticks import BUSY, change
 
-# Times are sums of fractions.
+# Times are sums of floats.
 ROUNDING_S = 1e-6
 
 UNHURRIED = settings(
@@ -29,10 +29,10 @@ UNHURRIED = settings(
 
 @dataclass
 class Tick:
-    """What one tick brings; *asked* is what somebody forces just before it."""
+    """The input of one tick; *asked* is an engine forced just before it."""
 
     seconds: float
-    # None: a load that asks for the engine that is not active.
+    # None: a load that favors the inactive engine.
     sample: Sample | None
     asked: Engine | None = None
 
@@ -43,7 +43,7 @@ class World:
     active: Engine = "epoll"
     now_s: float = 1000.0
     adapting: bool = True
-    # A switch whose standby cannot be had changes nothing, but was decided.
+    # A switch whose standby cannot start changes nothing, but is recorded.
     fails: bool = False
     samples: list[Sample] = field(default_factory=list)
     made: list[tuple[Engine, Decision]] = field(default_factory=list)
@@ -77,7 +77,7 @@ class World:
         return decision
 
 
-# Short times, so that a history of some dozen ticks meets every limit.
+# Short times, so that a few dozen ticks reach every limit.
 thresholds = st.builds(
     Thresholds,
     tick_s=st.sampled_from([0.05, 0.25]),
@@ -104,7 +104,7 @@ samples = st.builds(
     enobufs_per_s=st.sampled_from([0.0, 0.0, 0.0, 500.0, 4900.0]),
     cq_overflows_per_s=st.sampled_from([0.0, 0.0, 0.0, 1.0, 900.0]),
 )
-# Most loads ask for something, so that what holds back has something to do.
+# Most loads call for a switch, so that the rules against one apply.
 storming = st.just(replace(BUSY, errors_per_s=5000.0))
 ticks = st.builds(
     Tick,
@@ -112,7 +112,7 @@ ticks = st.builds(
     sample=st.none() | st.none() | storming | samples,
     asked=st.sampled_from([None] * 9 + ["epoll", "uring"]),
 )
-# What lasts for some ticks: the same load again and again.
+# Each load lasts for several ticks.
 histories = st.lists(st.tuples(ticks, st.integers(1, 8)), min_size=1, max_size=20).map(
     lambda runs: [tick for tick, times in runs for _ in range(times)]
 )
@@ -124,7 +124,7 @@ worlds = st.builds(
 )
 
 
-# Nothing but the lock holds back.
+# Only the lock prevents a switch.
 oscillating = st.builds(
     World,
     thresholds=st.builds(
@@ -242,10 +242,10 @@ def test_a_revert_exactly_in_a_storm_on_io_uring(
 def test_a_storm_is_answered_in_time_whatever_came_before(
     world: World, history: list[Tick], kind: str, phase: float, late: list[float]
 ) -> None:
-    """Within a second, so that the connections have another one to come back: the
-    storm begins somewhere in a tick.  Where ticks come late by up to a half, as
-    on a busy machine, so does the answer.  (When live connections are back is
-    measured in test_controller_storm.py.)"""
+    """Within a second, which leaves another one to move the connections back; the
+    storm starts anywhere in a tick.  If ticks are late by up to a half, as on a
+    busy machine, so is the revert.  (test_controller_storm.py measures when live
+    connections are back.)"""
     all_decided(world, history)
     if world.active == "epoll":
         world.active = "uring"
@@ -254,8 +254,7 @@ def test_a_storm_is_answered_in_time_whatever_came_before(
     began_s = world.now_s + phase * tick_s
 
     for number, factor in enumerate(late):
-        # Of the first tick the storm has only a part; so much that it still
-        # counts, or so little that it does not.
+        # The storm covers only part of the first tick: enough to count, or not.
         part = 1.0 - phase if number == 0 else 1.0
         storming: dict[str, Any] = {kind: 5000.0 * part}
         sample = replace(BUSY, **storming)
@@ -286,7 +285,7 @@ def test_every_decision_is_whole(world: World, history: list[Tick]) -> None:
 @UNHURRIED
 @given(worlds, histories)
 def test_the_same_is_decided_of_the_same(world: World, history: list[Tick]) -> None:
-    """Pure: a recorded decision can be made again from its record."""
+    """It is pure: a decision can be reproduced from its record."""
     all_decided(world, history)
     last = world.made[-1][1]
     past = [d for _, d in world.made[:-1] if d.verdict is not Verdict.STAY]

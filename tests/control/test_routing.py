@@ -1,4 +1,4 @@
-"""New connections go where they are told, and none waits meanwhile."""
+"""New connections go to the chosen thread, and none has to wait."""
 
 import asyncio
 import socket
@@ -38,7 +38,7 @@ def test_new_connections_go_to_one_thread_and_back(
         scene.b.serve()
         for place, name in ((scene.b, "b"), (scene.a, "a"), (scene.b, "b")):
             goes(scene, place)
-            # What the other has accepted in its last moment it may serve.
+            # The other may still serve what it accepted just before.
             place_other = scene.a if place is scene.b else scene.b
             place_other.run_iterations()
             assert [answers(scene._address) for _ in range(8)] == [name] * 8
@@ -78,7 +78,7 @@ def test_a_stopped_thread_is_not_routed_to() -> None:
 
 
 def test_a_server_that_only_one_thread_has_goes_on_accepting() -> None:
-    """As an application's own, on another port."""
+    """For example, an application's own server on another port."""
     with (
         scenery("epoll", "epoll") as scene,
         socket.create_server(("127.0.0.1", 0)) as own,
@@ -106,7 +106,7 @@ def test_a_server_that_was_started_later_is_noticed() -> None:
 
 
 def test_no_connection_waits_while_it_changes() -> None:
-    """Were there a moment in which nobody accepts, one of many would meet it."""
+    """If nobody accepted for a moment, one of many connections would notice."""
     with scenery("epoll", "epoll") as scene:
         scene.b.serve()
         answered: set[str] = set()

@@ -1,4 +1,4 @@
-"""Two looks at the counters become what happened between them."""
+"""A sample is the difference between two readings of the counters."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""What a server starts on, and why."""
+"""Which engine a server starts on, and why."""
 
 import errno
 
@@ -37,7 +37,7 @@ LARGE = WorkloadHint.LARGE_PAYLOADS
         (None, None, HIGH, False, ("epoll", True, "the protocol does not benefit")),
         ("epoll", None, HIGH, True, ("epoll", True, "set by the `start` argument")),
         ("uring", None, LARGE, False, ("uring", True, "set by the `start` argument")),
-        # The environment overrides, also back to a free choice.
+        # The environment overrides, even back to a free choice.
         ("uring", "epoll", HIGH, True, ("epoll", True, "$AIOADAPT_START")),
         ("epoll", "uring", None, True, ("uring", True, "$AIOADAPT_START")),
         ("epoll", "auto", HIGH, True, ("uring", False, "workload hint")),
@@ -65,7 +65,7 @@ def test_where_both_can_be_had(
 def test_without_io_uring_it_is_epoll_and_says_why(
     refusal: Refusal, pinned: bool
 ) -> None:
-    """A shortage may be over by the time that io_uring is wanted."""
+    """It is not pinned for a shortage, which may be over when io_uring is needed."""
     start = choose_start(hint=HIGH, environ={})
 
     reason = f"io_uring cannot be used: {refusal.reason}"

@@ -1,4 +1,4 @@
-"""Thresholds are checked when they are made, and kept as JSON."""
+"""Thresholds are validated when they are created, and stored as JSON."""
 
 import json
 import math
@@ -49,7 +49,7 @@ def test_what_makes_no_sense_is_refused_by_name(
 
 
 def test_every_field_has_a_rule() -> None:
-    """A field that is forgotten in the lists of the checks would pass with -1."""
+    """A field missing from the lists of checks would accept -1."""
     for field in fields(Thresholds):
         with pytest.raises(ThresholdsError, match=field.name):
             replace(Thresholds(), **{field.name: -1})
@@ -113,7 +113,7 @@ def test_where_they_are(tmp_path: Path) -> None:
 
 
 def test_a_file_that_was_named_must_be_there(tmp_path: Path) -> None:
-    """The default one need not: nobody has calibrated."""
+    """The default file may be missing: it exists only after a calibration."""
     environ = {"AIOADAPT_THRESHOLDS": str(tmp_path / "none.json")}
 
     with pytest.raises(

@@ -1,4 +1,4 @@
-"""Samples and histories, written down with what matters in them."""
+"""Short ways to write samples and histories."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -28,7 +28,7 @@ T = Thresholds(
     revert_lock_s=200.0,
 )
 
-# Small requests, many of them: neither quiet nor large nor stormy.
+# Many small requests: not quiet, no large payloads, no storm.
 BUSY = Sample(
     at_s=0.0,
     seconds=0.25,

@@ -1,4 +1,4 @@
-"""The verifying client notices everything that can go wrong, and nothing else."""
+"""The verifying client reports every kind of error, and nothing else."""
 
 import asyncio
 import os
@@ -62,7 +62,7 @@ def test_it_grows_and_shrinks_as_told_and_those_that_stay_are_not_reopened() -> 
         if len(connected) == len(steps):
             os.close(orders)
         else:
-            # In two parts: a command may arrive in any pieces.
+            # In two parts: a command may arrive in pieces.
             os.write(orders, b'{"connections": %d' % steps[len(connected)])
             os.write(orders, b"}\n")
 
@@ -86,7 +86,7 @@ def test_it_grows_and_shrinks_as_told_and_those_that_stay_are_not_reopened() -> 
 
 
 def test_the_think_time_changes_while_it_runs() -> None:
-    """From none to half a minute: it ends only because requests stop coming."""
+    """From zero to half a minute: the test ends only because requests stop."""
     commands, orders = os.pipe()
     looks: list[int] = []
     told_at: list[int] = []
@@ -217,7 +217,7 @@ def test_bytes_that_nobody_asked_for_are_duplicated() -> None:
         asked.writer.write(b"x" * 64)
 
     counts = faults(talk(wrongly(and_more)))
-    # With a request in the air, they stand where its answer should.
+    # If a request is in flight, they are where its answer should be.
     assert counts["duplicated"] + counts["failed"] == 1
     assert counts["misrouted"] == 0
 
@@ -244,7 +244,7 @@ def test_two_connections_answers_exchanged_are_misrouted() -> None:
 
 @pytest.mark.parametrize("place", [-1, 30])
 def test_one_other_byte_is_a_failure(place: int) -> None:
-    """The last byte, and one of the head that changes nothing in its meaning."""
+    """The last byte, and one in the head that does not change its meaning."""
 
     async def other_byte(asked: Asked) -> None:
         answer = bytearray(asked.right)
@@ -271,7 +271,7 @@ def test_an_answer_cut_off_by_a_close_is_lost() -> None:
         raise ConnectionError
 
     counts = faults(talk(wrongly(half)))
-    assert counts["lost"] >= 1  # and what was pipelined behind it
+    assert counts["lost"] >= 1  # and any requests pipelined after it
     assert {**counts, "lost": 0} == RIGHT
 
 
@@ -286,7 +286,7 @@ def test_a_keep_alive_connection_that_the_server_closes_is_a_fault() -> None:
 
 
 def test_no_connection_is_a_failure() -> None:
-    with socket.socket() as held:  # and nobody listens there
+    with socket.socket() as held:  # bound, but not listening
         held.bind(("127.0.0.1", 0))
         nobody_there = held.getsockname()
         crowd = Crowd(nobody_there, connections=1, visitors=0, engines=["epoll"])

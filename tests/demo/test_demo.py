@@ -1,4 +1,4 @@
-"""The demo itself, short: two loops, real uvicorns, a real client process."""
+"""A short run of the demo: two loops, real uvicorns, a real client process."""
 
 import itertools
 import json
@@ -57,8 +57,8 @@ def test_connections_are_drained_there_and_back_and_no_byte_is_wrong(
 def check_what_clients_saw(facts: dict[str, Any]) -> None:
     assert sum(facts["requests_by_engine"].values()) == facts["requests"] > 0
     assert set(facts["requests_by_engine"]) == set(facts["engines"])
-    # What the migrator counted is what clients saw: the next answer on the
-    # same TCP connection came from the other loop.
+    # The migrator's counts match what clients saw: the next answer on the same
+    # TCP connection came from the other loop.
     assert set(facts["moves_seen_by_clients"]) == set(facts["moves"])
     for way, seen in facts["moves_seen_by_clients"].items():
         assert 0 < seen <= facts["moves"][way]
@@ -123,7 +123,7 @@ def test_ctrl_c_ends_it_in_order_with_the_summary_so_far() -> None:
     command = [sys.executable, "-m", "demo", "--json"]
     command += ["--seconds", "600", "--connections", "8"]
     with started(*command, cwd=ROOT) as demo:
-        demo.wait_for("")  # the first line about how things stand
+        demo.wait_for("")  # the first status line
         assert demo.end(signal.SIGINT) == 0, demo.err
     facts = json.loads(demo.out)
     assert facts["interrupted"]

@@ -1,4 +1,4 @@
-"""Whose an unexpected answer is."""
+"""Which request an unexpected answer belongs to."""
 
 import pytest
 

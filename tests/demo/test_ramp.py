@@ -1,4 +1,4 @@
-"""The demo's ramp: how many connections, when."""
+"""The demo's ramp: the number of connections over time."""
 
 import itertools
 

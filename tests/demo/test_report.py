@@ -1,4 +1,4 @@
-"""What the demo says at its end."""
+"""The demo's final report."""
 
 import json
 from typing import Any

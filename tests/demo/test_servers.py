@@ -12,7 +12,7 @@ from demo.wire import Exchange, chunked, opening, whole
 
 
 async def ask(request: bytes, size: int) -> bytes:
-    """What uvicorn answers to *request*, on the loop that runs this."""
+    """uvicorn's answer to *request*, on the running loop."""
     app = EchoApp("epoll", asyncio.get_running_loop())
     server = uvicorn.Server(configure(app))
     config = server.config
@@ -51,7 +51,7 @@ def test_the_application_answers_what_the_client_expects(exchange: Exchange) -> 
 
 
 def test_an_application_refuses_to_serve_on_another_loop() -> None:
-    """Or an answer's x-engine would be what should have served it, not what did."""
+    """Otherwise x-engine would name the loop that should have served the request."""
     elsewhere = asyncio.new_event_loop()
 
     async def unused(*_: object) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""What the client sends, and what it expects for it."""
+"""What the client sends, and the answers it expects."""
 
 import random
 

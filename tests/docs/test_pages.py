@@ -1,4 +1,4 @@
-"""What the pages in ``docs/`` say is true, and they can be built."""
+"""The pages in ``docs/`` are correct, and they can be built."""
 
 import ast
 import re
@@ -23,7 +23,7 @@ from docs._ext import control, from_code, phases
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-# The pages that an experiment writes into docs/report/ have tests of their own.
+# The pages that an experiment writes into docs/report/ have their own tests.
 PAGES = [page for page in sorted(DOCS.rglob("*.md")) if page.parent.name != "report"]
 TEXT = {page: page.read_text() for page in PAGES}
 ALL = "\n".join(TEXT.values())
@@ -144,7 +144,7 @@ def test_every_example_program_is_listed() -> None:
     assert listed == {path.name for path in (ROOT / "examples").glob("*.py")}
 
 
-# -- tables written by hand
+# -- tables that are not generated
 
 
 def test_the_table_of_engines_is_complete() -> None:
@@ -169,7 +169,7 @@ def test_the_table_of_the_demos_json_is_complete() -> None:
     assert sorted(listed) == sorted(facts)
 
 
-# -- what is generated from the code
+# -- parts generated from the code
 
 
 def test_every_part_that_a_page_asks_for_can_be_generated() -> None:
@@ -178,7 +178,7 @@ def test_every_part_that_a_page_asks_for_can_be_generated() -> None:
     assert "phases diagram" in asked
     assert len(asked) == ALL.count("<!-- from the code:")
     for what in asked:
-        # Without a report there are no pages to list.
+        # If there is no report, there are no pages to list.
         assert from_code.made(what) or what == "report pages"
 
 
@@ -191,7 +191,7 @@ def test_the_page_of_moving_has_the_phases_from_the_table() -> None:
         True,
         True,
     ]
-    # There is no second copy, written by hand.
+    # There is no second, manually written copy.
     assert from_code.fill(text).count("| `SERVING` | `QUIET` |") == 1
 
 
@@ -235,7 +235,7 @@ def test_the_tables_have_every_transition_and_every_owner() -> None:
 
 
 def test_the_example_decisions_include_one_about_large_payloads() -> None:
-    """The example has to stay above the threshold that it is compared with."""
+    """The example must stay above the threshold that it is compared with."""
     assert "bytes per request: at this size neither engine is better" in (
         control.decisions()
     )

@@ -1,4 +1,4 @@
-"""What the README, CONTRIBUTING and SECURITY say is true: examples run, names exist."""
+"""README, CONTRIBUTING and SECURITY are correct: examples run, names exist."""
 
 import re
 from pathlib import Path
@@ -16,7 +16,7 @@ SECURITY = (ROOT / "SECURITY.md").read_text()
 EXAMPLES = examples_of(ROOT / "README.md")
 PROGRAMS = [example for example in EXAMPLES if example.marked]
 
-# The README is also the page on the package index, where relative links lead nowhere.
+# The README is also the page on the package index, where relative links are broken.
 REPOSITORY = (
     "https://github.com/aioadapt/aioadapt/blob/main/",
     "https://github.com/aioadapt/aioadapt/tree/main/",

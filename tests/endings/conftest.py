@@ -1,4 +1,4 @@
-"""The programs of the tests that were chosen begin with the first of them."""
+"""The first test starts the programs of all selected tests."""
 
 from collections.abc import Iterator
 
@@ -11,7 +11,7 @@ from .running import Ends, Program
 @pytest.fixture(scope="session")
 def ends(request: pytest.FixtureRequest) -> Iterator[Ends]:
     ends = Ends()
-    # A worker of pytest-xdist sees every test, and runs a part of them.
+    # A pytest-xdist worker collects every test but runs only some of them.
     alone = not hasattr(request.config, "workerinput")
     for item in request.session.items if alone else ():
         given = item.callspec.params if hasattr(item, "callspec") else {}
@@ -34,4 +34,4 @@ def is_there(kind: str) -> bool:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left() -> None:
-    """The pool's threads and pipes are there for all the tests of this room."""
+    """Not checked here: all tests of this folder share the pool's threads and pipes."""

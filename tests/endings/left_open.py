@@ -100,7 +100,7 @@ PROGRAMS: dict[str, Program] = {
         CONNECTED + "loop = Loop()\nloop.run_until_complete(connect(loop))\n"
     ),
     "transports open, warned of": Program(
-        # A socket object is made for an accepted connection when it is asked for.
+        # An accepted connection's socket object is created only on request.
         "import warnings\nwarnings.filterwarnings('ignore', 'unclosed <socket')\n"
         + CONNECTED
         + "loop = Loop()\nloop.run_until_complete(connect(loop))\n"

@@ -1,4 +1,4 @@
-"""Programs that end, each run over asyncio and over our loops, several at a time."""
+"""Runs programs to their end over asyncio and over our loops, several at a time."""
 
 import os
 import re
@@ -13,7 +13,7 @@ from loops import in_words
 from programs import Ended, started
 
 IN_PARALLEL = 4
-"""Programs; each waits for the others' start more than it works."""
+"""Programs; each mostly waits for interpreters to start."""
 
 BEGINNING = """
 import asyncio, os, signal, socket, sys, threading
@@ -36,10 +36,10 @@ def kill_me(number):
 
 @dataclass(frozen=True)
 class Program:
-    """*then* is what is sent to it, and after which of its lines.
+    """*then* lists the signals to send, each after a line of its output.
 
-    Where the line ends with "asleep", the signal is sent when its main thread
-    is asleep in the kernel.
+    If the line ends with "asleep", the signal is sent once the main thread sleeps
+    in the kernel.
     """
 
     source: str
@@ -83,15 +83,15 @@ _NORMAL = [
         (r"\b(fd=|pid=|pid |Task-)-?\d+", r"\1N"),
         (r"\[\d+\]", "[N]"),
         (r"\b127\.0\.0\.1(:|', )\d+", r"127.0.0.1\1N"),
-        # What it waits for and where is each loop's own.
+        # What it waits for, and where, differs between the loops.
         (r"^task: <Task pending name='(\w+)' .*$", r"task: \1"),
-        # Where it was, which is inside each loop; and what -X dev knows of it.
+        # The place of a warning, inside each loop, and what -X dev adds.
         (r"^.*:\d+: (?=\w*Warning)", ""),
         (r"^  .*\n", ""),
         (r"^Object allocated at.*\n", ""),
         (r"\(most recent call last\)", ""),
-        # asyncio's loop of 3.13 fails to warn at the interpreter's end, and leaves
-        # its pair of sockets, which ours does not have.
+        # In 3.13 asyncio's loop fails to warn at interpreter exit, and leaks its
+        # socket pair, which our loops do not have.
         (
             r"^Exception ignored in: <function BaseEventLoop\.__del__ at 0x>\n"
             r"Traceback\nImportError: sys\.meta_path is None.*\n"
@@ -110,7 +110,7 @@ def normal(text: str) -> str:
 
 
 class Ends:
-    """All programs that are to be compared, begun together and waited for one by one."""
+    """Starts all programs together, and waits for their results one by one."""
 
     def __init__(self) -> None:
         self._pool = ThreadPoolExecutor(IN_PARALLEL)

@@ -1,4 +1,5 @@
-"""uvicorn and aiohttp that get a signal: idle, with a request in flight, starting, twice."""
+"""uvicorn and aiohttp that get a signal: idle, starting, with a request in flight, or
+twice."""
 
 import sys
 from signal import SIGINT, SIGTERM
@@ -168,7 +169,7 @@ SIGNALLED: dict[str, Program] = {
 }
 
 # From 3.12 on asyncio's server waits for its connections, and uvicorn for the server,
-# whatever it is told.
+# even after a second signal.
 TWICE = Program(
     uvicorn(
         started="asking.start()",

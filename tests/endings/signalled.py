@@ -1,4 +1,4 @@
-"""Programs that get a signal: asleep, at work, with requests in flight, and twice."""
+"""Programs that get a signal: asleep, running, with requests in flight, and twice."""
 
 from signal import SIGINT, SIGTERM
 

@@ -1,7 +1,7 @@
-"""A program ends as it ends under asyncio: exit status, output, warnings, errors.
+"""A program ends as it does under asyncio: exit status, output, warnings, errors.
 
-Each is a real process.  What it says on stderr is compared up to the names of
-the loop's and the transport's class and the frames of tracebacks.
+Each is a real process.  Its stderr is compared except for traceback frames and the
+names of the loop and transport classes.
 """
 
 import pytest
@@ -25,7 +25,7 @@ def test_a_signal_ends_it_as_under_asyncio(
     program: Program, kind: str, ends: Ends
 ) -> None:
     check(program, kind, ends)
-    # It came to the point at which it was to get the signal.
+    # It reached the point at which it gets the signal.
     expected = ends.of(program, "asyncio").out
     assert program.then[0][0] in expected
 

@@ -1,1 +1,1 @@
-"""The examples run as they stand."""
+"""The examples run unchanged."""

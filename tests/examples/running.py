@@ -1,4 +1,4 @@
-"""An example as its reader runs it: a program of its own, that ends in time."""
+"""Runs an example as a user would: a separate program, with a time limit."""
 
 import contextlib
 import sys
@@ -15,7 +15,7 @@ EXAMPLES = ROOT / "examples"
 def running(
     *arguments: str, environ: dict[str, str] | None = None
 ) -> Iterator[Program]:
-    """Python with *arguments*, in the folder of the examples."""
+    """Run Python with *arguments* in the examples' folder."""
     command = [sys.executable, "-W", "error", *arguments]
     environ = {"PYTHONUNBUFFERED": "1", **(environ or {})}
     with started(*command, cwd=EXAMPLES, environ=environ) as example:

@@ -1,4 +1,4 @@
-"""Each program in ``examples/`` does what its first lines say, for a real client."""
+"""Each program in ``examples/`` does what its docstring says, for a real client."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Results as the experiment writes them, made up by hand: two rounds, four modes."""
+"""Made-up results in the experiment's format: two rounds, four modes."""
 
 from typing import Any
 

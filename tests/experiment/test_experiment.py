@@ -1,4 +1,4 @@
-"""The experiment itself, as short as it can be: real servers, a real load client."""
+"""A minimal run of the experiment: real servers, a real load client."""
 
 import json
 import os
@@ -32,7 +32,7 @@ TINY = Plan(
     rounds=1,
     modes=("adaptive", "routing"),
     scenarios={
-        # 200 at once are a burst: one tick, and they follow.
+        # 200 at once are a burst: the engine switches after one tick.
         "ramp": (Step("8", 8, 0.0, 0.3), Step("200", 200, 2.0, 0.3)),
     },
     gil_s=0.0,
@@ -66,7 +66,7 @@ def test_live_connections_follow_where_they_may_and_nothing_is_wrong() -> None:
         "adaptive": "uring",
         "routing": "uring",
     }
-    # Those that were there before the switch stay where they are.
+    # Connections from before the switch stay where they are.
     assert last["routing"]["on"]["epoll"] >= 8
     moved = {switch["mode"]: switch["moved"] for switch in results["switches"]}
     assert moved["adaptive"] > 0
@@ -74,7 +74,7 @@ def test_live_connections_follow_where_they_may_and_nothing_is_wrong() -> None:
     for step in results["steps"]:
         assert step["steady"]["cpu_us"] > 0
         assert step["steady"]["requests"] == step["steady"]["asked"]
-    # All of it is JSON, and tables can be made of it.
+    # All of it is valid JSON, and can be rendered as tables.
     text = markdown.render(json.loads(json.dumps(results)))
     assert "| ramp 200 | adaptive, connections move | epoll to uring |" in text
 
@@ -101,7 +101,7 @@ def test_a_calibration_is_stored_and_found(
 
 
 def measured(waited_share: float) -> list[sweep.Cell]:
-    """What a sweep of one round gives; something else had the core for that share."""
+    """A one-round sweep in which something else had the core for that share of time."""
     return [
         sweep.Cell(0, engine, 4, 128, 1000, 0.05, 20.0, 1e-3, 2e-3, waited_share)
         for engine in sweep.ENGINES

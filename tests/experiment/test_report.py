@@ -1,4 +1,4 @@
-"""From results to tables and pictures, without running anything."""
+"""Tables and figures from results, without running anything."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -22,10 +22,10 @@ from .small_results import small_results
 
 @pytest.fixture(autouse=True, scope="module")
 def written(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    """The files of a whole report; drawing takes seconds.
+    """The files of a complete report; drawing takes seconds.
 
-    Before all tests: matplotlib keeps the fonts that it has used open, and they
-    are not one test's leftovers.
+    Set up before all tests: matplotlib keeps its fonts open, which would count as
+    leftovers of one test.
     """
     return report.write(small_results(), tmp_path_factory.mktemp("report"))
 
@@ -34,7 +34,7 @@ PICTURES = ("ramp", "ramp-p99", "burst", "switches", "gil", "summary")
 
 
 def with_one_picture(results: dict[str, Any]) -> dict[str, Any]:
-    """That of the switches."""
+    """The same results, but only those for the figure of the switches."""
     return {**without_pictures(results), "switches": results["switches"]}
 
 
@@ -184,7 +184,7 @@ def test_another_python_has_files_of_its_own_and_is_compared(tmp_path: Path) -> 
     assert "| 3.11 |" in text
     assert "| 3.13 |" in text
     assert text.index("| 3.11 |") < text.index("| 3.13 |")
-    # The other one's pictures are not this one's.
+    # This report does not list the other report's figures.
     assert "(switches.svg)" in text
     assert "switches-3.13.svg" not in text
 

@@ -1,1 +1,1 @@
-"""Servers and test tools that other people wrote, unchanged, on each loop."""
+"""Third-party servers and test tools, unchanged, on each loop."""

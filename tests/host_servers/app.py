@@ -11,7 +11,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 
 class App:
-    """Answers by path; notes its life cycle and who left."""
+    """Answers by path; records its lifespan events and disconnects."""
 
     def __init__(self) -> None:
         self.life: list[str] = []

@@ -67,7 +67,7 @@ def make_app(folder: Path | None = None) -> web.Application:
 async def talking(
     folder: Path | None = None,
 ) -> AsyncIterator[aiohttp.ClientSession]:
-    """A server, and a client session whose base is that server."""
+    """A server, and a client session with its base URL."""
     runner = web.AppRunner(make_app(folder))
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -128,7 +128,7 @@ async def test_a_file_is_served_whole_and_in_ranges(tmp_path: Path) -> None:
 async def test_a_file_sent_past_the_transport_makes_its_connection_opaque(
     loop: AbstractEventLoop, tmp_path: Path
 ) -> None:
-    """Whoever follows the answers has not seen this one's body."""
+    """The HTTP/1 watcher has not seen the answer's body."""
     (tmp_path / "file").write_bytes(BODY)
     ours: Any = loop
     ours.watch_http1 = True

@@ -1,4 +1,4 @@
-"""pytest-asyncio, unchanged: a suite of somebody else's over the loop under test."""
+"""pytest-asyncio, unchanged, runs a test suite on the loop under test."""
 
 from pathlib import Path
 

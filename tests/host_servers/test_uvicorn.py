@@ -1,4 +1,4 @@
-"""uvicorn, unchanged, on each loop: in this process, and as the command it is."""
+"""uvicorn, unchanged, on each loop: in this process, and as a command."""
 
 import asyncio
 import hashlib
@@ -27,7 +27,7 @@ def parser(request: pytest.FixtureRequest) -> str:
 
 
 async def in_a_thread(address: Address, what: Callable[[Client], None]) -> None:
-    """Runs a blocking client against the server of this loop."""
+    """Runs a blocking client against a server on this loop."""
 
     def client() -> None:
         with Client(address) as connection:
@@ -37,7 +37,7 @@ async def in_a_thread(address: Address, what: Callable[[Client], None]) -> None:
 
 
 async def serve(parser: str, *clients: Callable[[Client], None]) -> None:
-    """One client after the other, each on a connection of its own."""
+    """Serve the clients one after the other, each on its own connection."""
     async with served(App(), http=parser) as address:
         for client in clients:
             await in_a_thread(address, client)
@@ -154,7 +154,7 @@ async def test_idle_connections_are_closed_at_shutdown(
 
 
 def factory_in_words(loop_kind: str) -> str:
-    """uvicorn takes ``module:factory``; ours is the one users are told of."""
+    """The ``module:factory`` for uvicorn; for our loops, the documented one."""
     if loop_kind == "asyncio":
         return in_words(loop_kind)
     return "aioadapt:new_event_loop"
@@ -163,7 +163,7 @@ def factory_in_words(loop_kind: str) -> str:
 def test_the_uvicorn_command_serves_and_ends_on_sigterm(
     loop_kind: str, parser: str
 ) -> None:
-    # The command is given a listening socket: no port has to be guessed.
+    # The command gets a listening socket, so no port has to be guessed.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd, address = listener.fileno(), listener.getsockname()
         command = [sys.executable, "-m", "uvicorn", "app:app", "--http", parser]

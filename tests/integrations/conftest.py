@@ -1,4 +1,4 @@
-"""The line that the page gives for a test's consumer, and real servers for clients."""
+"""The page's line for a test's consumer, and real servers for clients."""
 
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -15,7 +15,7 @@ import aioadapt
 
 @pytest.fixture
 def line(request: pytest.FixtureRequest) -> str:
-    """Of the ``@pytest.mark.consumer("name")`` that is nearest to the test."""
+    """The page's line for the test's closest ``@pytest.mark.consumer("name")``."""
     mark = request.node.get_closest_marker("consumer")
     assert mark is not None, "name the consumer: @pytest.mark.consumer(...)"
     return line_of(mark.args[0])
@@ -23,13 +23,13 @@ def line(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(params=["epoll", "uring"])
 def engine(request: pytest.FixtureRequest) -> str:
-    """What ``$AIOADAPT_ENGINE`` is set to."""
+    """The value for ``$AIOADAPT_ENGINE``."""
     return or_skip(request.param)
 
 
 @pytest.fixture
 def engine_class(engine: str) -> str:
-    """The name of the class of the loops that the engine gives."""
+    """The class name of that engine's loops."""
     return {"epoll": "EpollEventLoop", "uring": "UringEventLoop"}[engine]
 
 
@@ -37,9 +37,9 @@ def engine_class(engine: str) -> str:
 def follow(
     line: str, loop_kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> Callable[..., Any]:
-    """Evaluates the line as it stands on the page, with these names known to it.
+    """Evaluates the page's line unchanged, with the given names defined.
 
-    The line names no engine: the environment says which loop is under test.
+    The line names no engine: the environment selects the loop under test.
     """
     monkeypatch.setenv("AIOADAPT_ENGINE", loop_kind)
 
@@ -49,7 +49,7 @@ def follow(
     return follow
 
 
-# Each server is started once, before the first test that asks for it.
+# Each server is started once, for the first test that uses it.
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,10 @@
-"""The tables of ``docs/integrations.md``: each consumer, and the one line it takes.
+"""The tables of ``docs/integrations.md``: each consumer, and the one line it needs.
 
-Tests take the line from the page and run it unchanged, so what the page tells a user is
-what has been tested.  ``test_the_page.py`` checks that the page, the README, the extras
-in ``pyproject.toml`` and the tests agree.
+Tests take the line from the page and run it unchanged, so that users read what has been
+tested.  ``test_the_page.py`` checks that the page, the README, the extras in
+``pyproject.toml`` and the tests agree.
 
-A test says which rows it proves: ``@pytest.mark.consumer("uvicorn")``.
+A test names the rows that it proves: ``@pytest.mark.consumer("uvicorn")``.
 """
 
 import ast
@@ -38,7 +38,7 @@ class Consumer:
 
 
 def tables_of(path: Path) -> Iterator[tuple[str, list[str]]]:
-    """The heading over each row of a table, and the row's cells."""
+    """The heading above each table row, and the row's cells."""
     heading = ""
     for text in path.read_text().splitlines():
         if (found := _HEADING.match(text)) is not None:
@@ -50,14 +50,14 @@ def tables_of(path: Path) -> Iterator[tuple[str, list[str]]]:
 
 
 def line_in(cell: str) -> str:
-    """The cell's first piece of code; what stands beside it is explanation."""
+    """The cell's first piece of code; the rest is explanation."""
     found = re.search(r"`([^`]+)`", cell)
     assert found is not None, f"no line in {cell!r}"
     return found[1].replace(r"\|", "|")
 
 
 def versions_in(cell: str) -> dict[str, str]:
-    """``gunicorn 27, uvicorn-worker 0.4``."""
+    """The versions in ``gunicorn 27, uvicorn-worker 0.4``, by name."""
     found = re.findall(r"([\w.-]+) ([\d.]+)(?:, |$)", cell)
     assert len(found) == cell.count(",") + 1, f"no versions in {cell!r}"
     return dict(found)
@@ -80,7 +80,7 @@ def line_of(name: str) -> str:
 
 
 def commands_in_readme() -> list[str]:
-    """The commands of other servers, with the page's name for the application."""
+    """The other servers' commands, with the page's name for the application."""
     blocks = re.findall(r"^```sh\n(.*?)^```$", README.read_text(), re.DOTALL | re.M)
     return [
         command.replace("main:app", "module:app")
@@ -91,9 +91,9 @@ def commands_in_readme() -> list[str]:
 
 
 def marked_in(path: Path) -> Iterator[tuple[str, str]]:
-    """Each ``mark.consumer("...")`` in a file of tests: the name, and where it is.
+    """Each ``mark.consumer("...")`` in a test file: the name, and where it is.
 
-    Read from the source: the files of packages that are not installed count too.
+    Read from the source, so that tests of packages not installed here count, too.
     """
     for node in ast.walk(ast.parse(path.read_text())):
         if (

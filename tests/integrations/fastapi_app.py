@@ -1,4 +1,4 @@
-"""A FastAPI application that uses what FastAPI is used for, and says where it runs."""
+"""A FastAPI application with FastAPI's typical features, which reports its loop."""
 
 import asyncio
 import threading

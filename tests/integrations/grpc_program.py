@@ -1,8 +1,8 @@
 """grpc.aio's server and client on one loop, which is named on the command line.
 
-A program of its own, because gRPC's threads may outlive what is shown here.  Its
-sockets are its own too: the loop is told of finished calls by a descriptor that
-is given to ``add_reader``.
+A separate program, because gRPC's threads may outlive the test.  gRPC uses its own
+sockets, too: it notifies the loop of finished calls through a descriptor passed to
+``add_reader``.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ OPTIONS = [("grpc.max_receive_message_length", 2 * len(BIG))]
 
 
 class Service:
-    """One method of each kind, on bare bytes: no stubs are needed."""
+    """One method of each kind, on raw bytes, so that no stubs are needed."""
 
     def __init__(self) -> None:
         self.waiting = asyncio.Event()

@@ -1,7 +1,7 @@
-"""PostgreSQL as it is installed, with a cluster of its own in a temporary folder.
+"""The installed PostgreSQL, with its own cluster in a temporary folder.
 
-PostgreSQL refuses to run as root: there, both programs run as another user.
-Its answers may be lost in a crash of the machine (``fsync=off``): nobody minds.
+PostgreSQL refuses to run as root, so for root both programs run as another user.
+Data may be lost if the machine crashes (``fsync=off``), which does not matter here.
 """
 
 import os
@@ -31,14 +31,14 @@ ENCRYPTED = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
 
 @dataclass(frozen=True)
 class PostgreSQL:
-    """Over its socket nobody is asked for a password, over TCP everybody is."""
+    """It asks for a password over TCP, but not over its Unix socket."""
 
     port: int
     folder: Path  # of the socket
     trust: ssl.SSLContext
 
     def options(self, door: str) -> dict[str, Any]:
-        """How to reach it by one of :data:`DOORS`: what all clients call the same."""
+        """Options that all clients share, to connect through one of :data:`DOORS`."""
         whom = {"port": self.port, "user": USER}
         if door == "unix":
             return {**whom, "host": str(self.folder)}
@@ -46,7 +46,7 @@ class PostgreSQL:
 
 
 def programs() -> Path:
-    """The folder of ``initdb`` and ``postgres``; Debian keeps it off the PATH."""
+    """The folder of ``initdb`` and ``postgres``, which Debian keeps off the PATH."""
     if found := shutil.which("postgres"):
         return Path(found).parent
     installed = Path("/usr/lib/postgresql").glob("*/bin/postgres")
@@ -70,8 +70,8 @@ def user_to_run_as() -> str | None:
 @contextmanager
 def running_postgresql(authority: trustme.CA) -> Iterator[PostgreSQL]:
     binaries, user = programs(), user_to_run_as()
-    # Not pytest's folder: that is open to one user only, and its path too long
-    # for a socket's name.
+    # Not pytest's folder: only one user may read it, and its path is too long for a
+    # Unix socket.
     with TemporaryDirectory(prefix="aioadapt-postgresql-") as name:
         folder = Path(name)
         data = _new_cluster(binaries, folder, user)
@@ -120,7 +120,7 @@ def _command(binaries: Path, folder: Path, data: Path, port: int) -> list[str]:
         "fsync": "off",
         "shared_buffers": "16MB",
         "max_connections": 60,
-        # One that shows itself in the output, and starts nothing.
+        # Log to stderr, without starting a logging process.
         "logging_collector": "off",
         "autovacuum": "off",
     }

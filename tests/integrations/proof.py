@@ -1,8 +1,8 @@
-"""Proof that a test's work was done by the loop under test, from the loop's own counters.
+"""Proof from the loop's own counters that the loop under test did a test's work.
 
-That a coroutine runs on a loop says little: its library may have put the
-connection on another one, or into a thread.  Only a loop of ours counts what its
-own transports carry; asyncio, the reference, is known by its class alone.
+That a coroutine runs on a loop proves little: its library may use another loop, or a
+thread, for the connection.  Our loops count what their own transports carry; for
+asyncio, the reference, only the class is checked.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ import aioadapt
 
 
 def counted(loop: asyncio.AbstractEventLoop) -> aioadapt.LoopStats | None:
-    """What the loop has counted, or None where it is asyncio's."""
+    """The loop's counters, or None for asyncio's loop."""
     if isinstance(loop, aioadapt.EpollEventLoop | aioadapt.UringEventLoop):
         return loop.stats()
     assert type(loop) is asyncio.SelectorEventLoop
@@ -19,7 +19,7 @@ def counted(loop: asyncio.AbstractEventLoop) -> aioadapt.LoopStats | None:
 
 
 def assert_carried(loop: asyncio.AbstractEventLoop, at_least: int) -> None:
-    """The loop's own transports received and sent so many bytes, or more."""
+    """The loop's own transports received and sent *at_least* bytes each."""
     stats = counted(loop)
     if stats is not None:
         assert stats.bytes_in >= at_least
@@ -27,9 +27,9 @@ def assert_carried(loop: asyncio.AbstractEventLoop, at_least: int) -> None:
 
 
 def assert_woken(loop: asyncio.AbstractEventLoop, at_least: int) -> None:
-    """The loop found so many descriptors ready, or operations complete, or more.
+    """The loop reported *at_least* ready descriptors or complete operations.
 
-    For libraries that read and write themselves and only ask to be told when.
+    For libraries that read and write themselves and use the loop only for readiness.
     """
     stats = counted(loop)
     if stats is not None:
@@ -37,7 +37,7 @@ def assert_woken(loop: asyncio.AbstractEventLoop, at_least: int) -> None:
 
 
 def running_engine() -> str:
-    """ "epoll" or "uring", of the loop that runs here; it must be one of ours."""
+    """ "epoll" or "uring", for the running loop, which must be one of ours."""
     stats = counted(asyncio.get_running_loop())
     assert stats is not None
     return stats.engine

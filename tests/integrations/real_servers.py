@@ -1,7 +1,7 @@
-"""A real server as a child of the tests: ready before it is used, gone after them.
+"""A real server as a child process: ready before the tests use it, gone after them.
 
-It is told to end when this process ends, however that comes about: a test that
-hangs takes its process down without any clean-up.
+The kernel signals it when this process ends for any reason: a test that hangs ends
+its process without clean-up.
 """
 
 import shutil
@@ -22,7 +22,7 @@ def program(*names: str, package: str) -> str:
 
 
 def as_user(user: str | None) -> list[str]:
-    """What to put before a command: it ends with us, and runs as *user* if named."""
+    """The prefix that makes a command end with this process, and run as *user*."""
     command = ["setpriv", "--pdeathsig", "INT"]
     if user is not None:
         command += ["--reuid", user, "--regid", user, "--clear-groups"]
@@ -31,7 +31,7 @@ def as_user(user: str | None) -> list[str]:
 
 @contextmanager
 def running(*command: str, ready_when: str, user: str | None = None) -> Iterator[None]:
-    """Inside, the server has said that it is ready."""
+    """Run the server; the block starts once its output says that it is ready."""
     with started(*as_user(user), *command, environ={"LC_ALL": "C"}) as server:
         try:
             server.wait_for(ready_when)

@@ -1,4 +1,4 @@
-"""Redis as it is installed, with nothing kept on disk."""
+"""The installed Redis, with nothing stored on disk."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""A server as a user starts it: a command of its own, with a log, until a signal."""
+"""A server as a user starts it: a separate command, with a log, until a signal."""
 
 import asyncio
 import contextlib
@@ -27,7 +27,7 @@ APPS = Path(__file__).parent / "apps"
 ROOT = Path(__file__).parents[2]
 
 BIN = Path(sys.executable).parent
-"""Where the commands of this environment are."""
+"""The folder of this environment's commands."""
 
 SHUT_DOWN = "the application has shut down"
 
@@ -39,11 +39,11 @@ TROUBLE = re.compile(
 
 @dataclass(frozen=True)
 class Command:
-    """A consumer's line with its gaps filled."""
+    """A consumer's line with its placeholders filled in."""
 
     name: str
-    options: str  # {port} in them
-    package: str  # without which it is skipped
+    options: str  # may contain {port}
+    package: str  # the test is skipped without it
     app: str = "asgi_app:app"
 
     def arguments(self, port: int) -> list[str]:
@@ -60,12 +60,12 @@ def confined(arguments: list[str], **limits: Any) -> list[str]:
 
 
 def trouble(log: str) -> list[str]:
-    """The lines that no undisturbed server writes."""
+    """The log lines that report a problem."""
     return [line for line in log.splitlines() if TROUBLE.search(line)]
 
 
 def check_end(running: Program, status: int = 0, *, shut_downs: int = 1) -> None:
-    """Its log shows no trouble, and its applications were shut down."""
+    """Check its status, and in its log that nothing failed and the apps shut down."""
     assert trouble(running.log) == [], running.log
     assert running.log.count(SHUT_DOWN) == shut_downs, running.log
     assert running.process.returncode == status, running.log
@@ -73,7 +73,7 @@ def check_end(running: Program, status: int = 0, *, shut_downs: int = 1) -> None
 
 @contextlib.contextmanager
 def started(arguments: list[str], engine: str, folder: Path) -> Iterator[Program]:
-    """A command in *folder*; what is left of it afterwards is killed."""
+    """Run a command in *folder*; kill what is left of it afterwards."""
     before = os.environ.get("PYTHONPATH")
     path = [str(folder), str(APPS), str(ROOT), *([before] if before else [])]
     environ = {
@@ -91,20 +91,20 @@ def started(arguments: list[str], engine: str, folder: Path) -> Iterator[Program
 def serving(
     arguments: list[str], listens: str, engine: str, folder: Path
 ) -> Iterator[Program]:
-    """A server, once its log says that it *listens*."""
+    """Run a server; the block starts once its log says that it *listens*."""
     with started(arguments, engine, folder) as program:
         program.wait_for(listens)
         yield program
 
 
 def refusal(arguments: list[str], engine: str, folder: Path) -> tuple[int, str]:
-    """How a command ends that cannot serve: its status, and what it wrote."""
+    """The exit status and output of a command that cannot serve."""
     with started(arguments, engine, folder) as program:
         return program.ended(), program.log
 
 
 def through_a_websocket(port: int, messages: list[bytes]) -> list[bytes]:
-    """What comes back for each message."""
+    """The replies to the messages."""
 
     async def main() -> list[bytes]:
         async with (
@@ -121,19 +121,19 @@ def through_a_websocket(port: int, messages: list[bytes]) -> list[bytes]:
 
 
 class AppClient(Client):
-    """Of the applications in ``apps``."""
+    """A client for the applications in ``apps``."""
 
     def __init__(self, port: int) -> None:
         super().__init__(("127.0.0.1", port))
 
     def connect(self) -> None:
-        """To a server that listens, or is about to: some say so a little too early."""
+        """Retry for a while: some servers say too early that they listen."""
         ends = time.monotonic() + WITHIN_S
         while True:
             try:
                 return super().connect()
             except ConnectionRefusedError:
-                # Nothing tells when somebody begins to listen.
+                # No event reports that another process listens.
                 if time.monotonic() > ends:
                     raise
                 time.sleep(0.01)

@@ -1,4 +1,4 @@
-"""aiofiles, unchanged: files read and written by the loop's executor."""
+"""aiofiles, unchanged: the loop's executor reads and writes files."""
 
 import asyncio
 import os

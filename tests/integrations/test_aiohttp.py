@@ -1,4 +1,4 @@
-"""aiohttp on our loops: its ``run_app``, and what it has for tests."""
+"""aiohttp on our loops: its ``run_app`` and its test utilities."""
 
 import asyncio
 import sys
@@ -56,7 +56,7 @@ def make_app() -> web.Application:
 
 
 def names() -> dict[str, Any]:
-    """What the page's lines name."""
+    """The names that the page's lines use."""
     return {**vars(aiohttp.test_utils), "aioadapt": aioadapt, "make_app": make_app}
 
 

@@ -1,4 +1,4 @@
-"""anyio, unchanged, told which loop to make: sockets, processes, threads, signals."""
+"""anyio, unchanged, with our loop factories: sockets, processes, threads, signals."""
 
 import asyncio
 import os
@@ -26,7 +26,7 @@ RunIt = Callable[[Callable[[], Awaitable[Any]]], Any]
 
 @pytest.fixture
 def run_it(loop_factory: LoopFactory) -> RunIt:
-    """``anyio.run`` as a user calls it, on the loop under test."""
+    """``anyio.run`` the way users call it, on the loop under test."""
 
     def run_it(main: Callable[[], Awaitable[Any]]) -> Any:
         async def bounded() -> Any:
@@ -50,7 +50,7 @@ async def _send_all(stream: ByteStream) -> None:
 
 
 async def _echoed(stream: ByteStream) -> bytes:
-    """What comes back of :data:`BIG`, which is sent meanwhile."""
+    """Send :data:`BIG`; return what comes back meanwhile."""
     received = bytearray()
     async with stream, anyio.create_task_group() as group:
         group.start_soon(_send_all, stream)

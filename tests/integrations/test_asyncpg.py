@@ -16,7 +16,7 @@ BIG = bytes(range(256)) * 4096 * 8  # eight mebibytes
 
 
 def options_for(server: PostgreSQL, door: str = "unix") -> dict[str, Any]:
-    # For "tls" asyncpg asks the server, then calls the loop's start_tls.
+    # For "tls", asyncpg asks the server, then calls the loop's start_tls.
     trust = server.trust if door == "tls" else False
     return {**server.options(door), "database": DATABASE, "ssl": trust}
 
@@ -107,7 +107,7 @@ async def test_a_listener_is_notified(postgresql: PostgreSQL) -> None:
 async def test_a_query_is_given_up_by_its_timeout_and_by_a_cancel(
     postgresql: PostgreSQL,
 ) -> None:
-    """asyncpg cancels on the server, over a second connection, and goes on."""
+    """asyncpg cancels the query over a second connection, and the first still works."""
 
     async with connected(postgresql) as connection:
         with pytest.raises(TimeoutError):

@@ -55,7 +55,7 @@ reactor.run()
 def test_a_twisted_program_runs_on_the_installed_loop(
     engine: str, engine_class: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """With as many threads as daphne reads from the environment."""
+    """With the number of threads that daphne reads from the environment."""
     pytest.importorskip("twisted")
     monkeypatch.setenv("ASGI_THREADS", "3")
 

@@ -1,4 +1,4 @@
-"""FastAPI, unchanged, served by uvicorn: as the command, and with clients on its loop."""
+"""FastAPI, unchanged, served by uvicorn: from the command line and in-process."""
 
 import asyncio
 import json
@@ -55,7 +55,7 @@ async def test_everything_it_is_used_for_works(loop: AbstractEventLoop) -> None:
             bad = await session.post("/upload")
             assert bad.status_code == 422
             assert (await session.get("/loop")).json() == type(loop).__name__
-            # What is no coroutine runs in a worker thread.
+            # FastAPI runs plain functions in a worker thread.
             assert (await session.get("/thread")).json() is False
             uploaded = await session.post("/upload", files={"file": BODY})
             assert uploaded.json() == len(BODY)

@@ -1,4 +1,4 @@
-"""grpc.aio, unchanged, in a process of its own: four kinds of call, a deadline, a cancel."""
+"""grpc.aio, unchanged, in its own process: four kinds of call, a deadline, a cancel."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ HERE = Path(__file__).parent
 
 
 def run(*arguments: str, engine: str = "auto") -> str:
-    # Else gRPC tells on stderr of each connection that ends.
+    # Otherwise gRPC logs every closed connection to stderr.
     environ = {"AIOADAPT_ENGINE": engine, "GRPC_VERBOSITY": "ERROR"}
     ended = run_python("-W", "error", *arguments, cwd=HERE, environ=environ)
     assert (ended.status, ended.err) == (0, "")
@@ -35,5 +35,5 @@ def test_every_kind_of_call_is_answered(loop_kind: str) -> None:
 
     assert in_words(loop_kind).endswith(name.removeprefix("_Unix"))
     if loop_kind != "asyncio":
-        # Thousands of messages were exchanged; the loop was woken for many at once.
+        # Thousands of messages, but one wakeup handles many of them.
         assert int(events) > 100

@@ -1,4 +1,4 @@
-"""httpx, and httpx2 that follows it, unchanged, against a real uvicorn on the same loop."""
+"""httpx and its successor httpx2, unchanged, with a real uvicorn on the same loop."""
 
 import asyncio
 import ssl

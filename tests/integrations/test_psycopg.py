@@ -1,7 +1,7 @@
 """psycopg, unchanged, against a real PostgreSQL.
 
-It leaves reading and writing to libpq and asks the loop only to be told when the
-socket is ready: a reader or a writer for each wait.
+libpq reads and writes; psycopg uses the loop only to wait for the socket, with a
+reader or a writer for each wait.
 """
 
 import asyncio

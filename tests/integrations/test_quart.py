@@ -1,4 +1,4 @@
-"""Quart, unchanged: under uvicorn, and run by itself, over HTTP/1, 2 and WebSockets."""
+"""Quart, unchanged: under uvicorn and on its own, over HTTP/1, 2 and WebSockets."""
 
 import asyncio
 import socket
@@ -87,7 +87,7 @@ async def test_run_task_serves_http_2_over_tls(
     client_context: ssl.SSLContext,
     tmp_path: Path,
 ) -> None:
-    """Quart runs itself by hypercorn, on the running loop."""
+    """Quart uses hypercorn for this, on the running loop."""
     own = authority.issue_cert("127.0.0.1")
     own.private_key_pem.write_to_path(tmp_path / "key.pem")
     own.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
@@ -111,7 +111,7 @@ async def test_run_task_serves_http_2_over_tls(
             await use(session, "HTTP/2")
         stop.set()
         await serving
-        listener.detach()  # hypercorn has closed it.
+        listener.detach()  # hypercorn has closed it
     assert_carried(loop, 2 * len(BODY))
 
 
@@ -134,7 +134,7 @@ def test_the_line_of_the_page_serves_it_until_sigterm(
     line: str, loop_kind: str
 ) -> None:
     tests = str(Path(__file__).parents[1])
-    # It is given a listening socket: no port has to be guessed.
+    # It gets a listening socket, so no port has to be guessed.
     with socket.create_server(("127.0.0.1", 0)) as listener:
         fd, address = listener.fileno(), listener.getsockname()
         line = line.replace("app.run(", f"app.run('fd://{fd}', use_reloader=False, ")
@@ -144,7 +144,7 @@ def test_the_line_of_the_page_serves_it_until_sigterm(
             with Client(address) as client:
                 own = getattr(aioadapt, client.get("/loop"))
                 assert own is factory_of(loop_kind)
-            # From 0.23 on it says by the status 3 that it was told to end.
+            # From 0.23 on it exits with status 3 after a signal.
             assert program.end() in (0, 3)
     assert program.out.endswith("ended\n")
     assert "Traceback" not in program.err

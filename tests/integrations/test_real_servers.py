@@ -1,4 +1,4 @@
-"""The servers that the tests start: none without its program, none that outlives us."""
+"""The tests' real servers: skipped if not installed, and never left running."""
 
 import shutil
 import socket
@@ -39,7 +39,7 @@ def test_what_a_server_said_is_told_if_it_ends_too_early() -> None:
 
 
 def test_a_server_ends_when_its_tests_are_killed() -> None:
-    """As pytest-timeout does with a test that hangs: no clean-up runs."""
+    """pytest-timeout kills a hanging test like this, without clean-up."""
     program("redis-server", "valkey-server", package="redis-server")
     code = STARTS_ONE_AND_HANGS.format(tests=str(Path(__file__).parents[1]))
     with subprocess.Popen(
@@ -57,7 +57,7 @@ def test_a_server_ends_when_its_tests_are_killed() -> None:
             process.kill()
 
             assert client.recv(100) == b""
-    shutil.rmtree(folder)  # Nobody was left to do so.
+    shutil.rmtree(folder)  # the killed tests could not
 
 
 def test_a_server_is_gone_after_its_block(authority: trustme.CA) -> None:

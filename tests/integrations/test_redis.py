@@ -19,7 +19,7 @@ BIG = bytes(range(256)) * 4096 * 8  # eight mebibytes
 def options(
     request: pytest.FixtureRequest, redis_server: RedisServer
 ) -> dict[str, Any]:
-    """How to reach the server, by each of its three doors."""
+    """The options for each of the three ways to connect."""
     found: dict[str, dict[str, Any]] = {
         "tcp": {"host": "127.0.0.1", "port": redis_server.port},
         "unix": {"unix_socket_path": str(redis_server.socket)},
@@ -116,7 +116,7 @@ async def test_a_blocked_pop_is_woken_and_another_is_cancelled(
         given_up.cancel()
         with pytest.raises(asyncio.CancelledError):
             await given_up
-        # The answer that nobody waits for must not be taken for another's.
+        # A late answer must not be taken for that of another command.
         assert await server.echo("still here") == b"still here"
 
 

@@ -1,4 +1,4 @@
-"""A server that cannot be had on our loops says so, most in one line, and does not start."""
+"""A server that cannot run on our loops does not start; most say why in one line."""
 
 import errno
 import logging
@@ -57,7 +57,7 @@ def one_line_with(words: str, log: str) -> None:
     assert log.count(words) == 1, log
 
 
-# -- no such engine, and none to be had
+# -- unknown and unavailable engines
 
 
 @pytest.mark.parametrize("name", [GUNICORN, *HERE])
@@ -70,7 +70,7 @@ def test_an_engine_that_there_is_not(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["gunicorn, uvicorn's worker", GUNICORN, *HERE])
 def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
-    """gunicorn finds out in its worker: it may be another user than the master."""
+    """gunicorn fails only in its worker, which may run as another user."""
     status, log = refusal(without_io_uring(name), "uring", tmp_path)
 
     one_line_with("cannot set up an io_uring", log)
@@ -78,7 +78,7 @@ def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
 
 
 def test_uvicorn_shows_the_error_with_what_to_do_and_exits(tmp_path: Path) -> None:
-    """It is given a function, and tells of what that raises as of any other error."""
+    """uvicorn calls a factory of ours, and shows what it raises like any error."""
     command = without_io_uring("uvicorn", "--port", "0")
     with started(command, "uring", tmp_path) as running:
         assert running.ended() == 1
@@ -93,7 +93,7 @@ def test_uvicorn_shows_the_error_with_what_to_do_and_exits(tmp_path: Path) -> No
 def test_uvicorn_starts_refused_workers_until_it_is_stopped(tmp_path: Path) -> None:
     command = without_io_uring("uvicorn", "--port", "0", "--workers", "2")
     with started(command, "uring", tmp_path) as running:
-        for _ in range(3):  # the third comes from one that stands in for another
+        for _ in range(3):  # the third is from a replacement worker
             running.wait_for("UringUnavailableError: ")
         status = running.end()
 
@@ -214,7 +214,7 @@ def test_a_worker_whose_package_is_too_old(
     versions = {**OLDEST, package: "0.0.1"}
     monkeypatch.setattr(metadata, "version", versions.__getitem__)
 
-    # gunicorn shows a RuntimeError as one line.
+    # gunicorn prints a RuntimeError as one line.
     with pytest.raises(RuntimeError) as caught:
         getattr(workers, worker)
 
@@ -224,7 +224,7 @@ def test_a_worker_whose_package_is_too_old(
 
 @pytest.mark.parametrize("name", [GUNICORN, *COMMANDS])
 def test_a_server_that_is_too_old(name: str, tmp_path: Path) -> None:
-    # Python imports this when it starts.
+    # Python imports this file at start-up.
     (tmp_path / "sitecustomize.py").write_text(
         "from importlib import metadata\nmetadata.version = lambda name: '0.0.1'\n"
     )

@@ -1,4 +1,4 @@
-"""Other people's servers, started by the page's line, serve on our loops and end well."""
+"""Third-party servers, started with the page's line, serve on our loops and exit."""
 
 import signal
 from dataclasses import dataclass
@@ -21,9 +21,9 @@ MESSAGES = [b"hello", bytes(100_000)]
 
 @dataclass(frozen=True, kw_only=True)
 class Server(Command):
-    """And what is its own in its beginning and its end."""
+    """A command, and how that server's start and exit look."""
 
-    listens: str  # what its log says then
+    listens: str  # its log message for this
     status: int = 0  # after SIGTERM; as with asyncio's loop
     has_lifespan: bool = True
 
@@ -36,7 +36,7 @@ SERVERS = [
         "--port {port}",
         "uvicorn",
         listens="Uvicorn running on",
-        # It ends its own handling of the signal by raising it again.
+        # After its own shutdown it raises the signal again.
         status=-signal.SIGTERM,
     ),
     Server(
@@ -54,14 +54,14 @@ SERVERS = [
         listens="Listening at",
     ),
     Server("hypercorn", "--bind 127.0.0.1:{port}", "hypercorn", listens="Running on"),
-    # Each of its workers listens by itself, a little later, without saying so.
+    # Each worker listens on its own, a little later, without logging it.
     Server("granian", "--port {port}", "granian", listens="Started worker-1"),
     Server(
         "daphne",
         "--port {port}",
         "daphne",
         listens="Listening on TCP address",
-        has_lifespan=False,  # it has none
+        has_lifespan=False,  # daphne does not support it
     ),
 ]
 

@@ -1,4 +1,4 @@
-"""Starlette's TestClient, unchanged: it makes loops on threads of its own."""
+"""Starlette's TestClient, unchanged: it creates loops on its own threads."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable

@@ -28,7 +28,7 @@ MARKS = [mark for path in sorted(TESTS.rglob("test_*.py")) for mark in marked_in
 
 
 def oldest_versions() -> dict[str, str]:
-    """What the extra ``test``, and those it includes, require: ``name>=version``."""
+    """The ``name>=version`` requirements of the extra ``test``, included extras too."""
     with (ROOT / "pyproject.toml").open("rb") as file:
         extras = tomllib.load(file)["project"]["optional-dependencies"]
     oldest: dict[str, str] = {}
@@ -60,7 +60,7 @@ def test_every_consumer_on_the_page_has_a_test() -> None:
 
 
 def test_the_consumer_of_every_test_is_on_the_page() -> None:
-    """Otherwise users could not find it, and a typo in a name would count as a test."""
+    """Otherwise a typo in a name would pass, and users would not find the consumer."""
     strays = [f"{where}: {name}" for name, where in MARKS if name not in consumers()]
 
     assert strays == []
@@ -74,7 +74,7 @@ def test_the_readme_has_the_same_lines() -> None:
 
 
 def not_there_yet(path: Path) -> list[str]:
-    """The items of the list after these words, each on one line."""
+    """The items of the list after "Not there yet", each on one line."""
     after = path.read_text().partition("Not there yet")[2]
     found = re.search(r"(?:^- .+\n(?:^  .+\n)*)+", after, re.MULTILINE)
     assert found is not None, f"no list in {path}"
@@ -113,7 +113,7 @@ def test_our_own_modules_ask_for_the_same(package: str) -> None:
 
 @pytest.mark.parametrize("name", consumers())
 def test_what_was_tested_is_about_what_is_tested_here(name: str) -> None:
-    """The major version is compared, so that a new release needs no new page."""
+    """Only major versions are compared, so that a release needs no new page."""
     consumer = consumers()[name]
     assert consumer.tested.keys() == consumer.needs.keys()
 

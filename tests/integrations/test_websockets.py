@@ -124,7 +124,7 @@ async def test_pings_are_answered_from_both_ends() -> None:
         first: Any = await connection.ping(b"first")
         second = await connection.ping(b"second")
         assert await second >= 0
-        assert first.done()  # A pong answers the pings before it as well.
+        assert first.done()  # a pong also answers earlier pings
         assert await served >= 0
 
 

@@ -1,4 +1,4 @@
-"""Servers of several processes: each process has a loop of its own, until its end."""
+"""Servers with several processes: each has its own loop, until it exits."""
 
 import fcntl
 import os
@@ -32,26 +32,26 @@ PAIRS = [
     Command("uvicorn", "--port {port} --workers 2", "uvicorn"),
     Command("gunicorn, uvicorn's worker", GUNICORN, "uvicorn_worker"),
     Command("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn"),
-    # It kills the other workers as soon as one has ended, whatever they are doing.
+    # It kills the other workers as soon as one exits, even if they are busy.
     Command("hypercorn", "--bind 127.0.0.1:{port} --workers 2", "hypercorn", HELD),
     Command("granian", "--port {port} --workers 2", "granian"),
 ]
 
 
 def default_class() -> str:
-    """Of the loops that are had where nobody names an engine."""
+    """The loops' class name if no engine is named."""
     has_uring = aioadapt.uring_support().available
     return "UringEventLoop" if has_uring else "EpollEventLoop"
 
 
 def workers_in(running: Program) -> dict[str, str]:
-    """Process: the class of its loop."""
+    """The class name of each process's loop, by process id."""
     return dict(STARTED.findall(running.log))
 
 
 @contextmanager
 def held(folder: Path) -> Iterator[None]:
-    """Meanwhile no worker that runs ``held_app`` ends."""
+    """During the block no worker that runs ``held_app`` ends."""
     with (folder / "held").open("w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
         yield
@@ -83,8 +83,8 @@ def test_each_worker_has_a_loop_of_its_own(pair: Command, tmp_path: Path) -> Non
 def test_a_worker_that_is_spawned_has_our_loop_too(
     engine: str, engine_class: str, tmp_path: Path
 ) -> None:
-    """From Python 3.14 on granian forks no more: what it starts is sent by name."""
-    # Python imports this when it starts.
+    """From Python 3.14 on granian does not fork: a worker's target is pickled."""
+    # Python imports this file at start-up.
     (tmp_path / "sitecustomize.py").write_text(
         "import multiprocessing\nmultiprocessing.set_start_method('spawn')\n"
     )
@@ -114,7 +114,7 @@ def everybody_may_read(path: str) -> bool:
 def test_gunicorns_worker_chooses_for_the_user_that_it_has_become(
     tmp_path: Path,
 ) -> None:
-    """Root has io_uring whatever RLIMIT_MEMLOCK says; nobody else has."""
+    """RLIMIT_MEMLOCK never keeps root from io_uring, but it does other users."""
     pair = Command("gunicorn, its ASGI worker", f"{GUNICORN} --preload", "gunicorn")
     with a_free_port() as port:
         command = [*pair.arguments(port), "--user", "65534", "--group", "65534"]

@@ -1,4 +1,4 @@
-"""The load client: what it counts, against a server that makes each mistake."""
+"""The load client's counters, against a server that makes each mistake."""
 
 import asyncio
 import socket
@@ -35,10 +35,9 @@ def crowd_at(port: int, *, most: int = 16, patience_s: float = 5.0) -> Iterator[
 def run_against(
     respond: Respond, *, patience_s: float = 5.0, enough: int = 20, **load: Any
 ) -> dict[str, Any]:
-    """Until the one request has been made, and more than *enough* of all.
+    """Run until the chosen request and more than *enough* in total were made.
 
-    That takes one run, and where the machine is busy some more; what can be added
-    up is.
+    That takes one run, or several on a busy machine; their counts are added up.
     """
     with (
         LoadServer(respond) as server,
@@ -139,7 +138,7 @@ def test_each_mistake_is_found_and_named(
     counted = run_against(respond)
 
     assert faults(counted) == expected
-    # It goes on with the others, and with a new connection where it has to.
+    # It continues on the other connections, and on a new one if necessary.
     assert counted["requests"] > 20
     answered_wrongly = sum(expected.values()) - expected.get("duplicated", 0)
     assert counted["asked"] == counted["requests"] + answered_wrongly
@@ -224,7 +223,7 @@ def test_churning_connections_leave_after_their_requests() -> None:
 
     assert faults(counted) == {}
     assert counted["closed"] >= 4
-    # The last ones are still at it when the time is over.
+    # The last connections are still in use when the time is up.
     assert 5 * counted["closed"] <= counted["asked"] <= 5 * counted["opened"]
 
 
@@ -240,7 +239,7 @@ def test_who_thinks_asks_less_often() -> None:
     counted = run_against(rightly, connections=8, think_s=0.05, seconds=0.5)
 
     assert faults(counted) == {}
-    # Ten rests in half a second each, the answers' own time apart.
+    # Ten pauses per half second on each connection, apart from response times.
     assert counted["requests"] <= 8 * 14 * counted["seconds"] / 0.5
 
 

@@ -1,4 +1,4 @@
-"""From a table of comparisons to thresholds."""
+"""Thresholds are derived from a table of comparisons."""
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_io_uring_better_from_the_first_connection_on() -> None:
 def test_large_payloads_begin_at_the_first_size_without_a_majority() -> None:
     table = small(LOSES, LOSES, TIES, TIES, WINS, WINS, WINS, WINS)
     table += [row(n, WINS, 2048) for n in (8, 64, 256, 1024)]
-    # Below up_connections the engine is epoll anyway, and what wins there is no matter.
+    # Below up_connections the engine is epoll anyway, so it does not matter which wins.
     table += [row(8, WINS, 8192), row(64, WINS, 8192)]
     table += [row(256, WINS, 8192), row(1024, TIES, 8192)]
     table += [row(n, LOSES, 65_536) for n in (8, 64, 256, 1024)]
@@ -112,7 +112,7 @@ def test_what_was_not_measured_stays_as_it_was() -> None:
     [
         (0.10, 0.05, "uring"),
         (0.10, 0.15, "tie"),
-        (0.01, 0.005, "tie"),  # sure, and not worth it
+        (0.01, 0.005, "tie"),  # certain, but too small to matter
         (-0.10, 0.05, "epoll"),
         (-0.10, 0.15, "tie"),
         (0.0, 0.0, "tie"),
@@ -131,7 +131,7 @@ def cell(
 
 
 def test_the_two_of_one_round_are_compared_with_each_other() -> None:
-    """The machine may be twice as slow in one round: then both are."""
+    """The machine may be half as fast in one round, which affects both."""
     cells = [
         cell(0, "epoll", 20.0), cell(0, "uring", 18.0),
         cell(1, "uring", 36.0), cell(1, "epoll", 40.0),

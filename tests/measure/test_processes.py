@@ -1,4 +1,4 @@
-"""The processes of a measurement: spoken to, measured, ended."""
+"""The processes of a measurement: commands, CPU usage, exit."""
 
 import os
 import sys
@@ -66,7 +66,7 @@ def test_cpu_is_counted_while_it_works_and_not_while_it_sleeps() -> None:
     ):
         client.run(connections=1, seconds=0.01, spin=False)
         before = usage_at_rest(client.pid)
-        # More than once where other processes have the core for most of the time.
+        # Repeated if other processes have the core most of the time.
         tries = 0
         while (usage_at_rest(client.pid) - before).cpu_ns < 0.02e9:
             client.run(connections=1, seconds=0.1, spin=True)

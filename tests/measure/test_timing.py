@@ -1,4 +1,4 @@
-"""Percentiles are exact: those of the sorted list, by nearest rank."""
+"""Percentiles are exact: nearest rank in the sorted list."""
 
 from fractions import Fraction
 

@@ -1,4 +1,4 @@
-"""Engines are chosen by name, and a wrong or unavailable one says what to do."""
+"""Engines are chosen by name; errors for unknown or missing ones say what to do."""
 
 import asyncio
 import errno

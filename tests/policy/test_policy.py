@@ -1,4 +1,4 @@
-"""asyncio's policy: ours on demand, and no louder than asyncio's own."""
+"""Our asyncio policy: only on demand, and with no more warnings than asyncio's own."""
 
 import importlib.util
 import re
@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from programs import printed_by_python
 
-# Each in a process of its own: a policy is the whole process's.  asyncio's own
-# loop stands in for a loop that is not in this build.
+# Each in a separate process, because a policy is process-wide.  asyncio's own loop
+# stands in for a loop that is not in this build.
 PREAMBLE = """
 import asyncio, sys, types, warnings
 import aioadapt
@@ -104,7 +104,7 @@ def test_a_name_that_aioadapt_does_not_have_is_an_attribute_error() -> None:
 
 
 def test_only_the_policy_needs_what_python_3_16_removes() -> None:
-    """Else aioadapt, and not its policy alone, would stop working there."""
+    """Otherwise all of aioadapt, not just its policy, would stop working there."""
     removed = re.compile(
         r"asyncio\.\w*(EventLoopPolicy|event_loop_policy|ChildWatcher)"
     )

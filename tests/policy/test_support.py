@@ -1,4 +1,4 @@
-"""uring_support() under real restrictions; it answers and never raises."""
+"""uring_support() under real restrictions: it returns a result and never raises."""
 
 import dataclasses
 import errno
@@ -51,7 +51,7 @@ def test_a_seccomp_filter_that_forbids_is_named() -> None:
 
 @needs_uring
 def test_a_seccomp_filter_that_plays_an_old_kernel_is_seen_through() -> None:
-    """Where the sysctl exists, so does io_uring."""
+    """If the sysctl exists, the kernel has io_uring."""
     available, reason, _ = json.loads(
         run_confined(SHOW_SUPPORT, deny=[("io_uring_setup", errno.ENOSYS, None)])
     )

@@ -1,4 +1,4 @@
-"""Somebody's project: a folder of tests, and what a pytest of its own makes of it."""
+"""A user's project: a folder of tests, and the outcome of running pytest on it."""
 
 import re
 from dataclasses import dataclass, field
@@ -13,7 +13,7 @@ INI = """
     filterwarnings = error
 """
 
-# A test that calls it leaves a line with its name and the loop it runs on.
+# A test that calls it writes a line with its name and the loop it runs on.
 NOTED = """
     import asyncio
     import os
@@ -40,7 +40,7 @@ URING = "UringEventLoop"
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a pytest made of its tests, each by its id without the file's name."""
+    """The outcome of each test, by its id without the file name."""
 
     status: int
     output: str
@@ -65,14 +65,14 @@ class Project:
         (self.folder / name).write_text(dedent(text))
 
     def run(self, *arguments: str, instead: Path | None = None) -> Outcome:
-        """*instead*: a folder with versions of packages that go before the installed ones."""
+        """*instead*: a folder of packages to use instead of the installed ones."""
         noted = self.folder / "noted.txt"
         noted.unlink(missing_ok=True)
         done = run_python(
             *("-W", "error", "-m", "pytest", *arguments),
             cwd=self.folder,
             environ={
-                "COLUMNS": "200",  # nothing is cut short
+                "COLUMNS": "200",  # wide enough to show all lines in full
                 "NOTED": str(noted),
                 "PYTHONPATH": str(instead or ""),
                 "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "",

@@ -1,4 +1,4 @@
-"""A project whose tests anyio runs: its own, unchanged, on the chosen loops."""
+"""A project whose tests run under anyio, unchanged, on the chosen loops."""
 
 from pathlib import Path
 
@@ -62,7 +62,7 @@ ASYNC = [
     "TestInAClass::test_echo",
 ]
 
-ALONE = ("-p", "no:asyncio")  # which would warn of a setting that is not its own
+ALONE = ("-p", "no:asyncio")  # which would warn about an unknown setting
 
 PLAIN_BACKEND = """
     import pytest

@@ -1,7 +1,6 @@
 """pytest-asyncio before 1.4, which takes its loops from a policy.
 
-The versions themselves are installed beside the current one, into the build folder,
-when they are first needed.
+These versions are installed into the build folder when they are first needed.
 """
 
 import errno
@@ -20,13 +19,13 @@ pytestmark = pytest.mark.skipif(
     reason="it uses asyncio's policies, and does not load where warnings are errors",
 )
 ROOT = Path(__file__).parent.parent.parent
-# The first of them makes its loop itself and knows only an older pytest; the last
-# one leaves the loop to asyncio's Runner, as all do since.
+# The first of them creates its loop itself and supports only an older pytest; the
+# last one leaves the loop to asyncio's Runner, as all later versions do.
 VERSIONS = {
     "1.0.0": ["pytest-asyncio==1.0.0", "pytest==8.4.2"],
     "1.3.0": ["pytest-asyncio==1.3.0"],
 }
-# Policies, but no loop scopes; and neither.
+# One has policies but no loop scopes; the other has neither.
 TOO_OLD = {
     "0.23.8": ["pytest-asyncio==0.23.8", "pytest==8.2.2"],
     "0.21.2": ["pytest-asyncio==0.21.2", "pytest==7.4.4"],
@@ -44,10 +43,10 @@ def too_old(request: pytest.FixtureRequest) -> Path:
 
 
 def beside(version: str, packages: list[str]) -> Path:
-    """A folder with that version, to go before the installed one."""
+    """A folder with that version, which takes precedence over the installed one."""
     folder = ROOT / "build" / f"pytest-asyncio-{version}"
     if not folder.exists():
-        # Whole or not at all: another process may want the same one now.
+        # Created atomically: another process may need the same version now.
         with TemporaryDirectory(dir=folder.parent) as made:
             command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps"]
             command += ["--target", f"{made}/packages", *packages]
@@ -58,7 +57,7 @@ def beside(version: str, packages: list[str]) -> Path:
             try:
                 os.rename(f"{made}/packages", folder)
             except OSError as error:
-                if error.errno != errno.ENOTEMPTY:  # the other one was first
+                if error.errno != errno.ENOTEMPTY:  # the other process was first
                     raise
     return folder
 
@@ -75,7 +74,7 @@ def test_every_async_test_runs_once_on_each_engine(tmp_path: Path, older: Path) 
 def test_a_mark_chooses_and_nothing_outlives_a_change_of_policy(
     tmp_path: Path, older: Path
 ) -> None:
-    """The project's own policy has several values, which go on for other tests."""
+    """The project's own policy fixture has several values, used for all other tests."""
     project = Project(
         tmp_path,
         INI,
@@ -137,7 +136,7 @@ def test_before_1_0_a_chosen_test_is_told_what_it_needs(
             pass
     """
     project = Project(tmp_path, test_suite=text)
-    # These do not know that Python deprecates what they call.
+    # These versions call functions that Python has deprecated since.
     options = ("-p", "no:anyio", "-p", "no:timeout", "-W", "default")
 
     outcome = project.run("--aioadapt-engine=epoll", *options, instead=too_old)

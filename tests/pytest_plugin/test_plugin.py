@@ -1,4 +1,4 @@
-"""The plugin itself: what it costs, what it refuses, and where io_uring is refused."""
+"""The plugin itself: its cost, what it rejects, and runs without io_uring."""
 
 import errno
 from pathlib import Path
@@ -158,7 +158,7 @@ print("status", int(status))
 def test_without_io_uring_that_half_is_skipped_and_says_why(
     tmp_path: Path, runner: str
 ) -> None:
-    """Before its fixtures run: nothing is set up for a test that is not to be."""
+    """Skipped before its fixtures run, so that nothing is set up needlessly."""
     if runner == "anyio":
         pytest.importorskip("anyio")
     text = f"""
@@ -200,7 +200,7 @@ def test_without_io_uring_that_half_is_skipped_and_says_why(
 def test_a_suite_that_names_the_loop_itself_is_told_why_there_is_none(
     tmp_path: Path,
 ) -> None:
-    """And with the option that half is skipped, whatever the suite's own answer."""
+    """With the option that half is skipped, whatever the suite's hook returns."""
     own = """
         import aioadapt
 

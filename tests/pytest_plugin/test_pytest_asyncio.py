@@ -1,11 +1,11 @@
-"""A project whose tests pytest-asyncio runs: its own, unchanged, on the chosen loops."""
+"""A project whose tests run under pytest-asyncio, unchanged, on the chosen loops."""
 
 from pathlib import Path
 
 import pytest
 from pytest_plugin.project import DEFAULT, EPOLL, URING, Outcome, Project
 
-# Loops and async fixtures of every length of life, and plain tests between them.
+# Loops and async fixtures of every scope, with plain tests in between.
 SUITE = """
     import asyncio
 
@@ -163,7 +163,7 @@ def test_every_async_test_runs_once_on_each_engine(project: Project) -> None:
 @pytest.mark.usefixtures("needs_uring")
 def test_the_tests_may_be_spread_over_processes(project: Project) -> None:
     pytest.importorskip("xdist")
-    spread = ("-n2", "--dist=loadscope")  # those of a class share a loop
+    spread = ("-n2", "--dist=loadscope")  # tests of a class share a loop
 
     check(project.run("--aioadapt-engine=all", *spread), "epoll", "uring")
 
@@ -178,8 +178,8 @@ def test_tests_of_auto_mode_need_no_mark(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("needs_uring")
 def test_a_mark_chooses_for_its_test_class_or_module(tmp_path: Path) -> None:
-    """And every other test is made as if nobody had been asked: a project's own
-    answer to pytest-asyncio's hook is heard by them alone."""
+    """All other tests are unaffected: the project's own pytest-asyncio hook applies
+    to them, and only to them."""
     project = Project(
         tmp_path,
         INI,

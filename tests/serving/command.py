@@ -17,9 +17,9 @@ ROOT = Path(__file__).parents[2]
 
 
 MODULE = (sys.executable, "-m", "aioadapt")
-"""One way to run it; what does not depend on the way is tested with this."""
+"""One way to run it, used by tests that do not depend on the way."""
 INSTALLED = (str(Path(sysconfig.get_path("scripts"), "aioadapt")),)
-"""The other way: what the package installs."""
+"""The other way: the installed script."""
 
 
 def environment() -> dict[str, str]:

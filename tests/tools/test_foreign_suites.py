@@ -1,4 +1,4 @@
-"""tools/foreign-suites tells the truth about a suite: run on one of three tests."""
+"""tools/foreign-suites reports a suite's results correctly, here for a small suite."""
 
 import sys
 from pathlib import Path
@@ -11,7 +11,7 @@ from tools.foreign_suites.environment import Environment
 from tools.foreign_suites.running import Result, Results, run_suite
 from tools.foreign_suites.suites import Suite, pinned, project_of
 
-# One plugin named: pytest does not look for the others, and begins sooner.
+# With a named plugin pytest does not search for others and starts sooner.
 SUITE = Suite("imaginary", "1.0", lambda source: [], plugins=("timeout",))
 
 TESTS = """
@@ -40,7 +40,7 @@ def test_is_named_by_an_address(name):
 
 @pytest.fixture
 def environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Environment:
-    """This Python, in which the loop is chosen by a conftest.py and not by a .pth file."""
+    """This Python; a conftest.py selects the loop here, not a .pth file."""
     (tmp_path / "conftest.py").write_text("import chosen_loop\n")
     (tmp_path / "test_imaginary.py").write_text(TESTS)
     monkeypatch.setattr(running, "FOREIGN", tmp_path)
@@ -61,7 +61,7 @@ def test_what_fails_or_ends_the_process_is_found_and_the_rest_is_run(
         named("fails_on_epoll"),
         named("ends_the_process_on_epoll"),
     ]
-    # What a test that has died ran is not known.
+    # It is unknown which loops a crashed test ran.
     assert count(results["epoll"], "epoll").on_it == 3
     assert count(results["epoll"], "epoll").on_others == 0
     assert count(results["asyncio"], "asyncio").on_it == 4

@@ -1,4 +1,4 @@
-"""The table of faults fits the sources: each names one place there."""
+"""The table of faults matches the sources: each entry names exactly one place."""
 
 from collections import Counter
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""An aiohttp application that says on which loop it runs, and tells of its life cycle."""
+"""An aiohttp application that reports its loop and prints its start-up and shutdown."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""An ASGI application that says on which loop it runs, and tells of its life cycle."""
+"""An ASGI application that reports its loop and prints its start-up and shutdown."""
 
 import asyncio
 import fcntl
@@ -25,7 +25,7 @@ async def app(scope: Message, receive: Receive, send: Send) -> None:
 
 
 async def held_app(scope: Message, receive: Receive, send: Send) -> None:
-    """The same; it does not end before a test lets go of a file in its folder."""
+    """The same, but it does not end until the test unlocks a file in its folder."""
 
     async def send_when_released(message: Message) -> None:
         if message["type"] == "lifespan.shutdown.complete":
