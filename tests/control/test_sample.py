@@ -1,4 +1,4 @@
-"""A sample is the difference between two readings of the counters."""
+"""Two readings of the counters become a sample of what happened in between."""
 
 from dataclasses import replace
 

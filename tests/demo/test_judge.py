@@ -1,4 +1,4 @@
-"""Which request an unexpected answer belongs to."""
+"""How unexpected answers are classified."""
 
 import pytest
 

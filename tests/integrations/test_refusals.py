@@ -78,7 +78,7 @@ def test_io_uring_where_it_is_forbidden(name: str, tmp_path: Path) -> None:
 
 
 def test_uvicorn_shows_the_error_with_what_to_do_and_exits(tmp_path: Path) -> None:
-    """uvicorn calls a factory of ours, and shows what it raises like any error."""
+    """uvicorn calls our factory, and shows what it raises like any other error."""
     command = without_io_uring("uvicorn", "--port", "0")
     with started(command, "uring", tmp_path) as running:
         assert running.ended() == 1

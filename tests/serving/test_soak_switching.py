@@ -30,7 +30,7 @@ def test_switches_every_50_ms_lose_nothing_and_leave_nothing() -> None:
 
     async def soak() -> int:
         switches = 0
-        # Switches of its own would interfere.
+        # The server's own switches would interfere.
         async with AdaptiveServer(
             make_app,
             factory=True,
