@@ -176,7 +176,7 @@ def test_http_1_0_is_kept_alive_only_by_both_sides_word(
     # Each message needs its own keep-alive.
     exchange.inbound(b"GET / HTTP/1.0\r\n" + KEEP + b"\r\n")
     exchange.outbound(b"HTTP/1.0 200 OK\r\n" + KEEP + b"Content-Length: 0\r\n\r\n")
-    assert exchange.quiet
+    assert exchange.why == ""
     exchange.inbound(request_head + b"\r\n")
     exchange.outbound(response_head + b"Content-Length: 0\r\n\r\n")
     assert exchange.quiet == quiet
