@@ -24,17 +24,26 @@ class Before:
 
     descriptors: dict[int, str]
     threads: frozenset[threading.Thread]
+    origin_depth: int
 
     @classmethod
     def now(cls) -> "Before":
-        return cls(_descriptors(), frozenset(threading.enumerate()))
+        return cls(
+            _descriptors(),
+            frozenset(threading.enumerate()),
+            sys.get_coroutine_origin_tracking_depth(),
+        )
 
 
 def leftovers(before: Before) -> list[str]:
     """New descriptors and threads of this process, described."""
     # Unclosed, unreachable objects warn here, and warnings are errors.
     gc.collect()
-    return _new_threads(before) + _new_descriptors(before)
+    found = _new_threads(before) + _new_descriptors(before)
+    if sys.get_coroutine_origin_tracking_depth() != before.origin_depth:
+        sys.set_coroutine_origin_tracking_depth(before.origin_depth)
+        found.append("the origins of coroutines are still tracked")
+    return found
 
 
 _modules = 0
