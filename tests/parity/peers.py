@@ -7,6 +7,7 @@ transport cannot be masked by the same bug at the other end.
 import asyncio
 import os
 import socket
+import ssl
 import struct
 import tempfile
 from array import array
@@ -89,6 +90,16 @@ class Place:
         sock.settimeout(PEER_WAITS_AT_MOST_S)
         sock.connect(self.address)
         return Peer(sock)
+
+    async def connect_tls(
+        self, context: ssl.SSLContext
+    ) -> tuple[asyncio.Transport, Recorder]:
+        """A TLS client on the loop under test."""
+        loop = asyncio.get_running_loop()
+        options: Any = {"ssl": context, "server_hostname": "localhost"}
+        if self.wire == "tcp":
+            return await loop.create_connection(Recorder, *self.address, **options)
+        return await loop.create_unix_connection(Recorder, self.address, **options)
 
 
 @asynccontextmanager

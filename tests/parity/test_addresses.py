@@ -57,31 +57,12 @@ async def test_ipv6(loop: AbstractEventLoop) -> None:
     await server.wait_closed()
 
 
-async def test_a_unix_server_takes_over_a_path_that_nobody_serves_any_more(
-    loop: AbstractEventLoop, tmp_path: Path
-) -> None:
-    path = str(tmp_path / "socket")
-
-    for _ in range(2):
-        server = await loop.create_unix_server(Echo, path)
-        transport, client = await loop.create_unix_connection(Recorder, path)
-        transport.write(b"x")
-        assert await client.got(1) == b"x"
-        transport.close()
-        await client.lost()
-        await everybody_has_left(server)
-        server.close()
-        await server.wait_closed()
-        # Python 3.13 removes the path; earlier versions leave it.
-        assert sys.version_info < (3, 13) or not os.path.exists(path)
-
-
-async def test_abstract_unix_sockets(loop: AbstractEventLoop) -> None:
-    path = f"\0aioadapt-{os.getpid()}"
-
+async def serve_and_connect(path: str) -> object:
+    """The peer's address of a client whose byte the server has echoed."""
+    loop = asyncio.get_running_loop()
     server = await loop.create_unix_server(Echo, path)
     transport, client = await loop.create_unix_connection(Recorder, path)
-    assert transport.get_extra_info("peername") == path.encode()
+    peername: object = transport.get_extra_info("peername")
     transport.write(b"x")
     assert await client.got(1) == b"x"
     transport.close()
@@ -89,6 +70,23 @@ async def test_abstract_unix_sockets(loop: AbstractEventLoop) -> None:
     await everybody_has_left(server)
     server.close()
     await server.wait_closed()
+    return peername
+
+
+async def test_a_unix_server_takes_over_a_path_that_nobody_serves_any_more(
+    tmp_path: Path,
+) -> None:
+    path = str(tmp_path / "socket")
+
+    for _ in range(2):
+        await serve_and_connect(path)
+        # Python 3.13 removes the path; earlier versions leave it.
+        assert sys.version_info < (3, 13) or not os.path.exists(path)
+
+
+async def test_abstract_unix_sockets() -> None:
+    path = f"\0aioadapt-{os.getpid()}"
+    assert await serve_and_connect(path) == path.encode()
 
 
 async def test_addresses_are_still_answered_when_the_number_is_anothers() -> None:

@@ -51,7 +51,6 @@ async def test_what_a_tcp_transport_knows(loop: AbstractEventLoop) -> None:
 
 
 async def test_what_both_ends_of_tls_know(
-    loop: AbstractEventLoop,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
@@ -62,12 +61,7 @@ async def test_what_both_ends_of_tls_know(
         return accepted[-1]
 
     async with serving(accept, ssl=server_context) as place:
-        transport, client = await loop.create_connection(
-            Recorder,
-            *place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         (server,) = accepted
         await server.made()
         for end, context in (
@@ -130,7 +124,7 @@ KEEPS_ALIVE = (
 @pytest.mark.skipif(not KEEPS_ALIVE, reason="new in 3.13")
 @pytest.mark.parametrize("keep_alive", [True, False, None])
 async def test_a_server_keeps_its_connections_alive_if_told_to(
-    loop: AbstractEventLoop, keep_alive: bool | None
+    keep_alive: bool | None,
 ) -> None:
     async with serving(Echo, keep_alive=keep_alive) as place:
         (sock,) = place.server.sockets

@@ -56,12 +56,7 @@ async def test_a_file_is_sent_over_tls_by_reading_it(
 ) -> None:
     server_side = Recorder()
     async with serving(lambda: server_side, ssl=server_context) as place:
-        transport, client = await loop.create_connection(
-            Recorder,
-            *place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         server_transport = await server_side.made()
         assert await loop.sendfile(server_transport, file) == len(DATA)
         assert await client.got(len(DATA)) == DATA

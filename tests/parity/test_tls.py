@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from asyncio import AbstractEventLoop
 
 import pytest
 
@@ -21,19 +20,13 @@ class ViewedEcho(BufferedEcho):
 
 @pytest.mark.parametrize("echo", [Echo, ViewedEcho])
 async def test_megabytes_come_back_over_tls(
-    loop: AbstractEventLoop,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
     echo: type[Echo] | type[ViewedEcho],
 ) -> None:
     data = pattern(3 * MIB)
     async with serving(echo, ssl=server_context) as place:
-        transport, client = await loop.create_connection(
-            Recorder,
-            *place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         transport.write(b"small")
         assert await client.got(5) == b"small"
         transport.write(data)
@@ -43,17 +36,11 @@ async def test_megabytes_come_back_over_tls(
 
 
 async def test_what_a_tls_transport_knows(
-    loop: AbstractEventLoop,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
     async with serving(Echo, ssl=server_context) as place:
-        transport, client = await loop.create_connection(
-            Recorder,
-            *place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         info = transport.get_extra_info
         assert info("peername") == place.address
         assert info("sslcontext") is client_context
@@ -121,20 +108,14 @@ async def test_start_tls_on_both_sides_of_a_plain_connection(
 
 
 async def test_a_certificate_nobody_vouches_for_is_an_error_of_the_client(
-    loop: AbstractEventLoop, server_context: ssl.SSLContext
+    server_context: ssl.SSLContext,
 ) -> None:
     async with serving(Recorder, ssl=server_context) as place:
         with pytest.raises(ssl.SSLCertVerificationError):
-            await loop.create_connection(
-                Recorder,
-                *place.address,
-                ssl=ssl.create_default_context(),
-                server_hostname="localhost",
-            )
+            await place.connect_tls(ssl.create_default_context())
 
 
 async def test_a_client_that_does_not_speak_tls_is_dropped_and_the_next_is_served(
-    loop: AbstractEventLoop,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
@@ -153,12 +134,7 @@ async def test_a_client_that_does_not_speak_tls_is_dropped_and_the_next_is_serve
             pass
         peer.close()
         assert made[0].calls == []
-        transport, client = await loop.create_connection(
-            Recorder,
-            *place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         transport.write(b"x")
         assert await client.got(1) == b"x"
         transport.close()
@@ -180,7 +156,7 @@ async def test_a_client_that_says_nothing_is_dropped_in_time(
 
 
 async def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_client(
-    loop: AbstractEventLoop, client_context: ssl.SSLContext
+    client_context: ssl.SSLContext,
 ) -> None:
     class HangsUp(Recorder):
         def data_received(self, data: bytes) -> None:
@@ -188,27 +164,16 @@ async def test_a_server_that_hangs_up_in_the_handshake_is_an_error_of_the_client
 
     async with serving(HangsUp) as place:
         with pytest.raises(OSError):
-            await loop.create_connection(
-                Recorder,
-                *place.address,
-                ssl=client_context,
-                server_hostname="localhost",
-            )
+            await place.connect_tls(client_context)
 
 
 async def test_a_reset_under_tls_is_told(
-    loop: AbstractEventLoop,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
     server_side = Recorder()
     async with serving(lambda: server_side, ssl=server_context) as place:
-        transport, client = await loop.create_connection(
-            Recorder,
-            *place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         transport.write(b"x")
         await server_side.got(1)
         transport.abort()
@@ -217,18 +182,12 @@ async def test_a_reset_under_tls_is_told(
 
 
 async def test_tls_over_unix_sockets(
-    loop: AbstractEventLoop,
     server_context: ssl.SSLContext,
     client_context: ssl.SSLContext,
 ) -> None:
     data = pattern(MIB)
     async with serving(Echo, "unix", ssl=server_context) as place:
-        transport, client = await loop.create_unix_connection(
-            Recorder,
-            place.address,
-            ssl=client_context,
-            server_hostname="localhost",
-        )
+        transport, client = await place.connect_tls(client_context)
         transport.write(data)
         assert await client.got(len(data)) == data
         transport.close()
