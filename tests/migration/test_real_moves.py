@@ -13,7 +13,7 @@ from aioadapt.migration.messages import TransferBatch
 from aioadapt.migration.move import Move
 
 from .callers import Caller
-from .real import ENDS_WITHIN_S, Place, Scenery, TinyHttp, request, scenery
+from .real import ENDS_WITHIN_S, Peer, Place, Scenery, TinyHttp, request, scenery
 
 URING = aioadapt.uring_support()
 ENGINES = ["epoll", "uring"]
@@ -315,6 +315,13 @@ def test_two_thousand_moves_back_and_forth_under_load_lose_nothing(
     assert scene.migrator.stats.left == {}
 
 
+def answers(peer: Peer) -> bool:
+    try:
+        return peer.ask() == "a"
+    except (AssertionError, OSError):
+        return False
+
+
 def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
     scene: Scenery, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -346,5 +353,6 @@ def test_a_target_that_stops_midway_under_load_leaves_the_others_unharmed(
     }
     for caller in callers:
         caller.hang_up(ENDS_WITHIN_S)
-    assert sum(caller.failed is not None for caller in callers) == report.moved
+    # A caller may have hung up between its answer and the end: so ask once more.
+    assert sum(answers(caller.peer) for caller in callers) == 20 - report.moved
     assert len(scene.a.thread.connections) == 20 - report.moved
