@@ -19,8 +19,6 @@ cdef class EpollStreamDriver(Driver):
         EpollCore loop
         Stream stream                # None: there is nothing to report to
         StreamWatch watch
-        bint is_blocked              # the socket is full; waiting for EPOLLOUT
 
     cdef int readable(self) except -1
     cdef int update_interest(self) except -1
-    cdef int send_some(self) except -1

@@ -11,11 +11,12 @@ from cpython.bytes cimport (
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
 )
-from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
+from cpython.contextvars cimport PyContext_Exit
 from libc.string cimport memcpy
 
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.counters cimport count_failure
+from aioadapt._loop.handle cimport enter_context
 from aioadapt._stream.life cimport OPEN
 from aioadapt._stream.outbound cimport Outbound
 
@@ -34,31 +35,72 @@ cdef class Inbound(Outbound):
     """See the top of this file."""
 
     cdef int received(self, const char *data, Py_ssize_t n) except -1:
+        """From the driver: these bytes have arrived."""
+        cdef object context = self.reader_context
+        cdef bint entered
         self.loop.counted.bytes_in += n
         self.loop.counted.receives += 1
-        if not self.is_reading:
+        if not self.is_reading or self.loop.is_parked:
             return self.hold(data, n)
-        if not self.is_buffered:
-            return self.deliver(data, n)
+        entered = enter_context(context)
         try:
-            return self.deliver(data, n)
+            self.deliver(data, n)
+            return self.loop.run_flush_queue()
         except BaseException:
             # A KeyboardInterrupt ends the run; what reached no buffer is held.
             self.deliver_held_soon()
             self.update_reading()
             raise
+        finally:
+            if entered:
+                PyContext_Exit(context)
 
-    cdef int received_end(self, int end) except -1:
-        """End of file (1) or a negative errno; nothing comes after it."""
-        if self.is_reading:
-            try:
-                return self.deliver_end(end)
-            except BaseException:
-                self.deliver_held_soon()
-                raise
-        if self.life == OPEN:
-            self.held_end = end
-        return 0
+    cdef int received_end(self, int end, bint has_buffer=False) except -1:
+        """From the driver: end of file (1) or a negative errno; nothing comes after it.
+
+        *has_buffer*: it was read into the protocol's own buffer.
+        """
+        cdef object context = self.reader_context
+        cdef bint entered
+        if not self.is_reading or self.loop.is_parked:
+            if self.life == OPEN:
+                self.held_end = end
+            return 0
+        entered = enter_context(context)
+        try:
+            # As in asyncio, a buffer has been asked for when the end is found.
+            if not self.is_buffered or has_buffer or self.next_buffer() is not None:
+                self.deliver_end(end)
+            return self.loop.run_flush_queue()
+        except BaseException:
+            self.deliver_held_soon()
+            raise
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef object buffer_to_fill(self):
+        """For the driver, as ``next_buffer``."""
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
+        try:
+            return self.next_buffer()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef int received_into_buffer(self, Py_ssize_t n) except -1:
+        """From the driver: so many bytes are in the buffer that it asked for."""
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
+        self.loop.counted.bytes_in += n
+        self.loop.counted.receives += 1
+        try:
+            self.buffer_filled(n)
+            return self.loop.run_flush_queue()
+        finally:
+            if entered:
+                PyContext_Exit(context)
 
     cdef int hold(self, const char *data, Py_ssize_t n) except -1:
         # A closing stream reads no more: drop its bytes.
@@ -88,24 +130,17 @@ cdef class Inbound(Outbound):
 
     cdef int hand_over(self, const char *data, Py_ssize_t n) except -1:
         cdef object chunk
-        cdef bint entered = False
         if self.is_buffered:
             return self.deliver_to_buffers(data, n)
         if self.exchange is not None:
             self.watch_inbound(data, n)
         chunk = PyBytes_FromStringAndSize(data, n)
         try:
-            PyContext_Enter(self.context)
-            entered = True
             PyObject_CallMethodOneArg(self.protocol, "data_received", chunk)
+        except (SystemExit, KeyboardInterrupt):
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
-        else:
-            PyContext_Exit(self.context)
         return 0
 
     cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1:
@@ -126,7 +161,7 @@ cdef class Inbound(Outbound):
                 return 0
             try:
                 PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except BufferError as exc:
+            except (BufferError, TypeError) as exc:
                 return self.fatal(exc, "Fatal read error on socket transport")
             try:
                 part = min(n, view.len)
@@ -201,14 +236,20 @@ cdef class Inbound(Outbound):
         return 0
 
     def _deliver_held(self):
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
         try:
             self.deliver_held()
+            self.loop.run_flush_queue()
         except BaseException:
             # A KeyboardInterrupt ends the run.  The rest is still held; if nothing
             # is left, reading resumes.
             self.deliver_held_soon()
             self.update_reading()
             raise
+        finally:
+            if entered:
+                PyContext_Exit(context)
         self.update_reading()
 
     cdef int deliver_held(self) except -1:
