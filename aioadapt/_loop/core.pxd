@@ -7,6 +7,10 @@ from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
 
+cdef enum:
+    READ_BYTES = 262144              # asyncio's: the most that one data_received brings
+
+
 cdef class LoopCore:
     cdef:
         # asyncio's names: its methods read and write them.
@@ -31,6 +35,7 @@ cdef class LoopCore:
         long long awake_since_ns
         Counters counted
         unsigned long long iteration    # number of the current one
+        char *read_buffer            # owned; shared by all connections; NULL until needed
         readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
         readonly dict listeners      # descriptor -> Listener
 
@@ -43,6 +48,7 @@ cdef class LoopCore:
     cdef bint has_reaped(self) noexcept
     cdef int submit_new(self) except -1
 
+    cdef char *buffer_to_read(self) except NULL
     cdef int push_ready(self, object handle) except -1
     cdef int schedule(self, object callback, tuple args, object context) except -1
     cdef int run_iteration(self) except -1

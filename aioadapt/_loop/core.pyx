@@ -72,6 +72,15 @@ cdef class LoopCore:
             Py_DECREF(<object> self.ready[self.first_ready])
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
         PyMem_Free(self.ready)
+        PyMem_Free(self.read_buffer)
+
+    cdef char *buffer_to_read(self) except NULL:
+        """READ_BYTES for one recv(2); what it holds is copied before the next one."""
+        if self.read_buffer == NULL:
+            self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
+            if self.read_buffer == NULL:
+                raise MemoryError
+        return self.read_buffer
 
     cdef int engine_starts(self) except -1:
         """The loop is about to run on this thread."""

@@ -36,6 +36,7 @@ cdef class Endpoint(Detachable):
         bint is_reading              # the driver has been told to read
         bint is_paused               # pause_reading
         bint is_buffered             # the protocol supplies its own buffer
+        Py_ssize_t last_received     # bytes of the last recv(2)
         bint eof_seen                # the peer will send no more
         bint eof_asked, eof_sent     # write_eof
         bint protocol_paused         # pause_writing was called

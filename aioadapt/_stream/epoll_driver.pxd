@@ -7,7 +7,6 @@ from aioadapt._stream.stream cimport Stream
 cdef class EpollCore(FdCore):
     cdef:
         Watch wakeup_watch
-        char *read_buffer            # owned; shared by all connections of the loop
 
 
 cdef class StreamWatch(Watch):
@@ -20,5 +19,4 @@ cdef class EpollStreamDriver(Driver):
         Stream stream                # None: there is nothing to report to
         StreamWatch watch
 
-    cdef int readable(self) except -1
     cdef int update_interest(self) except -1

@@ -5,9 +5,6 @@ socket is waited for.  Detaching is EPOLL_CTL_DEL and takes effect
 immediately: between two calls of epoll_wait the kernel holds nothing of a stream.
 """
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 
 from aioadapt._kernel.linux cimport (
@@ -16,20 +13,11 @@ from aioadapt._kernel.linux cimport (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
-    MSG_DONTWAIT,
-    recv,
 )
 from aioadapt._kernel.poller cimport Watch
 from aioadapt._loop.fd_callbacks cimport FdCore
 from aioadapt._stream.endpoint cimport Endpoint, Driver
 from aioadapt._stream.stream cimport Stream
-
-cdef enum:
-    # At most this much per recv.  Below malloc's mmap threshold (128 KiB), so
-    # that full reads do not make the heap return and re-fetch pages for every
-    # message.
-    READ_BYTES = 65536
-
 
 cdef class EpollCore(FdCore):
 
@@ -39,12 +27,6 @@ cdef class EpollCore(FdCore):
         # Edge-triggered: each write to the eventfd is an edge, and nothing has to
         # read it.
         self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
-        self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
-        if self.read_buffer == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        PyMem_Free(self.read_buffer)
 
     cdef int engine_starts(self) except -1:
         return 0
@@ -90,7 +72,7 @@ cdef class StreamWatch(Watch):
         if driver.stream is None:
             return 0
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
-            driver.readable()
+            driver.stream.readable()
         # Reading may have ended the stream.
         if driver.stream is not None and driver.stream.wants_room and events & ~EPOLLIN:
             driver.stream.has_room()
@@ -129,35 +111,6 @@ cdef class EpollStreamDriver(Driver):
             self.watch.fd = self.stream.fd
             self.watch.driver = self
         return self.loop.poller.watch(self.watch, interest)
-
-    cdef int readable(self) except -1:
-        """One recv per iteration: epoll reports again what it leaves, after the others."""
-        cdef Py_ssize_t n
-        cdef Py_buffer view
-        cdef object buffer
-        cdef bint has_buffer = self.stream.takes_buffer()
-        if has_buffer:
-            buffer = self.stream.buffer_to_fill()
-            # As in asyncio, it is filled even if the protocol has closed meanwhile.
-            if buffer is None or self.stream is None:
-                return 0
-            try:
-                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError) as exc:
-                return self.stream.fatal(exc, "Fatal read error on socket transport")
-            n = recv(self.stream.fd, view.buf, view.len, MSG_DONTWAIT)
-            PyBuffer_Release(&view)
-            if n > 0:
-                return self.stream.received_into_buffer(n)
-        else:
-            n = recv(self.stream.fd, self.loop.read_buffer, READ_BYTES, MSG_DONTWAIT)
-            if n > 0:
-                return self.stream.received(self.loop.read_buffer, n)
-        if n == 0:
-            return self.stream.received_end(1, has_buffer)
-        if errno == EAGAIN or errno == EINTR:
-            return 0
-        return self.stream.received_end(-errno, has_buffer)
 
     cdef int detach(self) except -1:
         if self.watch is not None:

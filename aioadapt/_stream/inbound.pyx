@@ -12,12 +12,14 @@ from cpython.bytes cimport (
     PyBytes_GET_SIZE,
 )
 from cpython.contextvars cimport PyContext_Exit
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy
 
-from aioadapt._kernel.linux cimport now_ns
+from aioadapt._kernel.linux cimport MSG_DONTWAIT, now_ns, recv
+from aioadapt._loop.core cimport READ_BYTES
 from aioadapt._loop.counters cimport count_failure
 from aioadapt._loop.handle cimport enter_context
-from aioadapt._stream.life cimport OPEN
+from aioadapt._stream.life cimport ENDED, OPEN
 from aioadapt._stream.outbound cimport Outbound
 
 import logging
@@ -79,24 +81,49 @@ cdef class Inbound(Outbound):
             if entered:
                 PyContext_Exit(context)
 
-    cdef object buffer_to_fill(self):
-        """For the driver, as ``next_buffer``."""
-        cdef object context = self.reader_context
-        cdef bint entered = enter_context(context)
-        try:
-            return self.next_buffer()
-        finally:
-            if entered:
-                PyContext_Exit(context)
+    cdef int readable(self) except -1:
+        """From the driver: receive and deliver, once; it reports again what is left."""
+        cdef char *buffer
+        cdef Py_ssize_t n
+        if self.is_buffered and self.exchange is None:
+            return self.receive_into_buffer()
+        buffer = self.loop.buffer_to_read()
+        n = recv(self.fd, buffer, READ_BYTES, MSG_DONTWAIT)
+        if n > 0:
+            self.last_received = n
+            return self.received(buffer, n)
+        if n == 0:
+            return self.received_end(1)
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        return self.received_end(-errno)
 
-    cdef int received_into_buffer(self, Py_ssize_t n) except -1:
-        """From the driver: so many bytes are in the buffer that it asked for."""
+    cdef int receive_into_buffer(self) except -1:
+        """Receive directly into the protocol's buffer."""
         cdef object context = self.reader_context
         cdef bint entered = enter_context(context)
-        self.loop.counted.bytes_in += n
-        self.loop.counted.receives += 1
+        cdef Py_buffer view
+        cdef Py_ssize_t n
+        cdef int error
         try:
-            self.buffer_filled(n)
+            buffer = self.next_buffer()
+            # As in asyncio, it is filled even if the protocol has closed meanwhile.
+            if buffer is None or self.life >= ENDED:
+                return 0
+            try:
+                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
+            except (BufferError, TypeError) as exc:
+                return self.fatal(exc, "Fatal read error on socket transport")
+            n = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
+            error = errno
+            PyBuffer_Release(&view)
+            if n > 0:
+                self.last_received = n
+                self.loop.counted.bytes_in += n
+                self.loop.counted.receives += 1
+                self.buffer_filled(n)
+            elif n == 0 or (error != EAGAIN and error != EINTR):
+                self.received_end(1 if n == 0 else -error, True)
             return self.loop.run_flush_queue()
         finally:
             if entered:
@@ -180,10 +207,6 @@ cdef class Inbound(Outbound):
                 raise
         return 0
 
-    cdef bint takes_buffer(self) noexcept:
-        """May the driver receive directly into the protocol's buffer?"""
-        return self.is_buffered and self.exchange is None
-
     cdef object next_buffer(self):
         """The protocol's buffer; None if it failed to give one: the connection ends."""
         try:
@@ -256,7 +279,7 @@ cdef class Inbound(Outbound):
         cdef bytes chunk
         cdef int end
         while self.held and self.may_deliver():
-            chunk = self.held.pop(0)
+            chunk = self.take_held()
             # As if reading; the driver does not need to know.
             self.is_reading = True
             try:
@@ -267,6 +290,17 @@ cdef class Inbound(Outbound):
             end, self.held_end = self.held_end, 0
             self.deliver_end(end)
         return 0
+
+    cdef bytes take_held(self):
+        """In one piece, as if it were read now: a slow protocol pauses after each."""
+        cdef Py_ssize_t count = 0, size = 0
+        while count < len(self.held) and size + len(self.held[count]) <= READ_BYTES:
+            size += len(self.held[count])
+            count += 1
+        count = max(1, count)
+        chunk = self.held[0] if count == 1 else b"".join(self.held[:count])
+        del self.held[:count]
+        return chunk
 
     cdef bint may_deliver(self) noexcept:
         return self.life == OPEN and not self.is_paused and not self.is_settling

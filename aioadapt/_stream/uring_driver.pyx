@@ -1,23 +1,33 @@
 """The io_uring driver of a stream.
 
-Start reading begins a multishot recv, which runs until it is cancelled.  Stop
-reading cancels it; bytes that the kernel had already received are still reported.
+Start reading begins a receive, stop reading cancels it; bytes that the kernel had
+already received are still reported.  A receive is of one of two modes:
+
+    MULTISHOT   a recv that lasts until it is cancelled, into buffers provided to the
+                kernel: for small messages
+    POLL        a one-shot poll, then recv(2) as over epoll: for large ones, and for
+                Unix sockets
+
+    MULTISHOT --a whole buffer was filled--> POLL --SMALL_READS small ones--> MULTISHOT
+
 While a full socket is waited for, a one-shot poll is in the kernel.  Detaching cancels
 both operations and waits for the last completion of each.
 
-An operation may finish after the driver has been told something else.  So what is
-wanted is kept in ``wants_to_read`` and ``is_detaching``, and every last completion
-checks these to decide what comes next.
+An operation may finish after the driver has been told something else.  So every last
+completion looks at what the stream wants, and whether it ``is_detaching``, to decide
+what comes next.
 """
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS
+from libc.string cimport memcpy
 
 from aioadapt._kernel.liburing cimport (
+    Completion,
     IORING_CQE_BUFFER_SHIFT,
     IORING_CQE_F_BUFFER,
+    IORING_CQE_F_MORE,
     IOSQE_BUFFER_SELECT,
-    io_uring_prep_recv,
     io_uring_prep_recv_multishot,
     io_uring_prep_poll_add,
     io_uring_sqe,
@@ -27,27 +37,38 @@ from aioadapt._kernel.linux cimport (
     ECANCELED,
     POLLERR,
     POLLHUP,
+    POLLIN,
     POLLOUT,
 )
 from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 from aioadapt._kernel.ring cimport Ring
+from aioadapt._loop.core cimport READ_BYTES
 from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._stream.endpoint cimport Endpoint, Driver
+from aioadapt._stream.life cimport OPEN
 from aioadapt._stream.stream cimport Stream
+
+cdef enum:
+    # Guesses: what a provided buffer holds, and longer than a pause in an upload.
+    SMALL_BYTES = 16384
+    SMALL_READS = 16
 
 
 @cython.no_gc_clear
 cdef class RecvOp(Op):
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
-        if self.is_multishot:
-            io_uring_prep_recv_multishot(sqe, self.fd, NULL, 0, 0)
+        if self.mode == POLL:
+            io_uring_prep_poll_add(sqe, self.fd, POLLIN)
         else:
-            io_uring_prep_recv(sqe, self.fd, NULL, 0, 0)
-        sqe.flags = IOSQE_BUFFER_SELECT
-        sqe.buf_group = 0
+            io_uring_prep_recv_multishot(sqe, self.fd, NULL, 0, 0)
+            sqe.flags = IOSQE_BUFFER_SELECT
+            sqe.buf_group = 0
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
+        if self.mode == POLL:
+            return self.driver.poll_completed(result)
         return self.driver.recv_completed(result, flags, last)
 
 
@@ -67,19 +88,20 @@ cdef class RoomOp(Op):
         return self.driver.room_completed(result)
 
 
-cdef class Rearm(FlushHook):
-    """Restarts a recv that ran out of buffers: they are back when an iteration ends.
+cdef class UpdateReceive(FlushHook):
+    """Begins or cancels the receive when the iteration ends.
 
-    Not after a short iteration: completions that were reaped but have not run still
-    hold theirs, and the recv would only run out of buffers again.
+    So pausing and resuming in one callback costs nothing in the kernel.  A recv that
+    ran out of buffers begins again when half of them are back: completions that were
+    reaped but have not run still hold theirs.
     """
 
     cdef int flush(self) except -1:
         cdef Ring ring = self.driver.loop.ring
-        if ring is not None and 2 * ring.buffers.taken > ring.buffers.count:
-            self.driver.loop.end_queue.append(self)
-            return 0
-        return self.driver.arm()
+        if self.driver.ran_out and 2 * ring.buffers.taken > ring.buffers.count:
+            return self.driver.update_receive_soon()
+        self.driver.ran_out = False
+        return self.driver.update_receive()
 
 
 cdef class UringStreamDriver(Driver):
@@ -94,28 +116,39 @@ cdef class UringStreamDriver(Driver):
     # -- reading --------------------------------------------------------------
 
     cdef int start_reading(self) except -1:
-        self.wants_to_read = True
-        return self.arm()
+        return self.update_receive()
 
     cdef int stop_reading(self) except -1:
-        self.wants_to_read = False
-        if self.recv is not None:
-            self.loop.cancel(self.recv)
+        if self.stream.is_paused and self.stream.life == OPEN:
+            return self.update_receive_soon()
+        return self.update_receive()
+
+    cdef int update_receive_soon(self) except -1:
+        self.loop.check_not_forked()
+        if self.at_end is None:
+            self.at_end = UpdateReceive.__new__(UpdateReceive)
+            self.at_end.driver = self
+        if not self.at_end.is_queued:
+            self.at_end.is_queued = True
+            self.loop.end_queue.append(self.at_end)
         return 0
 
-    cdef int arm(self) except -1:
-        if not self.wants_to_read or self.is_detaching or self.stream is None \
-                or self.loop.is_parked:
+    cdef int update_receive(self) except -1:
+        """Begin or cancel the receive, so that it is in the kernel if it is wanted."""
+        if self.is_detaching or self.stream is None or self.loop.is_parked:
             return 0
+        if not self.stream.is_reading:
+            return 0 if self.recv is None else self.loop.cancel(self.recv)
         if self.recv is None:
             self.recv = RecvOp.__new__(RecvOp)
             self.recv.driver = self
             self.recv.fd = self.stream.fd
             # A multishot recv misses the end of file of a Unix socket
             # (liburing issue 1549).
-            self.recv.is_multishot = self.stream.family != AF_UNIX
+            self.mode = POLL if self.stream.family == AF_UNIX else MULTISHOT
         # If it is being cancelled, its last completion begins it again.
         if self.recv.state == OP_IDLE:
+            self.recv.mode = self.mode
             self.loop.begin(self.recv)
         return 0
 
@@ -127,44 +160,91 @@ cdef class UringStreamDriver(Driver):
         return 0
 
     cdef int unpark(self) except -1:
-        self.arm()
+        self.update_receive()
         return self.update_room()
+
+    cdef int poll_completed(self, int result) except -1:
+        if self.is_detaching:
+            return self.detach_when_idle()
+        # Before the protocol is called: it may raise out of the loop.
+        self.update_receive_soon()
+        if result < 0 or self.stream is None or not self.stream.is_reading \
+                or self.loop.is_parked:
+            return 0
+        self.stream.last_received = 0
+        self.stream.readable()
+        if self.stream is not None and self.stream.family != AF_UNIX:
+            self.small_reads += 1
+            if self.stream.last_received >= SMALL_BYTES:
+                self.small_reads = 0
+            elif self.small_reads >= SMALL_READS:
+                self.mode = MULTISHOT
+        return 0
 
     cdef int recv_completed(self, int result, unsigned flags, bint last) except -1:
         cdef unsigned number
-        cdef Rearm rearm
-        if last and result > 0 and not self.is_detaching:
-            # Before the bytes are delivered: a protocol may raise out of the loop,
-            # and the connection must still read afterwards.
-            self.arm()
+        cdef ReceiveBuffers buffers = self.loop.ring.buffers
         if flags & IORING_CQE_F_BUFFER:
             number = flags >> IORING_CQE_BUFFER_SHIFT
+            if result == <int> buffers.size_bytes and self.stream is not None:
+                return self.received_much(number, last)
+            if last and not self.is_detaching:
+                self.update_receive()    # now: a protocol may raise out of the loop
             try:
                 if result > 0 and self.stream is not None:
-                    self.stream.received(self.loop.ring.buffers.at(number), result)
+                    self.stream.received(buffers.at(number), result)
             finally:
-                self.loop.ring.buffers.give_back(number)
-        if not last:
-            return 0
+                buffers.give_back(number)
+        return self.recv_ended(result) if last else 0
+
+    cdef int received_much(self, unsigned number, bint last) except -1:
+        """A whole buffer: deliver it with those that follow in the batch, as one piece.
+
+        From now on the socket is read directly, once in an iteration, so that it neither
+        holds up others nor takes all buffers.
+        """
+        cdef ReceiveBuffers buffers = self.loop.ring.buffers
+        cdef Completion next
+        cdef Py_ssize_t size = buffers.size_bytes, taken = size
+        cdef char *joined = self.loop.buffer_to_read()
+        memcpy(joined, buffers.at(number), size)
+        buffers.give_back(number)
+        next.result, next.flags = size, 0
+        while not last and taken + size <= READ_BYTES \
+                and self.loop.ring.take_next(self.recv, &next):
+            last = not (next.flags & IORING_CQE_F_MORE)
+            if next.flags & IORING_CQE_F_BUFFER:
+                number = next.flags >> IORING_CQE_BUFFER_SHIFT
+                if next.result > 0:
+                    memcpy(joined + taken, buffers.at(number), next.result)
+                    taken += next.result
+                buffers.give_back(number)
+            if next.result != size:
+                break
+        self.mode = POLL
+        if not self.is_detaching:
+            if last:
+                self.update_receive_soon()
+            else:
+                self.loop.cancel(self.recv)
+        self.stream.received(joined, taken)
+        if last and (next.result <= 0 or self.is_detaching):
+            return self.recv_ended(next.result)
+        return 0
+
+    cdef int recv_ended(self, int result) except -1:
+        """The last completion of a multishot recv has run."""
+        cdef bint is_end = result == 0 or (
+            result < 0 and result not in (-ECANCELED, -ENOBUFS, -EINTR, -EAGAIN))
+        if is_end and self.stream is not None:
+            self.stream.received_end(1 if result == 0 else result)
         if self.is_detaching:
-            if self.stream is not None and (
-                    result == 0 or (result < 0 and result not in (-ECANCELED, -ENOBUFS))):
-                self.stream.received_end(1 if result == 0 else result)
             return self.detach_when_idle()
-        if result > 0:
-            return 0
-        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
-            return self.arm()
         if result == -ENOBUFS:
             self.loop.counted.enobufs += 1
-            rearm = Rearm.__new__(Rearm)
-            rearm.driver = self
-            self.loop.end_queue.append(rearm)
-            return 0
-        self.wants_to_read = False
-        if self.stream is not None:
-            return self.stream.received_end(1 if result == 0 else result)
-        return 0
+            self.ran_out = True
+            return self.update_receive_soon()
+        return 0 if is_end else self.update_receive()
 
     # -- writing --------------------------------------------------------------
 
@@ -204,7 +284,6 @@ cdef class UringStreamDriver(Driver):
             and not self.room_op.last_is_reaped)
 
     cdef int detach(self) except -1:
-        self.wants_to_read = False
         self.is_detaching = True
         if self.recv is not None:
             self.loop.cancel(self.recv)

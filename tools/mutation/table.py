@@ -119,23 +119,25 @@ MUTANTS: list[Mutant] = [
     M("_stream/endpoint.pyx", "        self.ending_context = PyContext_CopyCurrent()\n",
       "        self.ending_context = self.reader_context\n"),
     M("_stream/endpoint.pyx", "        if not self.is_detached and self.driver.is_in_kernel():\n", "        if False:\n"),
-    M("_stream/uring_driver.pyx", "            self.driver.loop.end_queue.append(self)\n            return 0\n",
-      "            return 0\n"),
-    M("_stream/uring_driver.pyx", "                if result > 0 and self.stream is not None:\n"
-      "                    self.stream.received(self.loop.ring.buffers.at(number), result)\n"
-      "            finally:\n                self.loop.ring.buffers.give_back(number)\n",
-      "                if result > 0 and self.stream is not None:\n"
-      "                    self.stream.received(self.loop.ring.buffers.at(number), result)\n"
+    M("_stream/uring_driver.pyx", "        if self.driver.ran_out and 2 *", "        if False and 2 *"),
+    M("_stream/uring_driver.pyx", "            return self.driver.update_receive_soon()\n", "            return 0\n"),
+    M("_stream/uring_driver.pyx", "            finally:\n                buffers.give_back(number)\n",
       "            finally:\n                if self.stream is not None:\n"
-      "                    self.loop.ring.buffers.give_back(number)\n"),
-    M("_stream/uring_driver.pyx", "            if self.stream is not None and (\n"
-      "                    result == 0 or (result < 0 and result not in (-ECANCELED, -ENOBUFS))):\n"
-      "                self.stream.received_end(1 if result == 0 else result)\n", ""),
-    M("_stream/uring_driver.pyx", "self.recv.is_multishot = self.stream.family != AF_UNIX",
-      "self.recv.is_multishot = True",
-      "on kernels where a Unix multishot receive sees the end; liburing issue 1549"),
-    M("_stream/uring_driver.pyx", "        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:\n"
-      "            return self.arm()\n", "        if result == -ECANCELED:\n            return 0\n"),
+      "                    buffers.give_back(number)\n"),
+    M("_stream/uring_driver.pyx", "        buffers.give_back(number)\n        next.result",
+      "        next.result"),
+    M("_stream/uring_driver.pyx", "        if is_end and self.stream is not None:\n"
+      "            self.stream.received_end(1 if result == 0 else result)\n", ""),
+    M("_stream/uring_driver.pyx", "self.mode = POLL if self.stream.family == AF_UNIX else MULTISHOT",
+      "self.mode = MULTISHOT",
+      "this kernel reports the end of a Unix socket to a multishot recv, too"),
+    M("_stream/uring_driver.pyx", "        return 0 if is_end else self.update_receive()\n", "        return 0\n"),
+    M("_stream/uring_driver.pyx", "        self.mode = POLL\n        if not", "        if not"),
+    M("_stream/uring_driver.pyx", "                self.mode = MULTISHOT\n", "                pass\n"),
+    M("_stream/uring_driver.pyx", "                taken += next.result\n", "                taken += size\n"),
+    M("_stream/inbound.pyx", "size + len(self.held[count]) <= READ_BYTES", "size == 0"),
+    M("_kernel/ring.pyx", "                    self.finished(op)\n                return True\n",
+      "                    pass\n                return True\n"),
     M("_stream/uring_driver.pyx", "        if result < 0 or result & (POLLERR | POLLHUP) and self.recv_is_reaped():\n",
       "        if result < 0:\n"),
     M("_stream/uring_core.pyx", "            (<Endpoint> endpoint).unpark()\n", "            pass\n"),
