@@ -200,6 +200,7 @@ cdef class Outbound(Endpoint):
         return 0
 
     cdef int set_limits(self, object high, object low) except -1:
+        self.send_gathered()
         if high is None and low is None:
             self.odd_limits = None
             self.high_bytes, self.low_bytes = HIGH_WATER_BYTES, HIGH_WATER_BYTES // 4

@@ -131,7 +131,9 @@ class Connection:
         waiting = self.reactions.get(callback)
         if not waiting:
             return None
-        return self.world.do(waiting.popleft(), self)
+        act = waiting.popleft()
+        given = self.world.do(act, self)
+        return given if act.verb == "give" else None
 
     def note_state(self) -> None:
         state: tuple[Any, ...] = ()
