@@ -17,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
 from ._datagram.transport import NativeDatagramTransport, connect_datagrams
-from ._stream.listener import adopt
+from ._stream.listener import Listener, adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
 from .pipes import ReadPipeTransport
@@ -78,7 +78,6 @@ class NativeLoop(SockCalls):
     #: Set by each engine's loop; ``engine`` is also its name in ``LoopStats``.
     _stream_driver_type: Any
     _datagram_driver_type: Any
-    _listener_type: Any
     engine: str
 
     #: Whether to watch the HTTP/1 messages of every plain server connection.
@@ -278,7 +277,7 @@ class NativeLoop(SockCalls):
         context: contextvars.Context | None = None,
     ) -> None:
         self._check_closed()  # type: ignore[attr-defined]
-        listener = self._listener_type(
+        listener = Listener(
             self,
             sock,
             protocol_factory,

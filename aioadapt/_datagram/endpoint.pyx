@@ -16,7 +16,7 @@ until it resumes.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_GET_SIZE
-from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Exit
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, EMSGSIZE, errno
 
@@ -32,7 +32,7 @@ from aioadapt._kernel.linux cimport (
     sockaddr,
 )
 from aioadapt._kernel.linux cimport sendto as send_to_socket
-from aioadapt._loop.handle cimport new_handle, report_failure
+from aioadapt._loop.handle cimport enter_context, new_handle, report_failure
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDED, ENDING, OPEN
 from aioadapt._stream.outgoing cimport Outgoing
@@ -112,7 +112,7 @@ cdef class DatagramEndpoint(Endpoint):
                 if name == NULL:
                     # A host name, a Unix path, or something that is not an address.
                     self.sock.sendto(data, address)
-                    self.loop.counted.direct_sends += 1
+                    self.loop.counted.sends += 1
                     self.loop.counted.bytes_out += len(data)
                     return None
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
@@ -134,7 +134,7 @@ cdef class DatagramEndpoint(Endpoint):
                 <sockaddr *> &name.name, name.size)
         error = errno
         PyBuffer_Release(&view)
-        self.loop.counted.direct_sends += 1
+        self.loop.counted.sends += 1
         if sent >= 0:
             self.loop.counted.bytes_out += sent
             return None
@@ -151,12 +151,23 @@ cdef class DatagramEndpoint(Endpoint):
         self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES
         if not self.wants_room:
             self.wants_room = True
-            self.driver.send(False)
+            self.writer_context = PyContext_CopyCurrent()
+            self.driver.update_room()
         self.transport._maybe_pause_protocol()
         return 0
 
     cdef int writable(self) except -1:
         """From the driver: there is room again."""
+        cdef object context = self.writer_context
+        cdef bint entered = enter_context(context)
+        try:
+            self.send_waiting()
+            return self.loop.run_flush_queue()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef int send_waiting(self) except -1:
         while self.waiting:
             data, address = self.waiting.popleft()
             self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
@@ -174,7 +185,7 @@ cdef class DatagramEndpoint(Endpoint):
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
             self.wants_room = False
-            self.driver.send(False)
+            self.driver.update_room()
             if self.life == CLOSING:
                 self.end(None)
         return 0
@@ -182,7 +193,18 @@ cdef class DatagramEndpoint(Endpoint):
     # -- arriving -------------------------------------------------------------
 
     cdef int readable(self) except -1:
-        """From the driver: receive all that is waiting, up to a limit, then deliver it."""
+        """From the driver: datagrams have arrived."""
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
+        try:
+            self.receive()
+            return self.loop.run_flush_queue()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef int receive(self) except -1:
+        """Receive all that is waiting, up to a limit, then deliver it."""
         cdef Arrivals arrivals = self.arrivals
         cdef int i, n
         if self.family not in (AF_INET, AF_INET6, AF_UNIX):
@@ -262,48 +284,34 @@ cdef class DatagramEndpoint(Endpoint):
     cdef int deliver(self, object data, object address) except -1:
         cdef PyObject *args[3]
         cdef long long started = now_ns() if self.loop._debug else 0
-        cdef bint entered = False
         cdef object protocol = self.protocol
         args[0] = <PyObject *> protocol
         args[1] = <PyObject *> data
         args[2] = <PyObject *> address
         try:
-            PyContext_Enter(self.context)
-            entered = True
             PyObject_VectorcallMethod("datagram_received", args, 3, NULL)
+        except (SystemExit, KeyboardInterrupt):
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             self.callback_failed("datagram_received", (data, address), exc)
-        else:
-            PyContext_Exit(self.context)
         if started:
             report_slow_read(self.loop, self.transport, (now_ns() - started) * 1e-9)
         return 0
 
     cdef int tell_of(self, object failure) except -1:
         """Call error_received; the endpoint stays open."""
-        cdef bint entered = False
         try:
-            PyContext_Enter(self.context)
-            entered = True
             PyObject_CallMethodOneArg(self.protocol, "error_received", failure)
+        except (SystemExit, KeyboardInterrupt):
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             self.callback_failed("error_received", (failure,), exc)
-        else:
-            PyContext_Exit(self.context)
         return 0
 
     def callback_failed(self, name, args, exc):
         """As in asyncio: the failure is reported, and the endpoint stays open."""
         method = getattr(self.protocol, name, self.protocol)
-        report_failure(new_handle(self.loop, method, args, self.context), method, args, exc)
+        report_failure(new_handle(self.loop, method, args, None), method, args, exc)
 
     # -- ending ---------------------------------------------------------------
 
@@ -319,7 +327,6 @@ cdef class DatagramEndpoint(Endpoint):
     cdef int end(self, object exc) except -1:
         self.waiting.clear()
         self.waiting_bytes = 0
-        self.wants_room = False
         return Endpoint.end(self, exc)
 
     cdef int unregister(self) except -1:
@@ -346,7 +353,7 @@ cdef DatagramEndpoint new_datagram_endpoint(
     endpoint.sock = sock
     endpoint.out = Outgoing.__new__(Outgoing)        # stays empty
     endpoint.waiting = deque()
-    endpoint.context = PyContext_CopyCurrent()
+    endpoint.reader_context = PyContext_CopyCurrent()
     endpoint.remote = remote or None
     if loop._arrivals is None:
         loop._arrivals = Arrivals()

@@ -23,3 +23,4 @@ cdef class TimerHandle(Handle):
 cdef Handle new_handle(object loop, object callback, tuple args, object context)
 cdef int report_failure(
     Handle handle, object callback, tuple args, object exc) except -1
+cdef bint enter_context(object context) except -1

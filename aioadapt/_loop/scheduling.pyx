@@ -13,6 +13,7 @@ from aioadapt._loop.core cimport LoopCore
 from aioadapt._loop.counters cimport counts_by_name
 from aioadapt._loop.handle cimport Handle, TimerHandle, new_handle
 from aioadapt._loop.inbox cimport Queue
+from aioadapt._loop.moving cimport MovingCore
 
 from asyncio import events
 from collections import deque
@@ -25,7 +26,7 @@ cdef object as_deque = deque         # module globals are gone at interpreter ex
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 
 
-cdef class SchedulingCore(LoopCore):
+cdef class SchedulingCore(MovingCore):
     """See the top of this file."""
 
     def call_soon(self, callback, *args, context=None):

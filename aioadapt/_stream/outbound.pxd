@@ -4,7 +4,9 @@ from aioadapt._stream.endpoint cimport Endpoint
 cdef class Outbound(Endpoint):
     cdef int write(self, object data) except -1
     cdef int write_eof(self) except -1
-    cdef void watch_outbound(self, const char *data, Py_ssize_t n) noexcept
+    cdef int send_now(self) except -1
+    cdef int has_room(self) except -1
+    cdef bint watch_outbound(self, const char *data, Py_ssize_t n) noexcept
     cdef int sent(self, Py_ssize_t n) except -1
     cdef int send_failed(self, int error) except -1
     cdef int set_limits(self, object high, object low) except -1

@@ -1,14 +1,25 @@
 """Outbound bytes: gathering writes, and backpressure.
 
-What a protocol writes in one iteration is sent when the iteration ends, in one call.
-Above the high-water mark it is sent immediately, so that large writes are not
-buffered twice.  If the socket does not take enough of it, the protocol is paused.
+What one callback writes is sent when that callback ends, in one call: a server that
+writes the head and the body of a response costs a third less.  Nothing waits longer.
+Sent at once is what is written while no callback of the loop runs, what exceeds the
+high-water mark (so that large writes are not buffered twice), and a response that is
+complete.  Whoever asks for the state of writing, or for the socket, finds it sent.
+
+A callback that works on after it wrote delays its own bytes.  That is noticed when it
+ends, and the next writes of that stream are sent at once.
+
+If the socket does not take enough, the protocol is paused.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Exit
 
-from aioadapt._kernel.linux cimport SHUT_WR, shutdown
+from libc.errno cimport EINTR
+
+from aioadapt._kernel.linux cimport SHUT_WR, now_ns, shutdown
 from aioadapt._loop.counters cimport count_answers, count_failure
+from aioadapt._loop.handle cimport enter_context
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDING, GIVEN_AWAY, OPEN
 
@@ -29,6 +40,10 @@ cdef extern from "Python.h":
 
 cdef enum:
     HIGH_WATER_BYTES = 65536     # asyncio's
+    # Guesses: longer than the rest of nearly every callback; and a server that has
+    # become quick is given its gathering back after a few responses.
+    HELD_TOO_LONG_NS = 2_000_000
+    WRITES_UNHELD = 64
 
 
 cdef class Outbound(Endpoint):
@@ -36,6 +51,7 @@ cdef class Outbound(Endpoint):
 
     cdef int write(self, object data) except -1:
         cdef bint is_scattered = False
+        cdef bint is_answered = False
         if not PyBytes_CheckExact(data):
             if not isinstance(data, (bytes, bytearray, memoryview)):
                 raise TypeError(f"{NOT_BYTES}{type(data).__name__!r}")
@@ -65,35 +81,79 @@ cdef class Outbound(Endpoint):
                 BufferError("memoryview: underlying buffer is not C-contiguous"),
                 "Fatal write error on socket transport")
         if self.exchange is not None:
-            self.watch_outbound(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+            is_answered = self.watch_outbound(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
         self.out.add(data)
         if self.out.size > self.high_bytes:
-            if not self.protocol_paused:
-                self.driver.send(True)
-                self.pause_protocol_if_full()
+            self.send_now()
+            return self.pause_protocol_if_full()
+        if is_answered or self.writes_unheld or not self.loop.is_gathering:
+            if self.writes_unheld:
+                self.writes_unheld -= 1
+            return self.send_now()
         if not self.is_queued:
             self.is_queued = True
+            self.gathered_at_ns = now_ns()
             self.loop.flush_queue.append(self)
         return 0
 
     cdef int flush(self) except -1:
+        """Send what has been gathered."""
         if self.out.size and self.life <= CLOSING:
-            self.driver.send(False)
+            if now_ns() - self.gathered_at_ns > HELD_TOO_LONG_NS:
+                self.writes_unheld = WRITES_UNHELD
+            try:
+                return self.send_now()
+            except Exception as exc:
+                # epoll is out of resources.  The write that this is about has returned.
+                return self.fatal(exc, "Fatal write error on socket transport")
         return 0
 
-    cdef void watch_outbound(self, const char *data, Py_ssize_t n) noexcept:
+    cdef int send_now(self) except -1:
+        """Send what the socket takes; the rest when it has room."""
+        cdef Py_ssize_t n
+        cdef bint is_full = False
+        while self.out.size and not self.wants_room:
+            self.loop.counted.sends += 1
+            n = self.out.send(self.fd, &is_full)
+            if n > 0:
+                self.sent(n)
+            elif n != -EINTR and not is_full:
+                return self.send_failed(-n)
+            if self.life >= ENDING:
+                return 0
+            if is_full and self.out.size:
+                self.wants_room = True
+                self.writer_context = PyContext_CopyCurrent()
+                self.driver.update_room()
+        return 0
+
+    cdef int has_room(self) except -1:
+        """From the driver: the socket has room again."""
+        cdef object context = self.writer_context
+        cdef bint entered = enter_context(context)
+        self.wants_room = False
+        try:
+            self.send_now()
+            return self.loop.run_flush_queue()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+            if not self.wants_room and self.life < ENDING:
+                self.driver.update_room()
+
+    cdef bint watch_outbound(self, const char *data, Py_ssize_t n) noexcept:
+        """Is this the end of a response?"""
         cdef long long responses = self.exchange.responses
         self.exchange.saw_outbound(data, n)
         responses = self.exchange.responses - responses
         if responses:
             count_answers(&self.loop.counted, responses, self.asked_at_ns)
+        return responses != 0
 
     cdef int sent(self, Py_ssize_t n) except -1:
         """The kernel has taken n bytes."""
         self.loop.counted.bytes_out += n
         self.last_byte_ns = self.loop.awake_since_ns
-        if self.life >= ENDING:
-            return 0
         self.out.sent(n)
         if self.protocol_paused and self.out.size <= self.low_bytes:
             self.protocol_paused = False
@@ -140,6 +200,7 @@ cdef class Outbound(Endpoint):
         return 0
 
     cdef int set_limits(self, object high, object low) except -1:
+        self.send_gathered()
         if high is None and low is None:
             self.odd_limits = None
             self.high_bytes, self.low_bytes = HIGH_WATER_BYTES, HIGH_WATER_BYTES // 4
@@ -160,6 +221,7 @@ cdef class Outbound(Endpoint):
         if self.life >= CLOSING or self.eof_asked:
             return 0
         self.eof_asked = True
+        self.send_gathered()
         if self.out.size == 0:
             self.shut_down_writing()
         return 0

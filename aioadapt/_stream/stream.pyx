@@ -21,7 +21,7 @@ answers with a ``ReleaseStep``.
 from cpython.contextvars cimport PyContext_CopyCurrent
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._loop.core cimport (
+from aioadapt._loop.hooks cimport (
     RELEASE_RAISED,
     RELEASE_OVER,
     NOT_ADMITTED,
@@ -29,7 +29,6 @@ from aioadapt._loop.core cimport (
     SETTLING,
     ReleaseStep,
 )
-from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.endpoint cimport life_in_words
 from aioadapt._stream.inbound cimport Inbound
 from aioadapt._stream.life cimport ENDING, GIVEN_AWAY, OPEN
@@ -107,14 +106,14 @@ cdef class Stream(Inbound):
             return "half-closed"
         if self.is_paused or self.held or self.held_end:
             return "reading is paused"
-        if self.out.size or self.driver.is_sending():
+        if self.out.size:
             return "bytes are being sent"
         return ""
 
     cdef bint is_quiet(self) noexcept:
         return (
             self.life == OPEN and self.exchange is not None and self.exchange.is_quiet()
-            and self.out.size == 0 and not self.driver.is_sending()
+            and self.out.size == 0
             and not self.is_paused and not self.eof_seen and not self.eof_asked)
 
     # -- releasing ------------------------------------------------------------
@@ -192,6 +191,7 @@ cdef class Stream(Inbound):
         if self.release_handler is not None:
             self.loop.queue_release(self)
         self.deliver_held_soon()
+        self.driver.update_room()        # it may have been written to meanwhile
         return self.update_reading()
 
     cdef int on_detached(self) except -1:
@@ -232,14 +232,12 @@ cdef class Stream(Inbound):
         self.unregister()
         self.held = None
         self.fd = -1
-        self.loop.push_ready(
-            new_handle(self.loop, protocol.connection_lost, (None,), self.context))
+        self.loop.schedule(protocol.connection_lost, (None,), self.reader_context)
         release_handler.released(released)
 
 
 cdef Stream new_stream(
-    object loop, int fd, int family, int type, int proto, object protocol,
-    object server, object context,
+    object loop, int fd, int family, int type, int proto, object protocol, object server,
 ):
     global last_id
     cdef Stream stream
@@ -254,7 +252,7 @@ cdef Stream new_stream(
     stream.family, stream.type, stream.proto = family, type, proto
     stream.out = Outgoing.__new__(Outgoing)
     stream.set_limits(None, None)
-    stream.context = PyContext_CopyCurrent() if context is None else context
+    stream.reader_context = PyContext_CopyCurrent()
     stream.last_byte_ns = now_ns()
     stream.set_protocol(protocol)
     stream.driver = loop._new_stream_driver()

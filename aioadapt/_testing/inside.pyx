@@ -24,7 +24,7 @@ from aioadapt._stream.life cimport ENDING
 from aioadapt._stream.listener cimport AcceptWatch
 from aioadapt._stream.stream cimport Stream
 from aioadapt._stream.uring_core cimport UringCore
-from aioadapt._stream.uring_driver cimport RecvOp, SendOp
+from aioadapt._stream.uring_driver cimport RecvOp, RoomOp
 
 
 def found_inside(FdCore loop not None):
@@ -58,8 +58,8 @@ cdef int add_stray_operations(list found, Ring ring) except -1:
         newest = op.older
         if isinstance(op, RecvOp):
             owner = (<RecvOp> op).driver.stream
-        elif isinstance(op, SendOp):
-            owner = (<SendOp> op).driver.stream
+        elif isinstance(op, RoomOp):
+            owner = (<RoomOp> op).driver.stream
         elif isinstance(op, DatagramPoll):
             owner = (<DatagramPoll> op).driver.endpoint
         else:
@@ -90,7 +90,7 @@ cdef str why_stray(FdCore loop, Watch watch):
         stream = (<StreamWatch> watch).driver.stream
         if stream is None or (<StreamWatch> watch).driver.stream.life >= ENDING:
             return "its stream has ended"
-        if waits_for_room and not (<StreamWatch> watch).driver.stream.out.size:
+        if waits_for_room and not (<StreamWatch> watch).driver.stream.wants_room:
             return "EPOLLOUT with nothing to send"
     elif isinstance(watch, DatagramWatch):
         endpoint = (<DatagramWatch> watch).driver.endpoint

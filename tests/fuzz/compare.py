@@ -1,0 +1,90 @@
+"""Where one of our loops differs from asyncio.
+
+asyncio plays a program twice, once with pauses between its iterations.  What is not
+the same there depends on time, so only what both have in common is asked of our loops.
+A loop of ours that differs plays it with pauses, too, and has to differ twice: a reset,
+say, may overtake bytes in one run and not in the next.
+"""
+
+from dataclasses import dataclass
+
+from .log import Event, Traces
+from .program import Program
+from .world import played
+
+PAUSE_S = 0.0005
+NOTHING: Event = ("nothing",)
+
+
+@dataclass(frozen=True)
+class Difference:
+    kind: str
+    trace: str
+    place: int
+    expected: Event
+    seen: Event
+
+    def __str__(self) -> str:
+        return (
+            f"{self.trace}, event {self.place}: asyncio {self.expected}, "
+            f"{self.kind} {self.seen}"
+        )
+
+    @property
+    def what(self) -> tuple[str, str]:
+        """Roughly what it is about: a shorter program has to show the same."""
+        return str(self.expected[0]), str(self.seen[0])
+
+
+def difference(program: Program, kind: str) -> Difference | None:
+    """The first thing in which this kind of loop differs from asyncio."""
+    expected = played(program, "asyncio")
+    if first_difference(expected, played(program, kind), kind) is None:
+        return None
+    agreed = in_common(expected, played(program, "asyncio", PAUSE_S))
+    found = None
+    for _ in range(2):
+        seen = played(program, kind, PAUSE_S)
+        found = first_difference(agreed, seen, kind, is_part=True)
+        if found is None:
+            break
+        agreed = in_common(agreed, played(program, "asyncio", PAUSE_S))
+    return found
+
+
+def in_common(one: Traces, other: Traces) -> Traces:
+    """Per trace, what both begin with."""
+    common: Traces = {}
+    for name in one.keys() | other.keys():
+        mine, yours = one.get(name, []), other.get(name, [])
+        place = _first_place(mine, yours)
+        common[name] = mine[:place]
+        if place == len(mine) == len(yours):
+            common[name] = [*mine, NOTHING]
+    return common
+
+
+def first_difference(
+    expected: Traces, seen: Traces, kind: str, is_part: bool = False
+) -> Difference | None:
+    for name in sorted(expected.keys() | seen.keys()):
+        mine, yours = expected.get(name, []), seen.get(name, [])
+        if is_part:
+            yours = [*yours, NOTHING]
+        place = _first_place(mine, yours)
+        if place < len(mine) or (not is_part and place < len(yours)):
+            return Difference(
+                kind,
+                name,
+                place,
+                mine[place] if place < len(mine) else NOTHING,
+                yours[place] if place < len(yours) else NOTHING,
+            )
+    return None
+
+
+def _first_place(one: list[Event], other: list[Event]) -> int:
+    for place, (mine, yours) in enumerate(zip(one, other, strict=False)):
+        if mine != yours:
+            return place
+    return min(len(one), len(other))
