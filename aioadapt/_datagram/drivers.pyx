@@ -166,7 +166,7 @@ cdef class UringDatagramDriver(Driver):
         # Queued before the protocol runs, since that may raise out of the loop.
         again = PollAgain.__new__(PollAgain)
         again.op = self.room_op if room else self.arrival_op
-        self.loop.end_queue.append(again)
+        self.loop.end_queue.add(again)
         if room:
             if self.arrivals_are_reaped():
                 self.room_waits_for_arrivals = True

@@ -162,7 +162,7 @@ cdef class DatagramEndpoint(Endpoint):
         cdef bint entered = enter_context(context)
         try:
             self.send_waiting()
-            return self.loop.run_flush_queue()
+            return self.loop.flush_queue.run()
         finally:
             if entered:
                 PyContext_Exit(context)
@@ -198,7 +198,7 @@ cdef class DatagramEndpoint(Endpoint):
         cdef bint entered = enter_context(context)
         try:
             self.receive()
-            return self.loop.run_flush_queue()
+            return self.loop.flush_queue.run()
         finally:
             if entered:
                 PyContext_Exit(context)

@@ -2,7 +2,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from aioadapt._loop.counters cimport Counters
-from aioadapt._loop.hooks cimport Detachable
+from aioadapt._loop.hooks cimport Detachable, HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
@@ -24,9 +24,10 @@ cdef class LoopCore:
         Py_ssize_t first_ready, ready_count, ready_room
         Timers timers
         Inbox inbox
-        list flush_queue             # FlushHook: streams that the running callback wrote to
-        list end_queue               # FlushHook: what is left for the end of the iteration
+        HookQueue flush_queue        # streams that the running callback wrote to
+        HookQueue end_queue          # what is left for the end of the iteration
         bint is_gathering            # what a callback writes now is sent when it ends
+        long long flushed_at_ns      # the last time in this iteration; or when it began
         list release_queue           # Detachable: streams to be released when quiet
         bint is_settling             # a stream settles until the next iteration: do not sleep
         Inbox yielding_to            # of another loop, which should run before us
@@ -55,8 +56,6 @@ cdef class LoopCore:
     cdef int run_ready(self) except -1
     cdef int end_iteration(self) except -1
     cdef int flush_in(self, object context) except -1
-    cdef int run_flush_queue(self) except -1
-    cdef int run_hooks(self, list hooks, list queue) except -1
     cdef int release_quiet(self) except -1
     cdef int take_calls(self) except -1
     cdef int deliver_messages(self) except -1

@@ -32,7 +32,7 @@ from cpython.ref cimport Py_DECREF, Py_INCREF
 from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.handle cimport Handle, enter_context, new_handle
-from aioadapt._loop.hooks cimport Detachable, FlushHook
+from aioadapt._loop.hooks cimport Detachable, HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
@@ -55,8 +55,8 @@ cdef class LoopCore:
         self.timers = Timers()
         self.inbox = Inbox()
         self.is_parked = True
-        self.flush_queue = []
-        self.end_queue = []
+        self.flush_queue = HookQueue()
+        self.end_queue = HookQueue()
         self.release_queue = []
         self.streams_by_fd = {}
         self.listeners = {}
@@ -143,7 +143,7 @@ cdef class LoopCore:
         finally:
             # After a SystemExit, say: what was written before it.
             self.is_gathering = False
-            self.run_flush_queue()
+            self.flush_queue.run()
             self.is_parked = True
             self.engine_pauses()
 
@@ -156,8 +156,8 @@ cdef class LoopCore:
         cdef bint nothing_was_added
         asleep_at = now_ns()
         if (
-            self.ready_count or self._stopping or self.end_queue or self.is_settling
-            or self.has_reaped()
+            self.ready_count or self._stopping or self.end_queue.first is not None
+            or self.is_settling or self.has_reaped()
         ):
             timeout_ns = 0
         elif self.timers.count:
@@ -183,7 +183,7 @@ cdef class LoopCore:
             self.submit_new()
         self.inbox.unpark()
         now = now_ns()
-        self.awake_since_ns = now
+        self.awake_since_ns = self.flushed_at_ns = now
         self.is_gathering = True
 
         self.take_calls()
@@ -195,8 +195,8 @@ cdef class LoopCore:
         while self.dispatch_next():
             self.counted.events += 1
             events += 1
-            if self.flush_queue:
-                self.run_flush_queue()
+            if self.flush_queue.first is not None:
+                self.flush_queue.run()
             if self.inbox.has_messages():
                 self.deliver_messages()
             # Latency mode may have started meanwhile; the rest runs in the next
@@ -228,8 +228,8 @@ cdef class LoopCore:
                 for message in messages:
                     taken += 1
                     new_handle(self, message.deliver, (), None).run()
-                    if self.flush_queue:
-                        self.run_flush_queue()
+                    if self.flush_queue.first is not None:
+                        self.flush_queue.run()
             except BaseException:
                 # A KeyboardInterrupt ends the run; the remaining messages wait
                 # until the loop runs again or closes.
@@ -295,11 +295,11 @@ cdef class LoopCore:
             handle = <Handle> item
             if not handle.is_cancelled:
                 handle.run()
-                if self.flush_queue:
+                if self.flush_queue.first is not None:
                     self.flush_in(handle.context)
         else:
             self.run_foreign(item)
-            if self.flush_queue:
+            if self.flush_queue.first is not None:
                 self.flush_in(item._context)
         if self.inbox.has_messages():
             self.deliver_messages()
@@ -309,10 +309,8 @@ cdef class LoopCore:
         raise NotImplementedError
 
     cdef int end_iteration(self) except -1:
-        cdef list queue
-        if self.end_queue:
-            queue, self.end_queue = self.end_queue, []
-            self.run_hooks(queue, self.end_queue)
+        if self.end_queue.first is not None:
+            self.end_queue.run_once()
         self.is_settling = False
         if self.release_queue:
             self.release_quiet()
@@ -331,32 +329,10 @@ cdef class LoopCore:
         """Send what the callback has written, as if it did so itself."""
         cdef bint entered = enter_context(context)
         try:
-            return self.run_flush_queue()
+            return self.flush_queue.run()
         finally:
             if entered:
                 PyContext_Exit(context)
-
-    cdef int run_flush_queue(self) except -1:
-        cdef list queue
-        while self.flush_queue:
-            queue, self.flush_queue = self.flush_queue, []
-            self.run_hooks(queue, self.flush_queue)
-        return 0
-
-    cdef int run_hooks(self, list hooks, list queue) except -1:
-        cdef FlushHook hook
-        cdef Py_ssize_t i = 0
-        try:
-            while i < len(hooks):
-                hook = <FlushHook> hooks[i]
-                i += 1
-                hook.is_queued = False
-                hook.flush()
-        except BaseException:
-            # A KeyboardInterrupt ends the run; the others stay queued.
-            queue[:0] = hooks[i:]
-            raise
-        return 0
 
     cdef int check_open(self) except -1:
         if self._closed:

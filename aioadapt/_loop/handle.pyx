@@ -210,14 +210,3 @@ cdef int report_failure(
         "handle": handle,
     })
     return 0
-
-
-cdef bint enter_context(object context) except -1:
-    """False if it cannot be entered, as when a loop that runs within it is running this."""
-    if not PyContext_CheckExact(context):
-        return False
-    try:
-        PyContext_Enter(context)
-    except RuntimeError:
-        return False
-    return True

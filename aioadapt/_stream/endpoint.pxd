@@ -1,8 +1,15 @@
 from aioadapt._http1.exchange cimport Exchange
+from aioadapt._kernel.thread_times cimport ThreadTimes
 from aioadapt._loop.core cimport LoopCore
 from aioadapt._loop.hooks cimport Detachable
 from aioadapt._stream.life cimport Life
 from aioadapt._stream.outgoing cimport Outgoing
+
+
+cdef enum Gathering:
+    GATHERS          # what a callback writes is sent when it ends
+    GATHERS_TIMED    # as well, and how long it was held is measured
+    SENDS_AT_ONCE    # callbacks have worked on for long after they wrote
 
 
 cdef class Driver:
@@ -42,8 +49,10 @@ cdef class Endpoint(Detachable):
         bint protocol_paused         # pause_writing was called
         Outgoing out
         Py_ssize_t high_bytes, low_bytes
-        long long gathered_at_ns     # when the running callback wrote first
-        int writes_unheld            # so many of the next writes are sent at once
+        Gathering gathering
+        int writes_at_once           # SENDS_AT_ONCE: so many more
+        long long gathered_at_ns     # GATHERS_TIMED: when the running callback wrote first
+        ThreadTimes gathered_at      # and the thread's own times then
         bint wants_room              # the socket is full: the driver reports when it is not
         tuple odd_limits             # (low, high) as given, if not ints of that size
         int lost_writes              # writes since the connection was lost

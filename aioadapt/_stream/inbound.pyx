@@ -39,7 +39,7 @@ cdef class Inbound(Outbound):
     cdef int received(self, const char *data, Py_ssize_t n) except -1:
         """From the driver: these bytes have arrived."""
         cdef object context = self.reader_context
-        cdef bint entered
+        cdef bint entered, is_done = False
         self.loop.counted.bytes_in += n
         self.loop.counted.receives += 1
         if not self.is_reading or self.loop.is_parked:
@@ -47,15 +47,16 @@ cdef class Inbound(Outbound):
         entered = enter_context(context)
         try:
             self.deliver(data, n)
-            return self.loop.run_flush_queue()
-        except BaseException:
-            # A KeyboardInterrupt ends the run; what reached no buffer is held.
-            self.deliver_held_soon()
-            self.update_reading()
-            raise
+            self.loop.flush_queue.run()
+            is_done = True
         finally:
             if entered:
                 PyContext_Exit(context)
+            if not is_done:
+                # A KeyboardInterrupt ends the run; what reached no buffer is held.
+                self.deliver_held_soon()
+                self.update_reading()
+        return 0
 
     cdef int received_end(self, int end, bint has_buffer=False) except -1:
         """From the driver: end of file (1) or a negative errno; nothing comes after it.
@@ -73,7 +74,7 @@ cdef class Inbound(Outbound):
             # As in asyncio, a buffer has been asked for when the end is found.
             if not self.is_buffered or has_buffer or self.next_buffer() is not None:
                 self.deliver_end(end)
-            return self.loop.run_flush_queue()
+            return self.loop.flush_queue.run()
         except BaseException:
             self.deliver_held_soon()
             raise
@@ -124,7 +125,7 @@ cdef class Inbound(Outbound):
                 self.buffer_filled(n)
             elif n == 0 or (error != EAGAIN and error != EINTR):
                 self.received_end(1 if n == 0 else -error, True)
-            return self.loop.run_flush_queue()
+            return self.loop.flush_queue.run()
         finally:
             if entered:
                 PyContext_Exit(context)
@@ -263,7 +264,7 @@ cdef class Inbound(Outbound):
         cdef bint entered = enter_context(context)
         try:
             self.deliver_held()
-            self.loop.run_flush_queue()
+            self.loop.flush_queue.run()
         except BaseException:
             # A KeyboardInterrupt ends the run.  The rest is still held; if nothing
             # is left, reading resumes.

@@ -7,7 +7,15 @@ high-water mark (so that large writes are not buffered twice), and a response th
 complete.  Whoever asks for the state of writing, or for the socket, finds it sent.
 
 A callback that works on after it wrote delays its own bytes.  That is noticed when it
-ends, and the next writes of that stream are sent at once.
+ends, and then writes of that stream are sent at once for a while:
+
+    GATHERS --2 ms since the loop last flushed--> GATHERS_TIMED
+    GATHERS_TIMED --it worked or waited for 2 ms--> SENDS_AT_ONCE, else --> GATHERS
+    SENDS_AT_ONCE --WRITES_AT_ONCE writes--> GATHERS_TIMED
+
+The first needs a look at the clock and nothing else.  But it counts other callbacks,
+and a CPU that was taken by another process: those are told apart by the thread's own
+times, for which the kernel has to be asked.
 
 If the socket does not take enough, the protocol is paused.
 """
@@ -18,9 +26,15 @@ from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Exit
 from libc.errno cimport EINTR
 
 from aioadapt._kernel.linux cimport SHUT_WR, now_ns, shutdown
+from aioadapt._kernel.thread_times cimport ThreadTimes, thread_times
 from aioadapt._loop.counters cimport count_answers, count_failure
 from aioadapt._loop.handle cimport enter_context
-from aioadapt._stream.endpoint cimport Endpoint
+from aioadapt._stream.endpoint cimport (
+    GATHERS,
+    GATHERS_TIMED,
+    SENDS_AT_ONCE,
+    Endpoint,
+)
 from aioadapt._stream.life cimport CLOSING, ENDING, GIVEN_AWAY, OPEN
 
 import logging
@@ -43,7 +57,7 @@ cdef enum:
     # Guesses: longer than the rest of nearly every callback; and a server that has
     # become quick is given its gathering back after a few responses.
     HELD_TOO_LONG_NS = 2_000_000
-    WRITES_UNHELD = 64
+    WRITES_AT_ONCE = 64
 
 
 cdef class Outbound(Endpoint):
@@ -86,33 +100,58 @@ cdef class Outbound(Endpoint):
         if self.out.size > self.high_bytes:
             self.send_now()
             return self.pause_protocol_if_full()
-        if is_answered or self.writes_unheld or not self.loop.is_gathering:
-            if self.writes_unheld:
-                self.writes_unheld -= 1
+        if is_answered or not self.loop.is_gathering:
             return self.send_now()
-        if not self.is_queued:
-            self.is_queued = True
+        if self.gathering != GATHERS and not self.is_queued:
+            if self.gathering == SENDS_AT_ONCE:
+                self.writes_at_once -= 1
+                if self.writes_at_once == 0:
+                    self.gathering = GATHERS_TIMED
+                return self.send_now()
             self.gathered_at_ns = now_ns()
-            self.loop.flush_queue.append(self)
+            self.gathered_at = thread_times()
+        self.loop.flush_queue.add(self)
         return 0
 
     cdef int flush(self) except -1:
         """Send what has been gathered."""
         if self.out.size and self.life <= CLOSING:
-            if now_ns() - self.gathered_at_ns > HELD_TOO_LONG_NS:
-                self.writes_unheld = WRITES_UNHELD
-            try:
-                return self.send_now()
-            except Exception as exc:
-                # epoll is out of resources.  The write that this is about has returned.
-                return self.fatal(exc, "Fatal write error on socket transport")
+            self.time_gathering()
+            self.send_what_fits()
+            if self.out.size and self.life < ENDING and not self.wants_room:
+                try:
+                    return self.wait_for_room()
+                except Exception as exc:
+                    # epoll is out of resources.  The write that this is about has returned.
+                    return self.fatal(exc, "Fatal write error on socket transport")
         return 0
+
+    cdef void time_gathering(self) noexcept:
+        cdef long long now = now_ns()
+        cdef ThreadTimes times
+        if self.gathering == GATHERS_TIMED:
+            self.gathering = GATHERS
+            if now - self.gathered_at_ns > HELD_TOO_LONG_NS:
+                times = thread_times()
+                if times.run_ns - self.gathered_at.run_ns > HELD_TOO_LONG_NS \
+                        or times.waits != self.gathered_at.waits:
+                    self.gathering = SENDS_AT_ONCE
+                    self.writes_at_once = WRITES_AT_ONCE
+        elif now - self.loop.flushed_at_ns > HELD_TOO_LONG_NS:
+            self.gathering = GATHERS_TIMED
+        self.loop.flushed_at_ns = now
 
     cdef int send_now(self) except -1:
         """Send what the socket takes; the rest when it has room."""
+        self.send_what_fits()
+        if self.out.size and self.life < ENDING and not self.wants_room:
+            return self.wait_for_room()
+        return 0
+
+    cdef int send_what_fits(self) except -1:
         cdef Py_ssize_t n
         cdef bint is_full = False
-        while self.out.size and not self.wants_room:
+        while self.out.size and not self.wants_room and not is_full:
             self.loop.counted.sends += 1
             n = self.out.send(self.fd, &is_full)
             if n > 0:
@@ -121,11 +160,12 @@ cdef class Outbound(Endpoint):
                 return self.send_failed(-n)
             if self.life >= ENDING:
                 return 0
-            if is_full and self.out.size:
-                self.wants_room = True
-                self.writer_context = PyContext_CopyCurrent()
-                self.driver.update_room()
         return 0
+
+    cdef int wait_for_room(self) except -1:
+        self.wants_room = True
+        self.writer_context = PyContext_CopyCurrent()
+        return self.driver.update_room()
 
     cdef int has_room(self) except -1:
         """From the driver: the socket has room again."""
@@ -134,7 +174,7 @@ cdef class Outbound(Endpoint):
         self.wants_room = False
         try:
             self.send_now()
-            return self.loop.run_flush_queue()
+            return self.loop.flush_queue.run()
         finally:
             if entered:
                 PyContext_Exit(context)

@@ -128,9 +128,7 @@ cdef class UringStreamDriver(Driver):
         if self.at_end is None:
             self.at_end = UpdateReceive.__new__(UpdateReceive)
             self.at_end.driver = self
-        if not self.at_end.is_queued:
-            self.at_end.is_queued = True
-            self.loop.end_queue.append(self.at_end)
+        self.loop.end_queue.add(self.at_end)
         return 0
 
     cdef int update_receive(self) except -1:

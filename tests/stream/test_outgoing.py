@@ -4,6 +4,7 @@ import random
 import socket
 import time
 from array import array
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -173,7 +174,16 @@ def test_what_is_written_while_the_loop_does_not_run_leaves_at_once(
     assert peer.recv(100) == b"now"
 
 
-def test_a_callback_that_works_on_delays_its_own_bytes_only_once(scene: Scene) -> None:
+def spin(seconds: float) -> None:
+    ends = time.thread_time() + seconds
+    while time.thread_time() < ends:
+        pass
+
+
+@pytest.mark.parametrize("work", [time.sleep, spin])
+def test_a_callback_that_works_on_delays_its_own_bytes_twice(
+    scene: Scene, work: Callable[[float], None]
+) -> None:
     protocol = Recorder()
     server = scene.serve(lambda: protocol)
     peer, _ = scene.accept(server)
@@ -182,15 +192,35 @@ def test_a_callback_that_works_on_delays_its_own_bytes_only_once(scene: Scene) -
 
     def write_and_work() -> None:
         protocol.transport.write(b"x")
-        time.sleep(0.003)
+        work(0.003)
         sent_in_time.append(read_some(peer, 100))
 
-    for _ in range(2):
+    for _ in range(3):
         scene.loop.call_soon(write_and_work)
         scene.run_iterations()
         read_some(peer, 100)
 
-    assert sent_in_time == [b"", b"x"]
+    assert sent_in_time == [b"", b"", b"x"]
+
+
+def test_who_writes_after_others_have_worked_for_long_still_gathers(
+    scene: Scene,
+) -> None:
+    protocol = Recorder()
+    server = scene.serve(lambda: protocol)
+    scene.accept(server)
+
+    def write_twice() -> None:
+        protocol.transport.write(b"head")
+        protocol.transport.write(b"body")
+
+    before = scene.loop.stats().sends
+    for _ in range(4):
+        scene.loop.call_soon(time.sleep, 0.003)
+        scene.loop.call_soon(write_twice)
+        scene.run_iterations()
+
+    assert scene.loop.stats().sends == before + 4
 
 
 def test_past_the_high_water_mark_bytes_leave_at_once(scene: Scene) -> None:
