@@ -174,6 +174,8 @@ cdef class Outbound(Endpoint):
         self.wants_room = False
         try:
             self.send_now()
+            if self.out.size == 0:
+                self.all_sent()      # again, if an interrupt came in between
             return self.loop.flush_queue.run()
         finally:
             if entered:
@@ -197,7 +199,13 @@ cdef class Outbound(Endpoint):
         self.out.sent(n)
         if self.protocol_paused and self.out.size <= self.low_bytes:
             self.protocol_paused = False
-            self.call_flow_control("resume_writing")
+            try:
+                self.call_flow_control("resume_writing")
+            except BaseException:
+                # A KeyboardInterrupt ends the run; the rest follows in the next one.
+                if self.life < ENDING:
+                    self.wait_for_room()
+                raise
         if self.out.size == 0:
             self.all_sent()
         return 0

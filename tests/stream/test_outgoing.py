@@ -385,3 +385,44 @@ def test_what_an_aborted_stream_has_sent_is_counted(scene: Scene) -> None:
     assert data.startswith(got)
     assert scene.loop.stats().bytes_out - sent_before == len(got)
     peer.close()
+
+
+class InterruptedInResume(Recorder):
+    interrupts = 1
+
+    def pause_writing(self) -> None:
+        self.calls.append("pause")
+
+    def resume_writing(self) -> None:
+        self.calls.append("resume")
+        if self.interrupts:
+            self.interrupts -= 1
+            raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("low", [0, 1 << 20])
+def test_an_interrupt_in_resume_writing_leaves_nothing_behind(
+    scene: Scene, low: int
+) -> None:
+    protocol = InterruptedInResume()
+    server = scene.serve(lambda: protocol)
+    peer, _ = scene.accept(server)
+    peer.setblocking(False)
+    data = random.Random(1).randbytes(16 << 20)
+    protocol.transport.set_write_buffer_limits(high=2 << 20, low=low)
+    protocol.transport.write(data)
+    protocol.transport.close()
+    received = bytearray()
+
+    def all_have_come() -> bool:
+        received.extend(read_some(peer, 1 << 20))
+        return "lost" in protocol.calls
+
+    with pytest.raises(KeyboardInterrupt):
+        scene.until(all_have_come)
+    scene.until(all_have_come)
+    while rest := read_some(peer, 1 << 20):
+        received += rest
+
+    assert received == data
+    assert protocol.calls == ["made", "pause", "resume", "lost"]
