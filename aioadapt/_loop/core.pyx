@@ -36,6 +36,9 @@ from aioadapt._loop.hooks cimport Detachable, HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
+import os
+from asyncio import events
+
 from aioadapt.errors import ForkedLoopError
 
 cdef enum:
@@ -365,3 +368,13 @@ cdef class LoopCore:
     def _close_wakeup(self):
         """The engine no longer waits, so nothing has to wake it."""
         self.inbox.close_wakeup()
+
+
+def _send_before_fork():
+    """What the forking callback has written: both processes have a copy of it."""
+    loop = events._get_running_loop()
+    if isinstance(loop, LoopCore):
+        (<LoopCore> loop).flush_queue.run()
+
+
+os.register_at_fork(before=_send_before_fork)
