@@ -80,7 +80,7 @@ class Admin:
             _log.warning(
                 "Running without the admin address: %s: %s", type(error).__name__, error
             )
-            self._close()
+            self.close()
 
     async def stop(self) -> None:
         """Stop listening and remove the socket.  Calling it again does nothing."""
@@ -91,7 +91,7 @@ class Admin:
             for connection in list(server.server_state.connections):
                 connection.shutdown()
             await _ended(server.server_state.connections)
-        self._close()
+        self.close()
 
     def _try(self, what: str, bind: Callable[[], None]) -> None:
         try:
@@ -119,7 +119,8 @@ class Admin:
         self._sockets.append(sock)
         self.tcp = sock.getsockname()[:2]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The part of :meth:`stop` that does not wait for connections."""
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
