@@ -109,12 +109,11 @@ class SockCalls(asyncio.SelectorEventLoop):
             sent = sock.send(data)
         except WOULD_BLOCK:
             sent = 0
-        if sent == len(data):
+        # send counts bytes, whatever the size of the buffer's items.
+        view = memoryview(data)
+        if sent == view.nbytes:
             return
-        # Cast to bytes, whatever the item size: send counts bytes too.
-        rest = memoryview(data).cast("B")[sent:]
-        if not rest:
-            return
+        rest = view.cast("B")[sent:]
 
         def send_more() -> None:
             nonlocal rest
