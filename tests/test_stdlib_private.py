@@ -112,6 +112,11 @@ HOOKS = [
     ),
     hook("_stop_serving", "sock", "a closed server still accepts"),
     hook(
+        "_sock_connect_cb",
+        "fut, sock, address",
+        "a Unix connection that a full listen queue refuses is taken for made",
+    ),
+    hook(
         "_sendfile_native",
         "transp, file, offset, count",
         "loop.sendfile looks for asyncio's transport and fails",
