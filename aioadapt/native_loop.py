@@ -20,6 +20,7 @@ from ._datagram.transport import NativeDatagramTransport, connect_datagrams
 from ._stream.listener import Listener, adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
+from .nesting import Nesting, beside_a_running_loop
 from .pipes import ReadPipeTransport
 from .sendfile import send_file
 from .sock_calls import SockCalls
@@ -72,7 +73,7 @@ class FdCallbacksView(selectors.BaseSelector):
         raise NotImplementedError("the loop does its own waiting")
 
 
-class NativeLoop(SockCalls):
+class NativeLoop(SockCalls, Nesting):
     """Shared by both loops, in whose MRO a LoopCore precedes it."""
 
     #: Set by each engine's loop; ``engine`` is also its name in ``LoopStats``.
@@ -344,15 +345,19 @@ class NativeLoop(SockCalls):
 
     def run_forever(self) -> None:
         """See asyncio's documentation."""
-        # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
-        # the run that is in progress.
-        self._check_closed()  # type: ignore[attr-defined]
-        self._check_running()  # type: ignore[attr-defined]
-        self._until_stopped = True
-        try:
-            super().run_forever()
-        finally:
-            self._until_stopped = False
+        if self._is_run_within():
+            self._run_forever_within()
+            return
+        with beside_a_running_loop():
+            # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
+            # the run that is in progress.
+            self._check_closed()  # type: ignore[attr-defined]
+            self._check_running()  # type: ignore[attr-defined]
+            self._until_stopped = True
+            try:
+                super().run_forever()
+            finally:
+                self._until_stopped = False
 
     def stats(self) -> LoopStats:
         """The counters so far; from any thread."""
