@@ -16,7 +16,7 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
-from ._datagram.transport import NativeDatagramTransport, connect_datagrams
+from ._datagram.transport import connect_datagrams
 from ._stream.listener import Listener, adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
@@ -25,7 +25,12 @@ from .pipes import ReadPipeTransport
 from .sendfile import send_file
 from .sock_calls import SockCalls
 from .stats import LoopStats
-from .stdlib_private import SSLProtocol, child_watcher_was_set, release_socket
+from .stdlib_private import (
+    SSLProtocol,
+    TransportSocket,
+    child_watcher_was_set,
+    release_socket,
+)
 from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
 
 if TYPE_CHECKING:
@@ -33,6 +38,34 @@ if TYPE_CHECKING:
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 _Ts = TypeVarTuple("_Ts")
+
+
+#: What asyncio's transports and servers call on a socket and ours do by system calls.
+ADDRESSES = ("getsockname", "getpeername")
+STREAM_CALLS = ("recv", "recv_into", "send", "sendmsg", "shutdown", *ADDRESSES)
+DATAGRAM_CALLS = ("recvfrom", "send", "sendto", *ADDRESSES)
+LISTENER_CALLS = ("accept", "_accept")
+
+
+def has_own(calls: tuple[str, ...], sock: Any) -> bool:
+    """Are some of these methods not those of socket.socket?
+
+    Such a socket is left to asyncio's transport or server, which calls them.  Wrappers
+    that forward every call have none of their own.
+    """
+    kind = type(sock)
+    if kind is socket.socket or isinstance(sock, TransportSocket):
+        return False
+    return any(
+        name in getattr(sock, "__dict__", ())
+        or getattr(kind, name, None) not in (None, getattr(socket.socket, name))
+        for name in calls
+    )
+
+
+def given(context: contextvars.Context | None) -> dict[str, contextvars.Context]:
+    """An argument that asyncio takes in new versions of Python only."""
+    return {} if context is None else {"context": context}
 
 
 class FdCallbacksView(selectors.BaseSelector):
@@ -160,8 +193,13 @@ class NativeLoop(SockCalls, Nesting):
         extra: dict[str, Any] | None = None,
         server: asyncio.Server | None = None,
         context: contextvars.Context | None = None,
-    ) -> StreamTransport:
+    ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
+        if has_own(STREAM_CALLS, sock):
+            transport: asyncio.Transport = super()._make_socket_transport(  # type: ignore[misc]
+                sock, protocol, waiter, extra=extra, server=server, **given(context)
+            )
+            return transport
         return connect_stream(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
@@ -180,6 +218,21 @@ class NativeLoop(SockCalls, Nesting):
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
+        if has_own(STREAM_CALLS, rawsock):
+            transport: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc]
+                rawsock,
+                protocol,
+                sslcontext,
+                waiter,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                extra=extra,
+                server=server,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+                **given(context),
+            )
+            return transport
         tls = SSLProtocol(
             self,
             protocol,
@@ -204,14 +257,22 @@ class NativeLoop(SockCalls, Nesting):
         address: Any = None,
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
-    ) -> NativeDatagramTransport:
+    ) -> asyncio.DatagramTransport:
         self._ensure_fd_no_transport(sock)
+        if has_own(DATAGRAM_CALLS, sock):
+            transport: asyncio.DatagramTransport = super()._make_datagram_transport(  # type: ignore[misc]
+                sock, protocol, address, waiter, extra
+            )
+            return transport
         return connect_datagrams(self, sock, protocol, address, waiter, extra)
 
     async def _sendfile_native(
-        self, transp: StreamTransport, file: Any, offset: int, count: int | None
+        self, transp: asyncio.Transport, file: Any, offset: int, count: int | None
     ) -> int:
         """sendfile(2) on the transport's socket, while the transport writes nothing."""
+        if not isinstance(transp, StreamTransport):
+            sent: int = await super()._sendfile_native(transp, file, offset, count)  # type: ignore[misc]
+            return sent
         sock = transp.get_extra_info("socket")._sock
         was_reading = transp.is_reading()
         transp.pause_reading()
@@ -278,6 +339,17 @@ class NativeLoop(SockCalls, Nesting):
         context: contextvars.Context | None = None,
     ) -> None:
         self._check_closed()  # type: ignore[attr-defined]
+        if has_own(LISTENER_CALLS, sock):
+            super()._start_serving(  # type: ignore[misc]
+                protocol_factory,
+                sock,
+                sslcontext,
+                server,
+                backlog,
+                *timeouts,
+                **given(context),
+            )
+            return
         listener = Listener(
             self,
             sock,

@@ -49,7 +49,7 @@ class Nesting(asyncio.SelectorEventLoop):
         task = asyncio.ensure_future(future, loop=self)
         if task is not future:
             # Whoever called this learns of its exception.
-            task._log_destroy_pending = False  # type: ignore[attr-defined]
+            task._log_destroy_pending = False
         with no_task_running(self):
             while not task.done():
                 self._run_once()

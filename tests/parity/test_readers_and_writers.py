@@ -430,7 +430,8 @@ def test_a_number_that_was_closed_while_watched_and_is_another_sockets_by_now(
     assert called == story.called
     fileobj: object = {"number": number, "old": old, "new": new}[by]
     removed = [
-        outcome(getattr(loop, f"remove_{kind}"), fileobj) for kind in ("reader", "writer")
+        outcome(getattr(loop, f"remove_{kind}"), fileobj)
+        for kind in ("reader", "writer")
     ]
 
     assert tuple(removed) == story.removed[by]
