@@ -16,15 +16,21 @@ import socket
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
-from ._datagram.transport import NativeDatagramTransport, connect_datagrams
+from ._datagram.transport import connect_datagrams
 from ._stream.listener import Listener, adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
+from .nesting import Nesting, beside_a_running_loop
 from .pipes import ReadPipeTransport
 from .sendfile import send_file
 from .sock_calls import SockCalls
 from .stats import LoopStats
-from .stdlib_private import SSLProtocol, child_watcher_was_set, release_socket
+from .stdlib_private import (
+    SSLProtocol,
+    TransportSocket,
+    child_watcher_was_set,
+    release_socket,
+)
 from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
 
 if TYPE_CHECKING:
@@ -32,6 +38,34 @@ if TYPE_CHECKING:
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 _Ts = TypeVarTuple("_Ts")
+
+
+#: What asyncio's transports and servers call on a socket and ours do by system calls.
+ADDRESSES = ("getsockname", "getpeername")
+STREAM_CALLS = ("recv", "recv_into", "send", "sendmsg", "shutdown", *ADDRESSES)
+DATAGRAM_CALLS = ("recvfrom", "send", "sendto", *ADDRESSES)
+LISTENER_CALLS = ("accept", "_accept")
+
+
+def has_own(calls: tuple[str, ...], sock: Any) -> bool:
+    """Are some of these methods not those of socket.socket?
+
+    Such a socket is left to asyncio's transport or server, which calls them.  Wrappers
+    that forward every call have none of their own.
+    """
+    kind = type(sock)
+    if kind is socket.socket or isinstance(sock, TransportSocket):
+        return False
+    return any(
+        name in getattr(sock, "__dict__", ())
+        or getattr(kind, name, None) not in (None, getattr(socket.socket, name))
+        for name in calls
+    )
+
+
+def given(context: contextvars.Context | None) -> dict[str, contextvars.Context]:
+    """An argument that asyncio takes in new versions of Python only."""
+    return {} if context is None else {"context": context}
 
 
 class FdCallbacksView(selectors.BaseSelector):
@@ -72,7 +106,7 @@ class FdCallbacksView(selectors.BaseSelector):
         raise NotImplementedError("the loop does its own waiting")
 
 
-class NativeLoop(SockCalls):
+class NativeLoop(SockCalls, Nesting):
     """Shared by both loops, in whose MRO a LoopCore precedes it."""
 
     #: Set by each engine's loop; ``engine`` is also its name in ``LoopStats``.
@@ -159,8 +193,13 @@ class NativeLoop(SockCalls):
         extra: dict[str, Any] | None = None,
         server: asyncio.Server | None = None,
         context: contextvars.Context | None = None,
-    ) -> StreamTransport:
+    ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
+        if has_own(STREAM_CALLS, sock):
+            transport: asyncio.Transport = super()._make_socket_transport(  # type: ignore[misc]
+                sock, protocol, waiter, extra=extra, server=server, **given(context)
+            )
+            return transport
         return connect_stream(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
@@ -179,6 +218,21 @@ class NativeLoop(SockCalls):
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
+        if has_own(STREAM_CALLS, rawsock):
+            transport: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc]
+                rawsock,
+                protocol,
+                sslcontext,
+                waiter,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                extra=extra,
+                server=server,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+                **given(context),
+            )
+            return transport
         tls = SSLProtocol(
             self,
             protocol,
@@ -203,14 +257,22 @@ class NativeLoop(SockCalls):
         address: Any = None,
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
-    ) -> NativeDatagramTransport:
+    ) -> asyncio.DatagramTransport:
         self._ensure_fd_no_transport(sock)
+        if has_own(DATAGRAM_CALLS, sock):
+            transport: asyncio.DatagramTransport = super()._make_datagram_transport(  # type: ignore[misc]
+                sock, protocol, address, waiter, extra
+            )
+            return transport
         return connect_datagrams(self, sock, protocol, address, waiter, extra)
 
     async def _sendfile_native(
-        self, transp: StreamTransport, file: Any, offset: int, count: int | None
+        self, transp: asyncio.Transport, file: Any, offset: int, count: int | None
     ) -> int:
         """sendfile(2) on the transport's socket, while the transport writes nothing."""
+        if not isinstance(transp, StreamTransport):
+            sent: int = await super()._sendfile_native(transp, file, offset, count)  # type: ignore[misc]
+            return sent
         sock = transp.get_extra_info("socket")._sock
         was_reading = transp.is_reading()
         transp.pause_reading()
@@ -277,6 +339,17 @@ class NativeLoop(SockCalls):
         context: contextvars.Context | None = None,
     ) -> None:
         self._check_closed()  # type: ignore[attr-defined]
+        if has_own(LISTENER_CALLS, sock):
+            super()._start_serving(  # type: ignore[misc]
+                protocol_factory,
+                sock,
+                sslcontext,
+                server,
+                backlog,
+                *timeouts,
+                **given(context),
+            )
+            return
         listener = Listener(
             self,
             sock,
@@ -344,15 +417,19 @@ class NativeLoop(SockCalls):
 
     def run_forever(self) -> None:
         """See asyncio's documentation."""
-        # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
-        # the run that is in progress.
-        self._check_closed()  # type: ignore[attr-defined]
-        self._check_running()  # type: ignore[attr-defined]
-        self._until_stopped = True
-        try:
-            super().run_forever()
-        finally:
-            self._until_stopped = False
+        if self._is_run_within():
+            self._run_forever_within()
+            return
+        with beside_a_running_loop():
+            # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
+            # the run that is in progress.
+            self._check_closed()  # type: ignore[attr-defined]
+            self._check_running()  # type: ignore[attr-defined]
+            self._until_stopped = True
+            try:
+                super().run_forever()
+            finally:
+                self._until_stopped = False
 
     def stats(self) -> LoopStats:
         """The counters so far; from any thread."""

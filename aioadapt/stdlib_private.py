@@ -14,6 +14,7 @@ from asyncio import (
     futures,
     selector_events,
     sslproto,
+    tasks,
     transports,
     trsock,
     unix_events,
@@ -75,6 +76,34 @@ ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 #: Server._attach and _detach take the transport since 3.13 (and in later 3.12
 #: releases), so that close_clients knows it.
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
+
+
+#: What sets the current task of a loop and returns the one before.  Since Python 3.14
+#: tasks written in Python are separate from those in C.
+_SWAPS: list[Callable[[Any, Any], Any]] = [
+    getattr(tasks, name)
+    for name in ("_swap_current_task", "_py_swap_current_task")
+    if hasattr(tasks, name)
+]
+
+
+def swap_current_tasks(loop: Any, current: list[Any]) -> list[Any]:
+    """Make these the running loop's current tasks; an empty list for none.
+
+    Returns:
+        The ones before, as an argument for the call that restores them.
+    """
+    if not _SWAPS:  # Python 3.11
+        before = tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
+        if current and current[0] is not None:
+            tasks._current_tasks[loop] = current[0]  # type: ignore[attr-defined]
+        return [before]
+    if not current:
+        return [swap(loop, None) for swap in _SWAPS]
+    # The last one first: before 3.14 both have one place, and it had only None left.
+    for swap, task in [*zip(_SWAPS, current, strict=True)][::-1]:
+        swap(loop, task)
+    return []
 
 
 def hold_socket(sock: Any) -> Any:

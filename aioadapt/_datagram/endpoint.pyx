@@ -111,9 +111,9 @@ cdef class DatagramEndpoint(Endpoint):
                 name = self.arrivals.book.name_of(address, self.family)
                 if name == NULL:
                     # A host name, a Unix path, or something that is not an address.
-                    self.sock.sendto(data, address)
+                    sent = self.sock.sendto(data, address)
                     self.loop.counted.sends += 1
-                    self.loop.counted.bytes_out += len(data)
+                    self.loop.counted.bytes_out += sent
                     return None
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         except (BlockingIOError, InterruptedError):

@@ -23,6 +23,7 @@ cdef class LoopCore:
         PyObject **ready             # ring of owned handles
         Py_ssize_t first_ready, ready_count, ready_room
         Timers timers
+        list due_timers              # taken from the heap and run next; the first is last
         Inbox inbox
         HookQueue flush_queue        # streams that the running callback wrote to
         HookQueue end_queue          # what is left for the end of the iteration

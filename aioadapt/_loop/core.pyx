@@ -61,6 +61,7 @@ cdef class LoopCore:
         self.flush_queue = HookQueue()
         self.end_queue = HookQueue()
         self.release_queue = []
+        self.due_timers = []
         self.streams_by_fd = {}
         self.listeners = {}
         self.fork_generation = forks
@@ -135,6 +136,8 @@ cdef class LoopCore:
         cdef bint until_stopped = self._until_stopped
         self._until_stopped = False
         self.check_not_forked()
+        if not self.is_parked:
+            return self.run_nested()
         self.is_parked = False
         self.engine_starts()
         self.awake_since_ns = now_ns()
@@ -149,6 +152,21 @@ cdef class LoopCore:
             self.flush_queue.run()
             self.is_parked = True
             self.engine_pauses()
+
+    def run_nested(self):
+        """One iteration in the middle of another: a callback runs the loop."""
+        cdef char *in_use = self.read_buffer
+        self.run_flush_queue()
+        # The inner run may wait for one of them.
+        while self.due_timers:
+            self.push_ready(self.due_timers.pop())
+        self.read_buffer = NULL
+        try:
+            self.run_iteration()
+        finally:
+            PyMem_Free(self.read_buffer)
+            self.read_buffer = in_use
+            self.is_gathering = True
 
     cdef int run_iteration(self) except -1:
         cdef long long timeout_ns = -1
@@ -356,6 +374,7 @@ cdef class LoopCore:
     def _drop_everything(self):
         """Drop ready callbacks and timers; the loop is closing."""
         self.timers.clear()
+        self.due_timers.clear()
         while self.ready_count:
             item = <object> self.ready[self.first_ready]
             Py_DECREF(item)

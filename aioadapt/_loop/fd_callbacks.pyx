@@ -90,7 +90,13 @@ cdef class FdCore(SchedulingCore):
             interest |= EPOLLIN
         if callbacks.writer is not None:
             interest |= EPOLLOUT
-        return self.poller.watch(callbacks, interest)
+        try:
+            return self.poller.watch(callbacks, interest)
+        except OSError:
+            # As in asyncio: the number, which may be another file's by now, starts afresh.
+            self.fd_callbacks.pop(callbacks.fd, None)
+            self.poller.unregister(callbacks)
+            raise
 
     cdef FdCallbacks callbacks_for(self, object fileobj):
         cdef FdCallbacks callbacks

@@ -113,8 +113,8 @@ cdef class Inbound(Outbound):
                 return 0
             try:
                 PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError) as exc:
-                return self.fatal(exc, "Fatal read error on socket transport")
+            except (BufferError, TypeError):
+                return self.no_buffer(buffer)
             n = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
             error = errno
             PyBuffer_Release(&view)
@@ -189,8 +189,13 @@ cdef class Inbound(Outbound):
                 return 0
             try:
                 PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError) as exc:
-                return self.fatal(exc, "Fatal read error on socket transport")
+            except (BufferError, TypeError):
+                return self.no_buffer(buffer)
+            if view.len == 0:
+                # It has items, but they have no bytes.  Reading into it gives 0, which
+                # asyncio takes for the end of the file.
+                PyBuffer_Release(&view)
+                return self.deliver_end(1)
             try:
                 part = min(n, view.len)
                 memcpy(view.buf, data, part)
@@ -220,6 +225,12 @@ cdef class Inbound(Outbound):
         except BaseException as exc:
             self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
             return None
+
+    cdef int no_buffer(self, object buffer) except -1:
+        """With the error of recv_into, which asyncio calls."""
+        exc = TypeError("recv_into() argument 1 must be read-write bytes-like object, "
+                        f"not {type(buffer).__name__}")
+        return self.fatal(exc, "Fatal read error on socket transport")
 
     cdef int buffer_filled(self, Py_ssize_t n) except -1:
         self.last_byte_ns = self.loop.awake_since_ns
