@@ -2,16 +2,18 @@
 
 import argparse
 import os
+import re
 import sys
 import time
 from collections import Counter
 from concurrent.futures import ProcessPoolExecutor
 
 from .boundary import Boundary
+from .outcome import Outcome
 from .plan import name_of
-from .schedule import Outcome, Schedule, played, schedule_of
+from .schedule import Schedule, played, schedule_of
 
-KINDS = ("epoll", "uring")
+KINDS = ("epoll", "uring", "moves")
 
 
 def main() -> int:
@@ -45,10 +47,9 @@ def main() -> int:
             made.update(outcome.made)
             struck.update(f"{it.call} {name_of(it.what)}" for it in outcome.struck)
             for problem in outcome.problems:
-                counts[f"{kind}: {problem}"] += 1
-                first.setdefault(
-                    f"{kind}: {problem}", (schedule_of(seed, kind), outcome)
-                )
+                roughly = f"{kind}: {re.sub('[0-9]+|0x[0-9a-f]+', 'N', problem)}"
+                counts[roughly] += 1
+                first.setdefault(roughly, (schedule_of(seed, kind), outcome))
             if options.seconds and time.monotonic() - started > options.seconds:
                 pool.shutdown(cancel_futures=True)
                 break
@@ -61,7 +62,7 @@ def main() -> int:
         say(f"  {count} x {problem}, first with seed {first[problem][0].seed}")
     for problem, _ in counts.most_common(options.show):
         say("")
-        say(_described(problem, *first[problem]))
+        say(_described(*first[problem]))
     return 1 if counts else 0
 
 
@@ -69,11 +70,11 @@ def _play(schedule: tuple[int, str]) -> Outcome:
     return played(schedule_of(*schedule))
 
 
-def _described(problem: str, schedule: Schedule, outcome: Outcome) -> str:
+def _described(schedule: Schedule, outcome: Outcome) -> str:
     again = f"--first {schedule.seed} --seeds 1 --loop {schedule.kind}"
     return "\n".join(
         (
-            f"{problem}",
+            *outcome.problems,
             f"again: ./run faults {again}",
             "plan:",
             *(f"    {strike}" for strike in schedule.plan),

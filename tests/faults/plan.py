@@ -109,7 +109,8 @@ def plan_of(seed: int, kind: str) -> Plan:
     return (*plan, *(a_strike(dice, call) for call in calls))
 
 
-def a_strike(dice: random.Random, call: str) -> Strike:
+def a_strike(dice: random.Random, call: str, late: float = 1.0) -> Strike:
+    """*late*: how many times as many calls there are as in one of the fuzzer's programs."""
     what = dice.choice(CAN[call])
     amount = 0
     if what == FEWER:
@@ -118,7 +119,7 @@ def a_strike(dice: random.Random, call: str) -> Strike:
         amount = dice.choice((1, 1, 2, 5, 1000))
     return Strike(
         call,
-        int(dice.expovariate(1 / _FIRST.get(call, 10))),
+        int(dice.expovariate(1 / (late * _FIRST.get(call, 10)))),
         what,
         amount,
         # A cancel that has missed is repeated eight times at most.

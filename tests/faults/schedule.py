@@ -2,12 +2,13 @@
 
 import asyncio
 import gc
+import logging
 import os
 import random
 import warnings
 from collections import Counter, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from fuzz.isolated import Died, isolated
@@ -18,9 +19,12 @@ from fuzz.world import Absent, Connection, Listening, Peer, TooMuch, World
 from aioadapt._testing.inside import found_inside
 
 from .boundary import Boundary, Struck
+from .moving import plan_of_moves, play_moves
+from .outcome import Outcome, descriptors
 from .plan import CAN, LATE, Plan, Strike, plan_of
 
 WITHIN_S = 30.0
+MOVES_WITHIN_S = 60.0
 ALIVE_WITHIN_S = 5.0
 ENDING_AT_MOST = 5
 
@@ -35,14 +39,10 @@ class Schedule:
     """What happens while the loop closes."""
 
 
-@dataclass
-class Outcome:
-    problems: list[str] = field(default_factory=list)
-    made: Counter[str] = field(default_factory=Counter)
-    struck: list[Struck] = field(default_factory=list)
-
-
 def schedule_of(seed: int, kind: str) -> Schedule:
+    if kind == "moves":
+        setup, plan = plan_of_moves(seed)
+        return Schedule(seed, kind, (), setup + plan, ())
     dice = random.Random(f"ending {seed} {kind}")
     ending: Plan = ()
     if kind == "uring":
@@ -58,6 +58,8 @@ def schedule_of(seed: int, kind: str) -> Schedule:
 def played(schedule: Schedule) -> Outcome:
     """What was found; in a child process, which may crash."""
     try:
+        if schedule.kind == "moves":
+            return isolated(lambda: play_moves(schedule.seed), MOVES_WITHIN_S)
         return isolated(lambda: _played(schedule), WITHIN_S)
     except Died as died:
         return Outcome(problems=[str(died)])
@@ -66,7 +68,8 @@ def played(schedule: Schedule) -> Outcome:
 def _played(schedule: Schedule) -> Outcome:
     outcome = Outcome()
     warnings.simplefilter("ignore")
-    descriptors = _descriptors()
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    before = descriptors()
     boundary = Boundary()
     world = StruckWorld(schedule.kind, boundary)
     boundary.arm(schedule.plan)
@@ -94,7 +97,7 @@ def _played(schedule: Schedule) -> Outcome:
     world.close()
     del world
     gc.collect()
-    if left := _descriptors() - descriptors:
+    if left := descriptors() - before:
         outcome.problems.append(f"{len(left)} descriptors are left: {sorted(left)}")
     return outcome
 
@@ -270,13 +273,3 @@ class StruckWorld(World):
 
 def _is_of_the_program(words: str) -> bool:
     return words.startswith(("KeyboardInterrupt", "SystemExit"))
-
-
-def _descriptors() -> set[str]:
-    found = set()
-    for fd in os.listdir("/proc/self/fd"):
-        try:
-            found.add(f"{fd} {os.readlink(f'/proc/self/fd/{fd}')}")
-        except OSError:
-            pass
-    return found
