@@ -361,7 +361,12 @@ class NativeLoop(SockCalls, Nesting):
             context,
         )
         self.listeners[sock.fileno()] = listener
-        listener.resume()
+        try:
+            listener.resume()
+        except OSError:
+            del self.listeners[sock.fileno()]
+            release_socket(listener.kept_open)
+            raise
 
     def _stop_serving(self, sock: socket.socket) -> None:
         listener = self.listeners.pop(sock.fileno(), None)

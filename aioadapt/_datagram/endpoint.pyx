@@ -152,7 +152,14 @@ cdef class DatagramEndpoint(Endpoint):
         if not self.wants_room:
             self.wants_room = True
             self.writer_context = PyContext_CopyCurrent()
-            self.driver.update_room()
+            try:
+                self.driver.update_room()
+            except BaseException:
+                # The caller is told, as in asyncio: this one will not be sent.
+                self.wants_room = False
+                self.waiting.pop()
+                self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
+                raise
         self.transport._maybe_pause_protocol()
         return 0
 
@@ -185,7 +192,7 @@ cdef class DatagramEndpoint(Endpoint):
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
             self.wants_room = False
-            self.driver.update_room()
+            self.update_room_or_end()
             if self.life == CLOSING:
                 self.end(None)
         return 0
@@ -266,7 +273,7 @@ cdef class DatagramEndpoint(Endpoint):
             self.held = arrived[first:]
             if self.is_reading:      # an exception has interrupted delivery
                 self.deliver_held_soon()
-            self.update_reading()
+            self.update_reading_or_end()
         return 0
 
     def _deliver_held(self):
@@ -279,7 +286,7 @@ cdef class DatagramEndpoint(Endpoint):
             finally:
                 if self.is_reading:
                     self.is_reading = False
-                    self.update_reading()
+                    self.update_reading_or_end()
 
     cdef int deliver(self, object data, object address) except -1:
         cdef PyObject *args[3]
@@ -319,8 +326,8 @@ cdef class DatagramEndpoint(Endpoint):
         if self.life >= CLOSING:
             return 0
         self.life = CLOSING
-        self.update_reading()
-        if not self.waiting:
+        self.update_reading_or_end()
+        if not self.waiting and self.life == CLOSING:
             self.end(None)
         return 0
 

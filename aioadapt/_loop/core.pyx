@@ -139,7 +139,12 @@ cdef class LoopCore:
         if not self.is_parked:
             return self.run_nested()
         self.is_parked = False
-        self.engine_starts()
+        try:
+            self.engine_starts()
+        except BaseException:
+            # There may be no ring: nothing may be begun on it.
+            self.is_parked = True
+            raise
         self.awake_since_ns = now_ns()
         try:
             while True:

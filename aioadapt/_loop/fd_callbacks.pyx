@@ -16,7 +16,7 @@ from libc.stdint cimport uint32_t
 
 from aioadapt._kernel.linux cimport EPOLLIN, EPOLLOUT
 from aioadapt._kernel.poller cimport Poller, Watch
-from aioadapt._loop.handle cimport Handle, new_handle
+from aioadapt._loop.handle cimport Handle, new_handle, report_failure
 from aioadapt._loop.scheduling cimport SchedulingCore
 
 import sys
@@ -63,7 +63,10 @@ cdef class Attempt(Handle):
             self.future.set_exception(exc)
         else:
             self.future.set_result(result)
-        self.end()
+        try:
+            self.end()
+        except OSError as exc:
+            report_failure(self, self.end, (), exc)
         return 0
 
     def end(self):

@@ -92,6 +92,8 @@ cdef class Endpoint(Detachable):
     cdef object get_extra(self, object name, object default)
     cdef int on_detached(self) except -1
     cdef int update_reading(self) except -1
+    cdef int update_reading_or_end(self) except -1
+    cdef int update_room_or_end(self) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
     cdef int deliver_held_soon(self) except -1

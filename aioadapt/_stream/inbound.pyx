@@ -55,7 +55,7 @@ cdef class Inbound(Outbound):
             if not is_done:
                 # A KeyboardInterrupt ends the run; what reached no buffer is held.
                 self.deliver_held_soon()
-                self.update_reading()
+                self.update_reading_or_end()
         return 0
 
     cdef int received_end(self, int end, bint has_buffer=False) except -1:
@@ -254,7 +254,7 @@ cdef class Inbound(Outbound):
             return self.fatal(
                 OSError(-end, os.strerror(-end)), "Fatal read error on socket transport")
         self.eof_seen = True
-        self.update_reading()
+        self.update_reading_or_end()
         if self.loop._debug:
             logger.debug("%r received EOF", self.transport)
         try:
@@ -280,12 +280,12 @@ cdef class Inbound(Outbound):
             # A KeyboardInterrupt ends the run.  The rest is still held; if nothing
             # is left, reading resumes.
             self.deliver_held_soon()
-            self.update_reading()
+            self.update_reading_or_end()
             raise
         finally:
             if entered:
                 PyContext_Exit(context)
-        self.update_reading()
+        self.update_reading_or_end()
 
     cdef int deliver_held(self) except -1:
         cdef bytes chunk

@@ -89,8 +89,8 @@ cdef class Listener:
     def resume(self):
         """Start accepting; does nothing if it does already."""
         if not self.is_accepting and self.loop.listeners.get(self.fd) is self:
-            self.is_accepting = True
             self.start()
+            self.is_accepting = True
 
     def pause(self):
         """Stop accepting: connections in the socket's queue stay there."""
@@ -100,7 +100,12 @@ cdef class Listener:
 
     def _retry(self):
         if self.is_accepting and self.loop.listeners.get(self.fd) is self:
-            self.start()
+            try:
+                self.start()
+            except OSError:
+                # Nobody else would start it again.
+                self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
+                raise
 
     cdef int start(self) except -1:
         cdef AcceptWatch watch
@@ -231,7 +236,8 @@ def adopt(loop, Released released, protocol_factory, server):
     if released.unread:
         stream.held = [released.unread]
     try:
-        context.copy().run(stream.open)
+        # Here asyncio sets no example, and the peer would wait forever.
+        context.copy().run(stream.open, reads_or_ends=True)
         if stream.held:
             stream._deliver_held()
     except BaseException as exc:

@@ -160,6 +160,14 @@ cdef class Outbound(Endpoint):
                 return self.send_failed(-n)
             if self.life >= ENDING:
                 return 0
+<<<<<<< HEAD
+=======
+            if is_full and self.out.size:
+                self.wants_room = True
+                self.writer_context = PyContext_CopyCurrent()
+                # Not an error of the write: what it is about may be sent already.
+                self.update_room_or_end()
+>>>>>>> w-faults
         return 0
 
     cdef int wait_for_room(self) except -1:
@@ -181,7 +189,7 @@ cdef class Outbound(Endpoint):
             if entered:
                 PyContext_Exit(context)
             if not self.wants_room and self.life < ENDING:
-                self.driver.update_room()
+                self.update_room_or_end()
 
     cdef bint watch_outbound(self, const char *data, Py_ssize_t n) noexcept:
         """Is this the end of a response?"""

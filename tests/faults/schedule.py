@@ -1,0 +1,275 @@
+"""One schedule: a program of the fuzzer, played on a loop whose calls fail as planned."""
+
+import asyncio
+import gc
+import logging
+import os
+import random
+import warnings
+from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from fuzz.isolated import Died, isolated
+from fuzz.log import MOST_EVENTS
+from fuzz.program import Act, Program, program_of
+from fuzz.world import Absent, Connection, Listening, Peer, TooMuch, World
+
+from aioadapt._testing.inside import found_inside
+
+from .boundary import Boundary, Struck
+from .moving import plan_of_moves, play_moves
+from .outcome import Outcome, descriptors
+from .plan import CAN, LATE, Plan, Strike, plan_of
+
+WITHIN_S = 30.0
+MOVES_WITHIN_S = 60.0
+ALIVE_WITHIN_S = 5.0
+ENDING_AT_MOST = 5
+
+
+@dataclass(frozen=True)
+class Schedule:
+    seed: int
+    kind: str
+    program: Program
+    plan: Plan
+    ending: Plan
+    """What happens while the loop closes."""
+
+
+def schedule_of(seed: int, kind: str) -> Schedule:
+    if kind == "moves":
+        setup, plan = plan_of_moves(seed)
+        return Schedule(seed, kind, (), setup + plan, ())
+    dice = random.Random(f"ending {seed} {kind}")
+    ending: Plan = ()
+    if kind == "uring":
+        ending = tuple(
+            Strike("ring cancel", dice.randint(0, 3), dice.choice(CAN["ring cancel"]))
+            if dice.random() < 0.5
+            else Strike("ring reap", dice.randint(0, 3), LATE, 1000)
+            for _ in range(2)
+        )
+    return Schedule(seed, kind, program_of(seed), plan_of(seed, kind), ending)
+
+
+def played(schedule: Schedule) -> Outcome:
+    """What was found; in a child process, which may crash."""
+    try:
+        if schedule.kind == "moves":
+            return isolated(lambda: play_moves(schedule.seed), MOVES_WITHIN_S)
+        return isolated(lambda: _played(schedule), WITHIN_S)
+    except Died as died:
+        return Outcome(problems=[str(died)])
+
+
+def _played(schedule: Schedule) -> Outcome:
+    outcome = Outcome()
+    warnings.simplefilter("ignore")
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL + 1)
+    before = descriptors()
+    boundary = Boundary()
+    world = StruckWorld(schedule.kind, boundary)
+    boundary.arm(schedule.plan)
+    try:
+        for number, step in enumerate(schedule.program):
+            if world.is_left:
+                break
+            world.take(number, step)
+        if not world.is_left:
+            world.settle()
+    except TooMuch:
+        outcome.problems.append("never comes to rest")
+    world.log.count = 0
+    if not world.is_left:
+        outcome.problems += world.end(schedule.ending)
+    else:
+        world.look_at_boundary()
+    outcome.problems += world.problems()
+    outcome.made.update(world.made)
+    outcome.struck += world.struck
+    in_kernel = getattr(world.loop.stats(), "in_kernel", 0)
+    if in_kernel:
+        outcome.problems.append(f"{in_kernel} operations are still in the kernel")
+    world.forget()
+    world.close()
+    del world
+    gc.collect()
+    if left := descriptors() - before:
+        outcome.problems.append(f"{len(left)} descriptors are left: {sorted(left)}")
+    return outcome
+
+
+class StruckConnection(Connection):
+    inode = 0
+    is_blurred = False
+    """Whether nobody knows what was written: not even the program."""
+
+    def called(self, callback: str, *details: Any) -> Any:
+        if callback == "connection_made":
+            sock = self.transport.get_extra_info("socket")
+            self.inode = os.fstat(sock.fileno()).st_ino
+        return super().called(callback, *details)
+
+
+class Waiting(deque[Connection]):
+    """Who has connected to a server; those that the accept aborted are left out."""
+
+    def __init__(self, server: asyncio.Server, boundary: Boundary) -> None:
+        super().__init__()
+        self._boundary = boundary
+        self._inode = os.fstat(server.sockets[0].fileno()).st_ino
+        self._taken = 0
+
+    def popleft(self) -> Connection:
+        while self._boundary.was_aborted(self._inode, self._taken):
+            self._taken += 1
+            super().popleft()
+        self._taken += 1
+        return super().popleft()
+
+
+class Places(list[Listening]):
+    def __init__(self, boundary: Boundary) -> None:
+        super().__init__()
+        self._boundary = boundary
+
+    def append(self, place: Listening) -> None:
+        place.waiting = Waiting(place.server, self._boundary)
+        super().append(place)
+
+
+class StruckWorld(World):
+    def __init__(self, kind: str, boundary: Boundary) -> None:
+        super().__init__(kind)
+        self.boundary = boundary
+        self.struck: list[Struck] = []
+        self.made: dict[str, int] = {}
+        self.listening = Places(boundary)
+
+    def add_connection(
+        self, peer: Peer, reactions: tuple[tuple[str, Act], ...]
+    ) -> Connection:
+        connection = StruckConnection(self, f"connection {len(self.connections)}", peer)
+        for callback, act in reactions:
+            connection.reactions.setdefault(callback, deque()).append(act)
+        self.connections.append(connection)
+        return connection
+
+    def do(self, act: Act, me: Connection | None = None) -> Any:
+        if act.verb == "sendfile":
+            try:
+                self._blur(self.connection(act.args[0], me))
+            except Absent:
+                pass
+        return super().do(act, me)
+
+    def tried(self, name: str, what: str, call: Callable[[], Any]) -> Any:
+        try:
+            return super().tried(name, what, call)
+        except (SystemExit, KeyboardInterrupt):
+            for connection in self.connections:
+                if connection.name == name:
+                    self._blur(connection)
+            raise
+
+    @staticmethod
+    def _blur(connection: Connection) -> None:
+        assert isinstance(connection, StruckConnection)
+        connection.is_blurred = True
+
+    def end(self, ending: Plan) -> list[str]:
+        """End everything as a tidy program would; say what is wrong then."""
+        found: list[str] = []
+        self.runs_elsewhere = False
+        # The callbacks that this leads to may open others.
+        for _ in range(ENDING_AT_MOST):
+            for connection in self.connections:
+                if connection.transport is not None:
+                    self._guarded(connection.transport.abort)
+            for place in self.listening:
+                self._guarded(place.server.close)
+            for task in self.tasks:
+                task.cancel()
+            before = len(self.connections)
+            try:
+                self.settle()
+            except TooMuch:
+                found.append("does not come to rest at its end")
+            if len(self.connections) == before:
+                break
+        self.look_at_boundary()
+        found += self._serves_others()
+        found += found_inside(self.loop)
+        self.boundary.arm(ending)
+        self.loop.close()
+        self.boundary.disarm()
+        return found
+
+    def _serves_others(self) -> list[str]:
+        async def ask() -> None:
+            async def answer(
+                reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+            ) -> None:
+                writer.write(await reader.read())
+                writer.close()
+
+            server = await asyncio.start_server(answer, "127.0.0.1", 0)
+            async with server:
+                reader, writer = await asyncio.open_connection(
+                    *server.sockets[0].getsockname()
+                )
+                writer.write(b"question")
+                writer.write_eof()
+                assert await reader.read() == b"question"
+                writer.close()
+                await writer.wait_closed()
+
+        try:
+            self.loop.run_until_complete(asyncio.wait_for(ask(), ALIVE_WITHIN_S))
+        except (Exception, KeyboardInterrupt, SystemExit) as error:
+            return [f"afterwards the loop serves nobody: {error!r}"]
+        return []
+
+    def look_at_boundary(self) -> None:
+        """Nothing fails any more."""
+        self.struck = self.boundary.struck()
+        self.made = self.boundary.counts()
+        self.boundary.disarm()
+
+    def problems(self) -> list[str]:
+        found = [
+            f"left the loop: {event[1]}"
+            for event in self.log.traces.get("loop", ())
+            if event[0] == "escaped" and not _is_of_the_program(event[1])
+        ]
+        for connection in self.connections:
+            assert isinstance(connection, StruckConnection)
+            trace = self.log.traces.get(connection.name, [])
+            if len(trace) >= MOST_EVENTS:
+                continue
+            names = Counter(str(event[0]) for event in trace)
+            lost = names["connection_lost"]
+            least = 1 if names["connection_made"] and not self.is_left else 0
+            if not least <= lost <= 1:
+                found.append(f"connection_lost was called {lost} times")
+            if connection.is_blurred:
+                continue
+            if connection.peer.is_corrupt:
+                found.append("the peer got other bytes than were written")
+            elif connection.peer.got > connection.written:
+                found.append("the peer got more bytes than were written")
+        return found
+
+    def forget(self) -> None:
+        for connection in self.connections:
+            connection.transport = connection.protocol = None
+            connection.reactions.clear()
+        self.listening.clear()
+        self.tasks.clear()
+
+
+def _is_of_the_program(words: str) -> bool:
+    return words.startswith(("KeyboardInterrupt", "SystemExit"))
