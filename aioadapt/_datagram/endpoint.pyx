@@ -278,6 +278,7 @@ cdef class DatagramEndpoint(Endpoint):
 
     def _deliver_held(self):
         cdef list arrived
+        self.delivers_soon = False
         if self.held and self.life == OPEN and not self.is_paused:
             arrived, self.held = self.held, None
             self.is_reading = True   # while delivering; the driver is told below

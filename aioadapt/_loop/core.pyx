@@ -29,6 +29,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
+from libc.math cimport INFINITY
+
 from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.handle cimport Handle, enter_context, new_handle
@@ -215,7 +217,8 @@ cdef class LoopCore:
         self.take_calls()
         if self.inbox.has_messages():
             self.deliver_messages()
-        now_s = self.now_s() if self.timers.count else now * 1e-9
+        # Timers that callbacks of this iteration set are due in the next one.
+        now_s = self.now_s() if self.timers.count else -INFINITY
         self.run_ready()
         nothing_was_added = self.ready_count == 0
         while self.dispatch_next():

@@ -66,6 +66,7 @@ cdef class Endpoint(Detachable):
         # of file, or a negative errno.
         list held
         int held_end
+        bint delivers_soon           # what is held: _deliver_held is scheduled
 
         object peername_known, sockname_known
 

@@ -169,7 +169,8 @@ cdef class Endpoint(Detachable):
         return 0
 
     cdef int deliver_held_soon(self) except -1:
-        if self.held or self.held_end != 0:
+        if (self.held or self.held_end != 0) and not self.delivers_soon:
+            self.delivers_soon = True
             self.loop.schedule(self._deliver_held, (), None)
         return 0
 

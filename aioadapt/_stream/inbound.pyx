@@ -61,11 +61,12 @@ cdef class Inbound(Outbound):
     cdef int received_end(self, int end, bint has_buffer=False) except -1:
         """From the driver: end of file (1) or a negative errno; nothing comes after it.
 
-        *has_buffer*: it was read into the protocol's own buffer.
+        *has_buffer*: it was read into the protocol's own buffer.  As in asyncio, it is
+        then told of it even if it has paused or aborted in ``get_buffer``.
         """
         cdef object context = self.reader_context
         cdef bint entered
-        if not self.is_reading or self.loop.is_parked:
+        if not has_buffer and (not self.is_reading or self.loop.is_parked):
             if self.life == OPEN:
                 self.held_end = end
             return 0
@@ -273,6 +274,7 @@ cdef class Inbound(Outbound):
     def _deliver_held(self):
         cdef object context = self.reader_context
         cdef bint entered = enter_context(context)
+        self.delivers_soon = False
         try:
             self.deliver_held()
             self.loop.flush_queue.run()
@@ -290,6 +292,7 @@ cdef class Inbound(Outbound):
     cdef int deliver_held(self) except -1:
         cdef bytes chunk
         cdef int end
+        cdef bint is_end = not self.held
         while self.held and self.may_deliver():
             chunk = self.take_held()
             # As if reading; the driver does not need to know.
@@ -298,7 +301,10 @@ cdef class Inbound(Outbound):
                 self.deliver(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
             finally:
                 self.is_reading = False
-        if not self.held and self.held_end != 0 and self.may_deliver():
+        if self.held_end != 0 and not self.held and self.may_deliver():
+            if not is_end:
+                # asyncio finds the end in the iteration after that of the last bytes.
+                return self.deliver_held_soon()
             end, self.held_end = self.held_end, 0
             self.deliver_end(end)
         return 0

@@ -328,7 +328,9 @@ class World:
         error = context.get("exception")
         # Which class the method belongs to, and its arguments, are the loop's business.
         message = re.sub(r"(callback )[\w.]*\b(\w+)\(.*", r"\1\2", context["message"])
-        self.log.add("loop", message, in_words(error))
+        # The garbage collector reports these: before or after what ends the run.
+        name = "collected" if message.startswith("Task ") else "loop"
+        self.log.add(name, message, in_words(error))
 
     # -- the end ---------------------------------------------------------------
 
