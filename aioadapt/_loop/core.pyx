@@ -163,7 +163,7 @@ cdef class LoopCore:
     def run_nested(self):
         """One iteration in the middle of another: a callback runs the loop."""
         cdef char *in_use = self.read_buffer
-        self.run_flush_queue()
+        self.flush_queue.run()
         # The inner run may wait for one of them.
         while self.due_timers:
             self.push_ready(self.due_timers.pop())
