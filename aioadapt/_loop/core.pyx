@@ -39,7 +39,7 @@ from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
 import os
-from asyncio import events
+from asyncio.events import _get_running_loop
 
 from aioadapt.errors import ForkedLoopError
 
@@ -399,7 +399,7 @@ cdef class LoopCore:
 
 def _send_before_fork():
     """What the forking callback has written: both processes have a copy of it."""
-    loop = events._get_running_loop()
+    loop = _get_running_loop()
     if isinstance(loop, LoopCore):
         (<LoopCore> loop).flush_queue.run()
 
