@@ -13,6 +13,7 @@ import contextvars
 import functools
 import selectors
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
@@ -473,6 +474,18 @@ class NativeLoop(SockCalls, Nesting):
             for endpoint in endpoints:
                 endpoint.finish_orphaning()
         super().close()
+
+    def __del__(self, _is_exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        try:
+            super().__del__()
+        except (AttributeError, ImportError, NameError, TypeError):
+            # At its exit the interpreter sets the names in modules to None, one
+            # module after the other.  A loop that another module refers to is freed
+            # while that goes on; what close() cannot reach any more, the end of the
+            # process closes.  asyncio's loop, which refers to itself, is freed
+            # later, when nothing is shown.
+            if not _is_exiting():
+                raise
 
 
 def _listens_on(listener: Any, sockname: Any) -> bool:
