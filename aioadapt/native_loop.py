@@ -11,8 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import selectors
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
@@ -22,15 +22,18 @@ from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
 from .nesting import Nesting, beside_a_running_loop
 from .pipes import ReadPipeTransport
+from .selector_view import FdCallbacksView
 from .sendfile import send_file
 from .sock_calls import SockCalls
-from .stats import LoopStats
-from .stdlib_private import (
-    SSLProtocol,
-    TransportSocket,
-    child_watcher_was_set,
-    release_socket,
+from .socket_methods import (
+    DATAGRAM_CALLS,
+    LISTENER_CALLS,
+    STREAM_CALLS,
+    given,
+    has_own,
 )
+from .stats import LoopStats
+from .stdlib_private import SSLProtocol, child_watcher_was_set, release_socket
 from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
 
 if TYPE_CHECKING:
@@ -38,72 +41,6 @@ if TYPE_CHECKING:
 
 ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 _Ts = TypeVarTuple("_Ts")
-
-
-#: What asyncio's transports and servers call on a socket and ours do by system calls.
-ADDRESSES = ("getsockname", "getpeername")
-STREAM_CALLS = ("recv", "recv_into", "send", "sendmsg", "shutdown", *ADDRESSES)
-DATAGRAM_CALLS = ("recvfrom", "send", "sendto", *ADDRESSES)
-LISTENER_CALLS = ("accept", "_accept")
-
-
-def has_own(calls: tuple[str, ...], sock: Any) -> bool:
-    """Are some of these methods not those of socket.socket?
-
-    Such a socket is left to asyncio's transport or server, which calls them.  Wrappers
-    that forward every call have none of their own.
-    """
-    kind = type(sock)
-    if kind is socket.socket or isinstance(sock, TransportSocket):
-        return False
-    return any(
-        name in getattr(sock, "__dict__", ())
-        or getattr(kind, name, None) not in (None, getattr(socket.socket, name))
-        for name in calls
-    )
-
-
-def given(context: contextvars.Context | None) -> dict[str, contextvars.Context]:
-    """An argument that asyncio takes in new versions of Python only."""
-    return {} if context is None else {"context": context}
-
-
-class FdCallbacksView(selectors.BaseSelector):
-    """The part of a selector that asyncio's transports use: is a descriptor watched?
-
-    The loop core does the waiting, so the rest of a selector is missing.
-    """
-
-    def __init__(self, callbacks: dict[int, Any]) -> None:
-        self._callbacks = callbacks
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        callbacks = self._callbacks[fd]
-        events = 0
-        if callbacks.reader is not None:
-            events |= selectors.EVENT_READ
-        if callbacks.writer is not None:
-            events |= selectors.EVENT_WRITE
-        data = callbacks.reader, callbacks.writer
-        return selectors.SelectorKey(fileobj, callbacks.fd, events, data)
-
-    def get_map(self) -> dict[Any, selectors.SelectorKey]:
-        return {fd: self.get_key(fd) for fd in self._callbacks}
-
-    def close(self) -> None:
-        pass
-
-    def register(
-        self, fileobj: Any, events: int, data: Any = None
-    ) -> selectors.SelectorKey:
-        raise NotImplementedError("use loop.add_reader or loop.add_writer")
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        raise NotImplementedError("use loop.remove_reader or loop.remove_writer")
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        raise NotImplementedError("the loop does its own waiting")
 
 
 class NativeLoop(SockCalls, Nesting):
@@ -481,6 +418,18 @@ class NativeLoop(SockCalls, Nesting):
             for endpoint in endpoints:
                 endpoint.finish_orphaning()
         super().close()
+
+    def __del__(self, _is_exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        try:
+            super().__del__()
+        except (AttributeError, ImportError, NameError, TypeError):
+            # At its exit the interpreter sets the names in modules to None, one
+            # module after the other.  A loop that another module refers to is freed
+            # while that goes on; what close() cannot reach any more, the end of the
+            # process closes.  asyncio's loop, which refers to itself, is freed
+            # later, when nothing is shown.
+            if not _is_exiting():
+                raise
 
 
 def _listens_on(listener: Any, sockname: Any) -> bool:

@@ -12,9 +12,9 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .stdlib_private import swap_current_tasks
 
@@ -30,7 +30,10 @@ class Nesting(asyncio.SelectorEventLoop):
     # Provided by LoopCore; declared for the type checker.
     _stopping: bool
     _thread_id: int | None
-    _run_once: Callable[[], None]
+
+    if TYPE_CHECKING:
+
+        def _run_once(self) -> None: ...
 
     @property
     def _nest_patched(self) -> bool:
