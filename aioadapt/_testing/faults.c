@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <liburing.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <string.h>
 #include <sys/epoll.h>
@@ -319,6 +320,12 @@ void *__wrap_mmap(void *address, size_t size, int protection, int flags, int fd,
     return __real_mmap(address, size, protection, flags, fd, offset);
 }
 
+/* Its name where files may be large. */
+void *__wrap_mmap64(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    return __wrap_mmap(address, size, protection, flags, fd, offset);
+}
+
 /* -- the ring ----------------------------------------------------------------------------- */
 
 int __real_io_uring_queue_init_params(unsigned, struct io_uring *, struct io_uring_params *);
@@ -417,6 +424,8 @@ static void hide_some(struct io_uring *ring)
     int amount = 0, what = strikes_now(RING_ENTER, -1, &amount);   \
     int result;                                                    \
     show_again(ring);                                              \
+    if (what == EINTR && amount)                                   \
+        raise(amount);      /* the signal that has interrupted */  \
     if (what > 0)                                                  \
         return -what;                                              \
     strike_submissions(ring);                                      \

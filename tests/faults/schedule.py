@@ -1,6 +1,7 @@
 """One schedule: a program of the fuzzer, played on a loop whose calls fail as planned."""
 
 import asyncio
+import errno
 import gc
 import logging
 import os
@@ -20,7 +21,7 @@ from aioadapt._testing.inside import found_inside
 
 from .boundary import Boundary, Struck
 from .moving import plan_of_moves, play_moves
-from .outcome import Outcome, descriptors
+from .outcome import Outcome, descriptors, may_end_one
 from .plan import CAN, LATE, Plan, Strike, plan_of
 
 WITHIN_S = 30.0
@@ -147,6 +148,7 @@ class StruckWorld(World):
         self.boundary = boundary
         self.struck: list[Struck] = []
         self.made: dict[str, int] = {}
+        self._writing: list[str] = []
         self.listening = Places(boundary)
 
     def add_connection(
@@ -167,13 +169,19 @@ class StruckWorld(World):
         return super().do(act, me)
 
     def tried(self, name: str, what: str, call: Callable[[], Any]) -> Any:
+        if what not in ("write", "writelines"):
+            return super().tried(name, what, call)
+        (connection,) = (it for it in self.connections if it.name == name)
+        if name in self._writing:  # from a callback that the outer write has called
+            self._blur(connection)
+        self._writing.append(name)
         try:
             return super().tried(name, what, call)
         except (SystemExit, KeyboardInterrupt):
-            for connection in self.connections:
-                if connection.name == name:
-                    self._blur(connection)
+            self._blur(connection)
             raise
+        finally:
+            self._writing.pop()
 
     @staticmethod
     def _blur(connection: Connection) -> None:
@@ -255,6 +263,12 @@ class StruckWorld(World):
             least = 1 if names["connection_made"] and not self.is_left else 0
             if not least <= lost <= 1:
                 found.append(f"connection_lost was called {lost} times")
+            ended_by = next((it[1] for it in trace if it[0] == "connection_lost"), "")
+            hit = {it.inode for it in self.struck if may_end_one(it)}
+            if ended_by in ("TimeoutError", "PermissionError") and (
+                connection.inode not in hit
+            ):
+                found.append(f"ended by the {ended_by} of another")
             if connection.is_blurred:
                 continue
             if connection.peer.is_corrupt:
@@ -272,4 +286,6 @@ class StruckWorld(World):
 
 
 def _is_of_the_program(words: str) -> bool:
-    return words.startswith(("KeyboardInterrupt", "SystemExit"))
+    # The name of a Unix socket whose server could not be made is used again.
+    own = ("KeyboardInterrupt", "SystemExit", f"OSError: [Errno {errno.EADDRINUSE}]")
+    return words.startswith(own)
