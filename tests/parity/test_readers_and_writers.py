@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 
 import pytest
+from loops import run_iterations
 
 from .peers import Wire, a_round_trip_elsewhere, connected
 from .protocols import Recorder
@@ -325,6 +326,26 @@ def test_what_was_closed_first_can_still_be_removed_once(
 
     with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
         remove(ours)
+
+
+@pytest.mark.closes_what_is_watched
+def test_a_number_that_is_refused_once_can_be_watched_the_next_time(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """Its file was closed while it was watched, and the number is in use again."""
+    ours, theirs = pair
+    seen: list[str] = []
+    with socket.socket() as other:
+        fd = other.fileno()
+        loop.add_writer(fd, print, "a writer of what is closed")
+        os.dup2(ours.fileno(), fd)
+        theirs.send(b"x")
+        with pytest.raises(FileNotFoundError):
+            loop.add_reader(fd, seen.append, "refused")
+        loop.add_reader(fd, seen.append, "reader")
+        run_iterations(loop, 2)
+        loop.remove_reader(fd)
+    assert set(seen) == {"reader"}
 
 
 async def test_a_descriptor_number_that_is_used_again_starts_afresh(
