@@ -222,7 +222,11 @@ cdef class FdCore(SchedulingCore):
     def _interest_lost(self, FdCallbacks callbacks):
         if callbacks.reader is None and callbacks.writer is None:
             del self.fd_callbacks[callbacks.fd]
-        self.interest_changed(callbacks)
+        try:
+            self.interest_changed(callbacks)
+        except OSError:
+            self.drop_refused(callbacks)
+            raise
 
     def _new_fd_handle(self, callback, args, context):
         if self._debug:

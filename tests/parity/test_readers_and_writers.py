@@ -348,6 +348,20 @@ def test_a_number_that_is_refused_once_can_be_watched_the_next_time(
     assert set(seen) == {"reader"}
 
 
+@pytest.mark.closes_what_is_watched
+def test_what_is_refused_when_a_reader_is_removed_is_gone_too(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    with socket.socket() as other:
+        fd = other.fileno()
+        loop.add_writer(fd, print, "a writer of what is closed")
+        loop.add_reader(fd, print, "a reader of what is closed")
+        os.dup2(pair[0].fileno(), fd)
+        with pytest.raises(FileNotFoundError):
+            loop.remove_reader(fd)
+        assert not loop.remove_writer(fd)
+
+
 async def test_a_descriptor_number_that_is_used_again_starts_afresh(
     loop: AbstractEventLoop,
 ) -> None:
