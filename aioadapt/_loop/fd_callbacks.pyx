@@ -167,12 +167,22 @@ cdef class FdCore(SchedulingCore):
         try:
             self.interest_changed(callbacks)
         except BaseException:
-            callbacks.reader = before
+            self.drop_refused(callbacks)
             raise
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
         return 0
+
+    cdef int drop_refused(self, FdCallbacks callbacks) except -1:
+        """epoll refused it: as in asyncio, nothing is watched under this number.
+
+        So one that was closed, still watched, and is in use again, can be added next time.
+        """
+        callbacks.reader = callbacks.writer = None
+        if self.fd_callbacks.get(callbacks.fd) is callbacks:
+            del self.fd_callbacks[callbacks.fd]
+        return self.poller.unregister(callbacks)
 
     def _add_writer(self, fd, callback, *args, context=None):
         cdef FdCallbacks callbacks
@@ -187,7 +197,7 @@ cdef class FdCore(SchedulingCore):
         try:
             self.interest_changed(callbacks)
         except BaseException:
-            callbacks.writer = before
+            self.drop_refused(callbacks)
             raise
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
@@ -221,7 +231,11 @@ cdef class FdCore(SchedulingCore):
     def _interest_lost(self, FdCallbacks callbacks):
         if callbacks.reader is None and callbacks.writer is None:
             del self.fd_callbacks[callbacks.fd]
-        self.interest_changed(callbacks)
+        try:
+            self.interest_changed(callbacks)
+        except OSError:
+            self.drop_refused(callbacks)
+            raise
 
     def _new_fd_handle(self, callback, args, context):
         if self._debug:

@@ -444,6 +444,40 @@ def test_a_number_that_was_closed_while_watched_and_is_another_sockets_by_now(
         sock.close()
 
 
+@pytest.mark.closes_what_is_watched
+def test_a_number_that_is_refused_once_can_be_watched_the_next_time(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """Its file was closed while it was watched, and the number is in use again."""
+    ours, theirs = pair
+    seen: list[str] = []
+    with socket.socket() as other:
+        fd = other.fileno()
+        loop.add_writer(fd, print, "a writer of what is closed")
+        os.dup2(ours.fileno(), fd)
+        theirs.send(b"x")
+        with pytest.raises(FileNotFoundError):
+            loop.add_reader(fd, seen.append, "refused")
+        loop.add_reader(fd, seen.append, "reader")
+        run_iterations(loop, 2)
+        loop.remove_reader(fd)
+    assert set(seen) == {"reader"}
+
+
+@pytest.mark.closes_what_is_watched
+def test_what_is_refused_when_a_reader_is_removed_is_gone_too(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    with socket.socket() as other:
+        fd = other.fileno()
+        loop.add_writer(fd, print, "a writer of what is closed")
+        loop.add_reader(fd, print, "a reader of what is closed")
+        os.dup2(pair[0].fileno(), fd)
+        with pytest.raises(FileNotFoundError):
+            loop.remove_reader(fd)
+        assert not loop.remove_writer(fd)
+
+
 async def test_a_descriptor_number_that_is_used_again_starts_afresh(
     loop: AbstractEventLoop,
 ) -> None:
