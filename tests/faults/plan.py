@@ -40,7 +40,7 @@ CAN: dict[str, tuple[int, ...]] = {
     "mmap": (errno.ENOMEM,),
     "ring setup": (errno.ENOMEM, errno.EMFILE, errno.EPERM, FEWER),
     "ring buffers": (errno.ENOMEM, errno.EINVAL),
-    "ring enter": (errno.EINTR, errno.EAGAIN, errno.EBUSY),
+    "ring enter": (errno.EINTR, errno.EAGAIN, errno.EBUSY, FEWER, FEWER),
     "ring recv": (
         *_PASSING, errno.ENOBUFS, errno.ENOBUFS, errno.ENOMEM, errno.ECONNRESET,
         errno.ECANCELED,

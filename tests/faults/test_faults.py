@@ -4,19 +4,23 @@ import asyncio
 import errno
 import signal
 import socket
+from pathlib import Path
 
 import pytest
 from loops import OURS, factory_of, or_skip
+
+from aioadapt._kernel import features
 
 from .boundary import LIBRARY, Boundary
 from .plan import FEWER, Strike
 from .schedule import played, schedule_of
 
-pytestmark = pytest.mark.skipif(
+FAULTS_ONLY = pytest.mark.skipif(
     not LIBRARY, reason="only ./run faults has the build for this"
 )
 
 
+@FAULTS_ONLY
 @pytest.mark.parametrize("kind", OURS)
 def test_a_send_is_short_where_the_plan_says_so(kind: str) -> None:
     loop = factory_of(or_skip(kind))()
@@ -47,6 +51,14 @@ def test_a_send_is_short_where_the_plan_says_so(kind: str) -> None:
         theirs.close()
 
 
+@pytest.mark.skipif(bool(LIBRARY), reason="this is the build that does")
+def test_a_build_without_faults_has_nothing_of_them() -> None:
+    modules = list(Path(features.__file__).parents[1].glob("*/*.so"))
+    assert modules
+    assert [path for path in modules if b"__wrap_" in path.read_bytes()] == []
+
+
+@FAULTS_ONLY
 def test_a_signal_handler_that_raises_from_a_full_queue_loses_no_operation() -> None:
     """The queue has one place, so the second receive submits the first."""
     or_skip("uring")
@@ -114,6 +126,7 @@ def test_a_signal_handler_that_raises_from_a_full_queue_loses_no_operation() -> 
             theirs.close()
 
 
+@FAULTS_ONLY
 @pytest.mark.parametrize("what", [errno.ENOMEM, errno.ECANCELED, errno.EAGAIN])
 def test_a_datagram_endpoint_goes_on_where_a_poll_was_refused(what: int) -> None:
     loop = factory_of(or_skip("uring"))()
@@ -146,6 +159,7 @@ def test_a_datagram_endpoint_goes_on_where_a_poll_was_refused(what: int) -> None
         theirs.close()
 
 
+@FAULTS_ONLY
 @pytest.mark.parametrize("kind", OURS)
 def test_schedules_hold(kind: str) -> None:
     or_skip(kind)
