@@ -86,11 +86,6 @@ class NativeLoop(SockCalls, Nesting):
         self.children: dict[int, SubprocessTransport] = {}
         super().__init__(FdCallbacksView(self.fd_callbacks))
 
-    def __del__(self) -> None:
-        # One that could not be made, for want of descriptors, has nothing to close.
-        if hasattr(self, "_internal_fds"):
-            super().__del__()
-
     # -- wake-ups: an eventfd, and a socket pair for signals only -------------
 
     def _make_self_pipe(self) -> None:
@@ -425,6 +420,8 @@ class NativeLoop(SockCalls, Nesting):
         super().close()
 
     def __del__(self, _is_exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not hasattr(self, "_internal_fds"):
+            return  # it could not be made, for want of descriptors
         try:
             super().__del__()
         except (AttributeError, ImportError, NameError, TypeError):

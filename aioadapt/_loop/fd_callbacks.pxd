@@ -29,7 +29,6 @@ cdef class FdCore(SchedulingCore):
         readonly dict fd_callbacks   # descriptor -> FdCallbacks
 
     cdef int interest_changed(self, FdCallbacks callbacks) except -1
-    cdef int drop_refused(self, FdCallbacks callbacks) except -1
     cdef FdCallbacks callbacks_for(self, object fileobj)
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1

@@ -96,8 +96,11 @@ cdef class FdCore(SchedulingCore):
         try:
             return self.poller.watch(callbacks, interest)
         except OSError:
-            # As in asyncio: the number, which may be another file's by now, starts afresh.
-            self.fd_callbacks.pop(callbacks.fd, None)
+            # As in asyncio nothing is watched under this number any more: it may be
+            # another file's by now, which can be added next time.
+            callbacks.reader = callbacks.writer = None
+            if self.fd_callbacks.get(callbacks.fd) is callbacks:
+                del self.fd_callbacks[callbacks.fd]
             self.poller.unregister(callbacks)
             raise
 
@@ -164,25 +167,11 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.reader = callbacks.reader, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            self.drop_refused(callbacks)
-            raise
+        self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
         return 0
-
-    cdef int drop_refused(self, FdCallbacks callbacks) except -1:
-        """epoll refused it: as in asyncio, nothing is watched under this number.
-
-        So one that was closed, still watched, and is in use again, can be added next time.
-        """
-        callbacks.reader = callbacks.writer = None
-        if self.fd_callbacks.get(callbacks.fd) is callbacks:
-            del self.fd_callbacks[callbacks.fd]
-        return self.poller.unregister(callbacks)
 
     def _add_writer(self, fd, callback, *args, context=None):
         cdef FdCallbacks callbacks
@@ -194,11 +183,7 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.writer = callbacks.writer, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            self.drop_refused(callbacks)
-            raise
+        self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
@@ -231,11 +216,7 @@ cdef class FdCore(SchedulingCore):
     def _interest_lost(self, FdCallbacks callbacks):
         if callbacks.reader is None and callbacks.writer is None:
             del self.fd_callbacks[callbacks.fd]
-        try:
-            self.interest_changed(callbacks)
-        except OSError:
-            self.drop_refused(callbacks)
-            raise
+        self.interest_changed(callbacks)
 
     def _new_fd_handle(self, callback, args, context):
         if self._debug:
