@@ -16,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from .stdlib_private import swap_current_tasks
+from .stdlib_private import enter_current_tasks, leave_current_tasks
 
 
 def is_applied() -> bool:
@@ -92,8 +92,8 @@ def beside_a_running_loop() -> Iterator[None]:
 @contextmanager
 def no_task_running(loop: asyncio.AbstractEventLoop) -> Iterator[None]:
     """Other tasks may be run within the current one."""
-    outer = swap_current_tasks(loop, [])
+    outer = leave_current_tasks(loop)
     try:
         yield
     finally:
-        swap_current_tasks(loop, outer)
+        enter_current_tasks(loop, outer)

@@ -78,32 +78,26 @@ ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 
-#: What sets the current task of a loop and returns the one before.  Since Python 3.14
-#: tasks written in Python are separate from those in C.
-_SWAPS: list[Callable[[Any, Any], Any]] = [
-    getattr(tasks, name)
-    for name in ("_swap_current_task", "_py_swap_current_task")
-    if hasattr(tasks, name)
-]
-
-
-def swap_current_tasks(loop: Any, current: list[Any]) -> list[Any]:
-    """Make these the running loop's current tasks; an empty list for none.
+def leave_current_tasks(loop: Any) -> tuple[Any, Any]:
+    """From now on the running loop has no current task, so that others may run.
 
     Returns:
-        The ones before, as an argument for the call that restores them.
+        What it had, for ``enter_current_tasks``.
     """
-    if not _SWAPS:  # Python 3.11
-        before = tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
-        if current and current[0] is not None:
-            tasks._current_tasks[loop] = current[0]  # type: ignore[attr-defined]
-        return [before]
-    if not current:
-        return [swap(loop, None) for swap in _SWAPS]
-    # The last one first: before 3.14 both have one place, and it had only None left.
-    for swap, task in [*zip(_SWAPS, current, strict=True)][::-1]:
-        swap(loop, task)
-    return []
+    task = tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
+    in_c = None
+    # Since Python 3.14 that is for tasks written in Python only.
+    if sys.version_info >= (3, 14) and tasks.current_task(loop) is not None:
+        in_c = tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
+    return task, in_c
+
+
+def enter_current_tasks(loop: Any, before: tuple[Any, Any]) -> None:
+    task, in_c = before
+    if task is not None:
+        tasks._current_tasks[loop] = task  # type: ignore[attr-defined]
+    if in_c is not None:
+        tasks._swap_current_task(loop, in_c)  # type: ignore[attr-defined]
 
 
 def hold_socket(sock: Any) -> Any:

@@ -126,12 +126,6 @@ HOOKS = [
 
 NESTS = "nest_asyncio: no task can run within another"
 
-CURRENT_TASK = (
-    Part(tasks, "_current_tasks", NESTS)
-    if sys.version_info < (3, 12)
-    else Part(tasks, "_swap_current_task", NESTS)
-)
-
 # We call or read these.
 USED = [
     Part(
@@ -161,7 +155,7 @@ USED = [
     Part(base_events, "_check_ssl_socket", "sock_* calls take TLS sockets", "sock"),
     Part(base_events, "_format_handle", "no warning of slow callbacks", "handle"),
     Part(events, "_event_loop_policy", "a child watcher that was set is not asked"),
-    CURRENT_TASK,
+    Part(tasks, "_current_tasks", NESTS),
     Part(events.Handle, "_run", "no callback runs in debug mode", ""),
     Part(events.Handle, "_cancelled", "debug mode runs what was cancelled"),
     Part(
@@ -342,8 +336,8 @@ def test_no_other_private_name_is_imported() -> None:
 
     owners = {*modules, base_events.Server, socket.socket}
     known = {part.name for part in USED if part.owner in owners}
-    # The latter is for Python 3.11 only: later ones have a function.
-    assert taken <= known | {"_current_tasks"}
+    # That one is for Python 3.14 and later.
+    assert taken <= known | {"_swap_current_task"}
 
 
 @pytest.mark.parametrize("name", ASKED_OF_TRANSPORTS)

@@ -81,17 +81,22 @@ async def test_sock_sendall_refuses_what_is_not_contiguous(
             peer.recv(10)
 
 
-@pytest.mark.parametrize("verb", ["write", "writelines"])
 async def test_a_transport_writes_each_byte_of_wide_items(
-    loop: AbstractEventLoop, wire: Wire, verb: str
+    loop: AbstractEventLoop, wire: Wire
 ) -> None:
     async with connected(Recorder, wire) as (protocol, peer):
-        view = memoryview(NUMBERS)
-        if verb == "write":
-            protocol.transport.write(view)
-        else:
-            protocol.transport.writelines([b"<", view, b">"])
-        sent = view.tobytes() if verb == "write" else b"<" + view.tobytes() + b">"
+        protocol.transport.write(memoryview(NUMBERS))
+        assert await peer.recv_exactly(4000) == NUMBERS.tobytes()
+
+
+@pytest.mark.ours_only
+async def test_a_transport_writes_each_byte_of_several_buffers(
+    loop: AbstractEventLoop, wire: Wire
+) -> None:
+    """Since 3.12 asyncio counts items for bytes here too."""
+    async with connected(Recorder, wire) as (protocol, peer):
+        protocol.transport.writelines([b"<", memoryview(NUMBERS), b">"])
+        sent = b"<" + NUMBERS.tobytes() + b">"
         assert await peer.recv_exactly(len(sent)) == sent
 
 
