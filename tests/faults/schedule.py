@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from fuzz.actors import Actor, Connection, Listening
 from fuzz.isolated import Died, isolated
-from fuzz.log import MOST_EVENTS
+from fuzz.log import MOST_EVENTS, Log
 from fuzz.program import Act, Program, program_of
-from fuzz.world import Absent, Connection, Listening, Peer, TooMuch, World
+from fuzz.world import Absent, TooMuch, World
 
 from aioadapt._stream import listener
 from aioadapt._testing.inside import found_inside
@@ -107,16 +108,21 @@ def _played(schedule: Schedule) -> Outcome:
     return outcome
 
 
-class StruckConnection(Connection):
-    inode = 0
-    is_blurred = False
-    """Whether nobody knows what was written: not even the program."""
+class StruckLog(Log):
+    """Knows the inode of each connection's socket."""
 
-    def called(self, callback: str, *details: Any) -> Any:
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self._world = world
+        self.inodes: dict[str, int] = {}
+
+    def called(self, name: str, callback: str, *details: Any) -> None:
         if callback == "connection_made":
-            sock = self.transport.get_extra_info("socket")
-            self.inode = os.fstat(sock.fileno()).st_ino
-        return super().called(callback, *details)
+            for connection in self._world.all(Connection):
+                if connection.name == name:
+                    sock = connection.transport.get_extra_info("socket")
+                    self.inodes[name] = os.fstat(sock.fileno()).st_ino
+        super().called(name, callback, *details)
 
 
 class Waiting(deque[Connection]):
@@ -153,23 +159,18 @@ class StruckWorld(World):
         self.struck: list[Struck] = []
         self.made: dict[str, int] = {}
         self._writing: list[str] = []
+        self._blurred: set[str] = set()
+        """Connections of which nobody knows what was written: not even the program."""
+        self.log = StruckLog(self)
         # After a failed accept it goes on with the next iteration.
         listener.ACCEPT_RETRY_DELAY_S = 0  # type: ignore[attr-defined]
         self.listening = Places(boundary)
 
-    def add_connection(
-        self, peer: Peer, reactions: tuple[tuple[str, Act], ...]
-    ) -> Connection:
-        connection = StruckConnection(self, f"connection {len(self.connections)}", peer)
-        for callback, act in reactions:
-            connection.reactions.setdefault(callback, deque()).append(act)
-        self.connections.append(connection)
-        return connection
-
-    def do(self, act: Act, me: Connection | None = None) -> Any:
-        if act.verb == "sendfile":
+    def do(self, act: Act, me: Actor | None = None) -> Any:
+        # After a start_tls that failed, records are read as what was written.
+        if act.verb in ("sendfile", "start_tls"):
             try:
-                self._blur(self.connection(act.args[0], me))
+                self._blurred.add(self.pick(Connection, act.args[0], me).name)
             except Absent:
                 pass
         return super().do(act, me)
@@ -177,22 +178,16 @@ class StruckWorld(World):
     def tried(self, name: str, what: str, call: Callable[[], Any]) -> Any:
         if what not in ("write", "writelines"):
             return super().tried(name, what, call)
-        (connection,) = (it for it in self.connections if it.name == name)
         if name in self._writing:  # from a callback that the outer write has called
-            self._blur(connection)
+            self._blurred.add(name)
         self._writing.append(name)
         try:
             return super().tried(name, what, call)
         except (SystemExit, KeyboardInterrupt):
-            self._blur(connection)
+            self._blurred.add(name)
             raise
         finally:
             self._writing.pop()
-
-    @staticmethod
-    def _blur(connection: Connection) -> None:
-        assert isinstance(connection, StruckConnection)
-        connection.is_blurred = True
 
     def end(self, ending: Plan) -> list[str]:
         """End everything as a tidy program would; say what is wrong then."""
@@ -200,21 +195,19 @@ class StruckWorld(World):
         self.runs_elsewhere = False
         # The callbacks that this leads to may open others.
         for _ in range(ENDING_AT_MOST):
-            for connection in self.connections:
-                if connection.transport is not None:
-                    self._guarded(connection.transport.abort)
+            for actor in self.actors:
+                self._guarded(actor.end)
             for place in self.listening:
-                self._guarded(place.server.close)
-            for endpoint in self.endpoints:
-                self._guarded(endpoint.abort)
+                for server in place.servers:
+                    self._guarded(server.close)
             for task in self.tasks:
                 task.cancel()
-            before = len(self.connections)
+            before = len(self.actors)
             try:
                 self.settle()
             except TooMuch:
                 found.append("does not come to rest at its end")
-            if len(self.connections) == before:
+            if len(self.actors) == before:
                 break
         self.look_at_boundary()
         found += self._serves_others()
@@ -222,9 +215,10 @@ class StruckWorld(World):
         self.made["completion queue overflows"] = stats.cq_overflows
         if stats.in_kernel:
             found.append(f"{stats.in_kernel} operations are still in the kernel")
-        found += found_inside(self.loop)
         self.boundary.arm(ending)
-        self.loop.close()
+        for loop in self.loops:
+            found += found_inside(loop)
+            loop.close()
         self.boundary.disarm()
         return found
 
@@ -265,8 +259,7 @@ class StruckWorld(World):
             for event in self.log.traces.get("loop", ())
             if event[0] == "escaped" and not _is_of_the_program(event[1])
         ]
-        for connection in self.connections:
-            assert isinstance(connection, StruckConnection)
+        for connection in self.all(Connection):
             trace = self.log.traces.get(connection.name, [])
             if len(trace) >= MOST_EVENTS:
                 continue
@@ -278,10 +271,10 @@ class StruckWorld(World):
             ended_by = next((it[1] for it in trace if it[0] == "connection_lost"), "")
             hit = {it.inode for it in self.struck if may_end_one(it)}
             if ended_by in ("TimeoutError", "PermissionError") and (
-                connection.inode not in hit
+                self.log.inodes.get(connection.name) not in hit
             ):
                 found.append(f"ended by the {ended_by} of another")
-            if connection.is_blurred:
+            if connection.name in self._blurred:
                 continue
             if connection.peer.is_corrupt:
                 found.append("the peer got other bytes than were written")
@@ -293,11 +286,9 @@ class StruckWorld(World):
         return any(("corrupt",) in trace for trace in self.log.traces.values())
 
     def forget(self) -> None:
-        for connection in self.connections:
-            connection.transport = connection.protocol = None
-            connection.reactions.clear()
+        for actor in self.actors:
+            actor.forget()
         self.listening.clear()
-        self.endpoints.clear()
         self.tasks.clear()
 
 
