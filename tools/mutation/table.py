@@ -69,8 +69,8 @@ MUTANTS: list[Mutant] = [
       "        Py_INCREF(handle)\n"),
     M("_loop/core.pyx", "(min(wait_s, LONGEST_WAIT_S) * 1e9) + 1", "(wait_s * 1e9) + 1",
       "waking once a day without a reason cannot be seen from outside"),
-    M("_loop/scheduling.pyx", "            for timer in due[ran:]:\n"
-      "                self.push_ready(timer)\n", "            pass\n"),
+    M("_loop/scheduling.pyx", "                self.push_ready(due.pop())\n",
+      "                due.pop()\n"),
     M("_loop/scheduling.pyx", "        cdef double end_s = now_s + CLOCK_RESOLUTION_S\n",
       "        cdef double end_s = now_s - 0.001\n"),
     M("_loop/scheduling.pyx", "        if self.inbox.has_calls():\n", "        if False:\n"),
