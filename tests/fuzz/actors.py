@@ -105,7 +105,10 @@ class Connection(WithTransport):
     def state(self) -> tuple[Any, ...]:
         state: tuple[Any, ...] = ()
         # asyncio's TLS transport answers nothing once it has no protocol.
-        if self.transport is not None and not (self.is_tls and self.is_lost):
+        is_void = getattr(self.transport, "_ssl_protocol", "-") is None
+        if self.transport is not None and not (
+            (self.is_tls and self.is_lost) or is_void
+        ):
             state = self.transport_state()
             self.is_part = self.is_part or ("unsent", True) in state
             if not self.is_lost:

@@ -1,6 +1,7 @@
 """Datagram endpoints: bound, connected, over UDP and over Unix sockets."""
 
 import socket
+from functools import partial
 from typing import Any
 
 from .actors import Endpoint, Reactions
@@ -78,7 +79,8 @@ def sendto(
     endpoint = world.pick(Endpoint, number, me)
     transport = _transport(world, me, number)
     peer = endpoint.peer
-    address: Any = {"nowhere": ("127.0.0.1", 1), "text": "text", "a number": 5}.get(where)
+    nowhere = ("127.0.0.1", 1)
+    address: Any = {"nowhere": nowhere, "text": "text", "a number": 5}.get(where)
     if where == "peer" and peer.address is not None and peer.sock.fileno() >= 0:
         address = peer.sock.getsockname()
     data = kind(pattern(endpoint.sent, size))
@@ -104,8 +106,7 @@ def flood(world: World, me: Any, number: Any, count: int, size: int) -> None:
     for _ in range(count):
         data = pattern(endpoint.sent, size)
         endpoint.sent += 1
-        if world.tried(endpoint.name, "flood", lambda: transport.sendto(data) or 1) is None:
-            break
+        world.tried(endpoint.name, "flood", partial(transport.sendto, data))
 
 
 @verb(ROOM, 5, an_actor, a_datagram, one_of(1, 1, 3))

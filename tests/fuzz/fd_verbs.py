@@ -1,6 +1,7 @@
 """Readers and writers on raw sockets, and on descriptors whose number is used again."""
 
 import os
+from functools import partial
 from typing import Any
 
 from .actors import Pair, Reactions
@@ -103,7 +104,7 @@ def renew(world: World, me: Any, number: Any, removes: str, family: str) -> None
             taken = world.tried(
                 pair.name,
                 "remove",
-                lambda what=what: getattr(world.loop, f"remove_{what}")(pair.sock),
+                partial(getattr(world.loop, f"remove_{what}"), pair.sock),
             )
             world.log.add(pair.name, "removed", taken)
 

@@ -35,9 +35,13 @@ class Peer:
         self.got = 0
         self.end = ""
         self.is_corrupt = False
+        self.to_dribble = 0
 
     def move(self) -> bool:
         """Send and read what is possible; False if that is nothing."""
+        if self.to_dribble and not self.to_send:
+            self.to_dribble -= 1
+            self.to_send = 1
         has_sent = self.to_send > 0 and self.send()
         return (self.reads and self.read()) or has_sent
 

@@ -17,9 +17,7 @@ ROOM = "readers"
     ROOM, 3, one_of("unix", "tcp"), one_of(64 * 1024, 1000), one_of(True, True, False),
     begins=True,
 )  # fmt: skip
-def open_streams(
-    world: World, _me: Any, family: str, limit: int, reads: bool
-) -> None:
+def open_streams(world: World, _me: Any, family: str, limit: int, reads: bool) -> None:
     ours, theirs = a_pair(family)
     connection = Connection(world, Peer(theirs, reads))
 
@@ -35,9 +33,7 @@ def open_streams(
     ROOM, 8, an_actor, one_of("readexactly", "readuntil", "readline", "read"),
     one_of(0, 1, 10, 500, 5000, -1), a_limit,
 )  # fmt: skip
-def read(
-    world: World, me: Any, number: Any, how: str, size: int, limit: Limit
-) -> None:
+def read(world: World, me: Any, number: Any, how: str, size: int, limit: Limit) -> None:
     connection = world.pick(Connection, number, me)
     reader = connection.reader
     if reader is None or (size < 0 and how != "read"):

@@ -118,7 +118,9 @@ def sock_recvfrom(
 
     async def receiving() -> tuple[Any, ...]:
         if how == "recvfrom":
-            data, address = await limited(limit, world.loop.sock_recvfrom(pair.sock, size))
+            data, address = await limited(
+                limit, world.loop.sock_recvfrom(pair.sock, size)
+            )
         else:
             n, address = await limited(
                 limit, world.loop.sock_recvfrom_into(pair.sock, buffer)
@@ -130,7 +132,9 @@ def sock_recvfrom(
     world.spawn(f"sock_recvfrom {pair.name}", receiving())
 
 
-@verb(ROOM, 2, an_actor, a_small_size, one_of("peer", "peer", "nowhere", "text"), a_limit)
+@verb(
+    ROOM, 2, an_actor, a_small_size, one_of("peer", "peer", "nowhere", "text"), a_limit
+)
 def sock_sendto(
     world: World, me: Any, number: Any, size: int, where: str, limit: Limit
 ) -> None:

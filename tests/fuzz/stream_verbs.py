@@ -252,7 +252,8 @@ def set_limits(world: World, me: Any, number: Any, limits: tuple[Any, Any]) -> N
 
 
 @verb(
-    ROOM, 2,
+    ROOM,
+    2,
     an_actor,
     one_of("unsent", "closing", "reading", "peername", "sockname", "socket", "limits"),
 )
@@ -326,6 +327,13 @@ def send(world: World, me: Any, number: Any, size: int) -> None:
             peer.send()
 
     world.as_peer(sending)
+
+
+@verb(ROOM, 1, an_actor, one_of(3, 30))
+def dribble(world: World, me: Any, number: Any, size: int) -> None:
+    """One byte an iteration."""
+    peer = world.pick(Connection, number, me).peer
+    world.as_peer(lambda: setattr(peer, "to_dribble", size))
 
 
 @verb(ROOM, 2, an_actor, one_of(True, False))

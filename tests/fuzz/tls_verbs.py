@@ -52,9 +52,7 @@ def open_tls(
 
 
 @verb(ROOM, 4, an_actor, a_side, one_of(True, True, True, False))
-def start_tls(
-    world: World, me: Any, number: Any, side: str, peer_agrees: bool
-) -> None:
+def start_tls(world: World, me: Any, number: Any, side: str, peer_agrees: bool) -> None:
     connection = world.pick(Connection, number, me)
     transport = transport_of(world, me, number)
     if connection.is_tls or connection.reader is not None:

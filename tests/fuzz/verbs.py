@@ -27,7 +27,10 @@ CALLBACKS = (
     "datagram_received", "error_received", "reader", "writer",
 )  # fmt: skip
 
-@verb(EVERYWHERE, 1.5, an_actor, one_of("call_soon", "call_soon_threadsafe", "call_later"))
+
+@verb(
+    EVERYWHERE, 1.5, an_actor, one_of("call_soon", "call_soon_threadsafe", "call_later")
+)
 def mark(world: World, me: Any, number: Any, how: str) -> None:
     """A callback, to see what it comes before and after."""
     actor = world.pick(Actor, number, me)
