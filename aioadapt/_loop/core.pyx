@@ -66,6 +66,7 @@ cdef class LoopCore:
         self.due_timers = []
         self.streams_by_fd = {}
         self.listeners = {}
+        self.waiting_for_fd = []
         self.fork_generation = forks
         self.ready_room = 256
         self.ready = <PyObject **> PyMem_Malloc(self.ready_room * sizeof(PyObject *))
@@ -304,6 +305,18 @@ cdef class LoopCore:
             self.take_calls()
         return self.push_ready(new_handle(self, callback, args, context))
 
+    cdef int when_fd_is_freed(self, object callback) except -1:
+        """Call it soon after the loop has closed the descriptor of a transport."""
+        if callback not in self.waiting_for_fd:
+            self.waiting_for_fd.append(callback)
+        return 0
+
+    cdef int fd_freed(self) except -1:
+        callbacks, self.waiting_for_fd = self.waiting_for_fd, []
+        for callback in callbacks:
+            self.schedule(callback, (), None)
+        return 0
+
     cdef int run_ready(self) except -1:
         cdef Py_ssize_t to_run = self.ready_count
         cdef object item
@@ -391,6 +404,7 @@ cdef class LoopCore:
         self.flush_queue.clear()
         self.end_queue.clear()
         self.release_queue.clear()
+        self.waiting_for_fd.clear()
 
     def _close_wakeup(self):
         """The engine no longer waits, so nothing has to wake it."""

@@ -327,6 +327,8 @@ cdef class Endpoint(Detachable):
         elif self.fd >= 0:
             close_fd(self.fd)
         self.fd = -1
+        if self.loop.waiting_for_fd:
+            self.loop.fd_freed()
         return 0
 
     def orphan(self):
