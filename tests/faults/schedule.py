@@ -55,7 +55,9 @@ def schedule_of(seed: int, kind: str) -> Schedule:
             else Strike("ring reap", dice.randint(0, 3), LATE, 1000)
             for _ in range(2)
         )
-    return Schedule(seed, kind, program_of(seed), plan_of(seed, kind), ending)
+    # asyncio's TLS lies between the two, and fails in ways of its own.
+    program = tuple(step for step in program_of(seed) if "tls" not in str(step))
+    return Schedule(seed, kind, program, plan_of(seed, kind), ending)
 
 
 def played(schedule: Schedule) -> Outcome:
@@ -161,7 +163,8 @@ class StruckWorld(World):
         self._writing: list[str] = []
         self._blurred: set[str] = set()
         """Connections of which nobody knows what was written: not even the program."""
-        self.log = StruckLog(self)
+        self._struck_log = StruckLog(self)
+        self.log = self._struck_log
         # After a failed accept it goes on with the next iteration.
         listener.ACCEPT_RETRY_DELAY_S = 0  # type: ignore[attr-defined]
         self.listening = Places(boundary)
@@ -271,7 +274,7 @@ class StruckWorld(World):
             ended_by = next((it[1] for it in trace if it[0] == "connection_lost"), "")
             hit = {it.inode for it in self.struck if may_end_one(it)}
             if ended_by in ("TimeoutError", "PermissionError") and (
-                self.log.inodes.get(connection.name) not in hit
+                self._struck_log.inodes.get(connection.name) not in hit
             ):
                 found.append(f"ended by the {ended_by} of another")
             if connection.name in self._blurred:
