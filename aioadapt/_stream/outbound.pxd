@@ -15,4 +15,4 @@ cdef class Outbound(Endpoint):
     cdef int pause_protocol_if_full(self) except -1
     cdef int call_flow_control(self, str name) except -1
     cdef int all_sent(self) except -1
-    cdef int shut_down_writing(self) except -1
+    cdef int shut_down_writing(self) noexcept

@@ -23,7 +23,7 @@ If the socket does not take enough, the protocol is paused.
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_CheckExact, PyBytes_GET_SIZE
 from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Exit
 
-from libc.errno cimport EINTR
+from libc.errno cimport EINTR, errno
 
 from aioadapt._kernel.linux cimport SHUT_WR, now_ns, shutdown
 from aioadapt._kernel.thread_times cimport ThreadTimes, thread_times
@@ -255,18 +255,20 @@ cdef class Outbound(Endpoint):
     cdef int write_eof(self) except -1:
         if self.life >= CLOSING or self.eof_asked:
             return 0
+        self.send_gathered()         # written before: it may fail, or write more
+        if self.life >= CLOSING or self.eof_asked:
+            return 0
         self.eof_asked = True
-        self.send_gathered()
-        if self.out.size == 0:
-            self.shut_down_writing()
+        if self.out.size == 0 and self.shut_down_writing() < 0:
+            raise OSError(errno, os.strerror(errno))
         return 0
 
-    cdef int shut_down_writing(self) except -1:
-        if not self.eof_sent:
-            self.eof_sent = True
-            # An error here means that the connection is gone; reading reports that.
-            shutdown(self.fd, SHUT_WR)
-        return 0
+    cdef int shut_down_writing(self) noexcept:
+        """Negative and errno if the connection is gone, which reading reports too."""
+        if self.eof_sent:
+            return 0
+        self.eof_sent = True
+        return shutdown(self.fd, SHUT_WR)
 
 
 cdef Py_ssize_t whole(object limit) except -1:

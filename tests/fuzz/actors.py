@@ -74,6 +74,9 @@ class WithTransport(Actor):
         self.is_lost = False
 
     def transport_state(self) -> tuple[Any, ...]:
+        if self.is_lost:
+            # asyncio's datagram transport goes on counting what it has dropped.
+            return (("closing", self.transport.is_closing()),)
         return (
             ("closing", self.transport.is_closing()),
             ("unsent", self.transport.get_write_buffer_size() > 0),

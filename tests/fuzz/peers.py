@@ -80,7 +80,7 @@ class Peer:
 
     def start_tls(self, context: ssl.SSLContext, is_server: bool) -> None:
         """From now on the socket's calls do the handshake as far as they can."""
-        if self.sock.fileno() >= 0:
+        try:
             self.sock = context.wrap_socket(
                 self.sock,
                 server_side=is_server,
@@ -88,6 +88,8 @@ class Peer:
                 do_handshake_on_connect=False,
                 suppress_ragged_eofs=False,
             )
+        except OSError:
+            pass  # it is closed, or reset
 
     def answer_the_end(self) -> None:
         """TLS waits for the other end's farewell."""

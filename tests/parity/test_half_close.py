@@ -176,3 +176,14 @@ async def test_an_end_that_is_read_into_a_buffer_is_told(wire: Wire, what: str) 
         peer.finish_sending()
         assert await protocol.lost() is None
         assert protocol.calls == ["connection_made", "eof_received", "connection_lost"]
+
+
+async def test_write_eof_after_a_reset_raises() -> None:
+    """Nothing has been read since, so nobody else can tell."""
+    async with connected(Recorder) as (protocol, peer):
+        protocol.transport.pause_reading()
+        peer.reset()
+        with pytest.raises(OSError, match="Transport endpoint is not connected"):
+            protocol.transport.write_eof()
+        protocol.transport.abort()
+        await protocol.lost()
