@@ -268,7 +268,7 @@ class NativeLoop(SockCalls):
 
     async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
         """See asyncio's documentation."""
-        server: asyncio.Server = await super().create_server(*args, **options)  # type: ignore[misc]
+        server: asyncio.Server = await super().create_server(*args, **options)
         if options.get("sock") is not None:
             for listener in self.listeners.values():
                 if listener.server is server:
