@@ -41,11 +41,7 @@ import logging
 import os
 from math import floor
 
-from aioadapt.stdlib_private import (
-    NOT_BYTES,
-    SILENT_LOST_WRITES,
-    set_result_unless_cancelled,
-)
+from aioadapt.stdlib_private import NOT_BYTES, SILENT_LOST_WRITES
 
 cdef object logger = logging.getLogger("asyncio")
 
@@ -211,8 +207,8 @@ cdef class Outbound(Endpoint):
         return 0
 
     cdef int all_sent(self) except -1:
-        if self.empty_waiter is not None:
-            set_result_unless_cancelled(self.empty_waiter, None)
+        if self.empty_waiter is not None and not self.empty_waiter.done():
+            self.empty_waiter.set_result(None)
         if self.life == CLOSING:
             self.end(None)
         elif self.eof_asked and self.life == OPEN:
