@@ -8,7 +8,7 @@ called.
 """
 
 cimport cython
-from libc.errno cimport EAGAIN, EINTR
+from libc.errno cimport EAGAIN, EINTR, ENOMEM
 from libc.stdint cimport uint32_t
 
 from aioadapt._datagram.endpoint cimport DatagramEndpoint
@@ -157,7 +157,8 @@ cdef class UringDatagramDriver(Driver):
             return self.detach_when_idle()
         if not self.wants(room):
             return 0
-        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
+        if result == -ECANCELED or result == -EINTR or result == -EAGAIN \
+                or result == -ENOMEM:
             return self.update(room)
         if result < 0:
             # For instance if somebody else has closed the descriptor.  Another

@@ -111,9 +111,9 @@ cdef class DatagramEndpoint(Endpoint):
                 name = self.arrivals.book.name_of(address, self.family)
                 if name == NULL:
                     # A host name, a Unix path, or something that is not an address.
-                    self.sock.sendto(data, address)
+                    sent = self.sock.sendto(data, address)
                     self.loop.counted.sends += 1
-                    self.loop.counted.bytes_out += len(data)
+                    self.loop.counted.bytes_out += sent
                     return None
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         except (BlockingIOError, InterruptedError):
@@ -152,7 +152,14 @@ cdef class DatagramEndpoint(Endpoint):
         if not self.wants_room:
             self.wants_room = True
             self.writer_context = PyContext_CopyCurrent()
-            self.driver.update_room()
+            try:
+                self.driver.update_room()
+            except BaseException:
+                # The caller is told, as in asyncio: this one will not be sent.
+                self.wants_room = False
+                self.waiting.pop()
+                self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
+                raise
         self.transport._maybe_pause_protocol()
         return 0
 
@@ -185,7 +192,7 @@ cdef class DatagramEndpoint(Endpoint):
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
             self.wants_room = False
-            self.driver.update_room()
+            self.update_room_or_end()
             if self.life == CLOSING:
                 self.end(None)
         return 0
@@ -266,11 +273,12 @@ cdef class DatagramEndpoint(Endpoint):
             self.held = arrived[first:]
             if self.is_reading:      # an exception has interrupted delivery
                 self.deliver_held_soon()
-            self.update_reading()
+            self.update_reading_or_end()
         return 0
 
     def _deliver_held(self):
         cdef list arrived
+        self.delivers_soon = False
         if self.held and self.life == OPEN and not self.is_paused:
             arrived, self.held = self.held, None
             self.is_reading = True   # while delivering; the driver is told below
@@ -279,7 +287,7 @@ cdef class DatagramEndpoint(Endpoint):
             finally:
                 if self.is_reading:
                     self.is_reading = False
-                    self.update_reading()
+                    self.update_reading_or_end()
 
     cdef int deliver(self, object data, object address) except -1:
         cdef PyObject *args[3]
@@ -319,8 +327,8 @@ cdef class DatagramEndpoint(Endpoint):
         if self.life >= CLOSING:
             return 0
         self.life = CLOSING
-        self.update_reading()
-        if not self.waiting:
+        self.update_reading_or_end()
+        if not self.waiting and self.life == CLOSING:
             self.end(None)
         return 0
 

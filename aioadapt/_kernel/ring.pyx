@@ -168,13 +168,14 @@ cdef class Ring:
             self.cancels_in_flight += 1
         if not self.backlog:
             sqe = io_uring_get_sqe(&self.ring)
-            if sqe == NULL and self.enabled:
-                self.submit_now()
-                sqe = io_uring_get_sqe(&self.ring)
-        if sqe == NULL:
-            self.backlog.append((op, is_cancel))
-        else:
+        if sqe != NULL:
             prepare(sqe, op, is_cancel)
+            return 0
+        # Before it submits: a signal handler may raise there.
+        self.backlog.append((op, is_cancel))
+        if self.enabled and len(self.backlog) == 1:
+            self.submit_now()
+            self.queue_backlog()
         return 0
 
     cdef int queue_backlog(self) except -1:

@@ -23,6 +23,7 @@ cdef class LoopCore:
         PyObject **ready             # ring of owned handles
         Py_ssize_t first_ready, ready_count, ready_room
         Timers timers
+        list due_timers              # taken from the heap and run next; the first is last
         Inbox inbox
         HookQueue flush_queue        # streams that the running callback wrote to
         HookQueue end_queue          # what is left for the end of the iteration
@@ -39,6 +40,7 @@ cdef class LoopCore:
         char *read_buffer            # owned; shared by all connections; NULL until needed
         readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
         readonly dict listeners      # descriptor -> Listener
+        list waiting_for_fd          # called when the loop has closed a descriptor
 
     # Implemented by the engine.
     cdef int engine_starts(self) except -1
@@ -68,5 +70,7 @@ cdef class LoopCore:
     cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int queue_release(self, Detachable stream) except -1
+    cdef int when_fd_is_freed(self, object callback) except -1
+    cdef int fd_freed(self) except -1
     cdef int check_not_forked(self) except -1
     cdef int check_open(self) except -1

@@ -29,6 +29,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
+from libc.math cimport INFINITY
+
 from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.handle cimport Handle, enter_context, new_handle
@@ -37,7 +39,7 @@ from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
 import os
-from asyncio import events
+from asyncio.events import _get_running_loop
 
 from aioadapt.errors import ForkedLoopError
 
@@ -61,8 +63,10 @@ cdef class LoopCore:
         self.flush_queue = HookQueue()
         self.end_queue = HookQueue()
         self.release_queue = []
+        self.due_timers = []
         self.streams_by_fd = {}
         self.listeners = {}
+        self.waiting_for_fd = []
         self.fork_generation = forks
         self.ready_room = 256
         self.ready = <PyObject **> PyMem_Malloc(self.ready_room * sizeof(PyObject *))
@@ -135,8 +139,15 @@ cdef class LoopCore:
         cdef bint until_stopped = self._until_stopped
         self._until_stopped = False
         self.check_not_forked()
+        if not self.is_parked:
+            return self.run_nested()
         self.is_parked = False
-        self.engine_starts()
+        try:
+            self.engine_starts()
+        except BaseException:
+            # There may be no ring: nothing may be begun on it.
+            self.is_parked = True
+            raise
         self.awake_since_ns = now_ns()
         try:
             while True:
@@ -149,6 +160,21 @@ cdef class LoopCore:
             self.flush_queue.run()
             self.is_parked = True
             self.engine_pauses()
+
+    def run_nested(self):
+        """One iteration in the middle of another: a callback runs the loop."""
+        cdef char *in_use = self.read_buffer
+        self.flush_queue.run()
+        # The inner run may wait for one of them.
+        while self.due_timers:
+            self.push_ready(self.due_timers.pop())
+        self.read_buffer = NULL
+        try:
+            self.run_iteration()
+        finally:
+            PyMem_Free(self.read_buffer)
+            self.read_buffer = in_use
+            self.is_gathering = True
 
     cdef int run_iteration(self) except -1:
         cdef long long timeout_ns = -1
@@ -192,7 +218,8 @@ cdef class LoopCore:
         self.take_calls()
         if self.inbox.has_messages():
             self.deliver_messages()
-        now_s = self.now_s() if self.timers.count else now * 1e-9
+        # Timers that callbacks of this iteration set are due in the next one.
+        now_s = self.now_s() if self.timers.count else -INFINITY
         self.run_ready()
         nothing_was_added = self.ready_count == 0
         while self.dispatch_next():
@@ -278,6 +305,18 @@ cdef class LoopCore:
             self.take_calls()
         return self.push_ready(new_handle(self, callback, args, context))
 
+    cdef int when_fd_is_freed(self, object callback) except -1:
+        """Call it soon after the loop has closed the descriptor of a transport."""
+        if callback not in self.waiting_for_fd:
+            self.waiting_for_fd.append(callback)
+        return 0
+
+    cdef int fd_freed(self) except -1:
+        callbacks, self.waiting_for_fd = self.waiting_for_fd, []
+        for callback in callbacks:
+            self.schedule(callback, (), None)
+        return 0
+
     cdef int run_ready(self) except -1:
         cdef Py_ssize_t to_run = self.ready_count
         cdef object item
@@ -356,6 +395,7 @@ cdef class LoopCore:
     def _drop_everything(self):
         """Drop ready callbacks and timers; the loop is closing."""
         self.timers.clear()
+        self.due_timers.clear()
         while self.ready_count:
             item = <object> self.ready[self.first_ready]
             Py_DECREF(item)
@@ -364,6 +404,7 @@ cdef class LoopCore:
         self.flush_queue.clear()
         self.end_queue.clear()
         self.release_queue.clear()
+        self.waiting_for_fd.clear()
 
     def _close_wakeup(self):
         """The engine no longer waits, so nothing has to wake it."""
@@ -372,7 +413,7 @@ cdef class LoopCore:
 
 def _send_before_fork():
     """What the forking callback has written: both processes have a copy of it."""
-    loop = events._get_running_loop()
+    loop = _get_running_loop()
     if isinstance(loop, LoopCore):
         (<LoopCore> loop).flush_queue.run()
 

@@ -16,7 +16,7 @@ from libc.stdint cimport uint32_t
 
 from aioadapt._kernel.linux cimport EPOLLIN, EPOLLOUT
 from aioadapt._kernel.poller cimport Poller, Watch
-from aioadapt._loop.handle cimport Handle, new_handle
+from aioadapt._loop.handle cimport Handle, new_handle, report_failure
 from aioadapt._loop.scheduling cimport SchedulingCore
 
 import sys
@@ -63,7 +63,10 @@ cdef class Attempt(Handle):
             self.future.set_exception(exc)
         else:
             self.future.set_result(result)
-        self.end()
+        try:
+            self.end()
+        except OSError as exc:
+            report_failure(self, self.end, (), exc)
         return 0
 
     def end(self):
@@ -90,7 +93,16 @@ cdef class FdCore(SchedulingCore):
             interest |= EPOLLIN
         if callbacks.writer is not None:
             interest |= EPOLLOUT
-        return self.poller.watch(callbacks, interest)
+        try:
+            return self.poller.watch(callbacks, interest)
+        except OSError:
+            # As in asyncio nothing is watched under this number any more: it may be
+            # another file's by now, which can be added next time.
+            callbacks.reader = callbacks.writer = None
+            if self.fd_callbacks.get(callbacks.fd) is callbacks:
+                del self.fd_callbacks[callbacks.fd]
+            self.poller.unregister(callbacks)
+            raise
 
     cdef FdCallbacks callbacks_for(self, object fileobj):
         cdef FdCallbacks callbacks
@@ -155,11 +167,7 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.reader = callbacks.reader, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            callbacks.reader = before
-            raise
+        self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
@@ -175,11 +183,7 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.writer = callbacks.writer, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            callbacks.writer = before
-            raise
+        self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()

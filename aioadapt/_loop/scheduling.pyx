@@ -104,22 +104,21 @@ cdef class SchedulingCore(MovingCore):
     cdef int run_due_timers(self, double now_s) except -1:
         """Run the timers due now; timers that these set wait for the next iteration."""
         cdef double end_s = now_s + CLOCK_RESOLUTION_S
-        cdef list due = []
-        cdef Py_ssize_t ran = 0
+        cdef list due = self.due_timers
         while self.timers.count and self.timers.heap[0].due_s < end_s:
             timer = self.timers.take_first()
             if type(timer) is not TimerHandle:
                 timer._scheduled = False
             due.append(timer)
         self.counted.timers += len(due)
+        due.reverse()
         try:
-            for timer in due:
-                ran += 1
-                self.run_handle(timer)
+            while due:
+                self.run_handle(due.pop())
         except BaseException:
             # A KeyboardInterrupt ends the run; the others run when the loop does again.
-            for timer in due[ran:]:
-                self.push_ready(timer)
+            while due:
+                self.push_ready(due.pop())
             raise
         return 0
 

@@ -66,6 +66,7 @@ cdef class Endpoint(Detachable):
         # of file, or a negative errno.
         list held
         int held_end
+        bint delivers_soon           # what is held: _deliver_held is scheduled
 
         object peername_known, sockname_known
 
@@ -92,6 +93,8 @@ cdef class Endpoint(Detachable):
     cdef object get_extra(self, object name, object default)
     cdef int on_detached(self) except -1
     cdef int update_reading(self) except -1
+    cdef int update_reading_or_end(self) except -1
+    cdef int update_room_or_end(self) except -1
     cdef int pause_reading(self) except -1
     cdef int resume_reading(self) except -1
     cdef int deliver_held_soon(self) except -1

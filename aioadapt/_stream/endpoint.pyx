@@ -92,7 +92,7 @@ cdef class Driver:
 cdef class Endpoint(Detachable):
     """See the top of this file."""
 
-    def open(self, waiter=None):
+    def open(self, waiter=None, *, reads_or_ends=False):
         """Call connection_made, then start reading, then set the waiter's result."""
         if self.life == OPENING:
             self.life = OPEN
@@ -100,7 +100,7 @@ cdef class Endpoint(Detachable):
             self.protocol.connection_made(self.transport)
         except (SystemExit, KeyboardInterrupt):
             # The connection stays usable if the loop runs again.
-            self.update_reading()
+            self.update_reading_or_end()
             if waiter is not None:
                 set_result_unless_cancelled(waiter, None)
             raise
@@ -117,6 +117,8 @@ cdef class Endpoint(Detachable):
             report_failure(
                 new_handle(self.loop, self.open, (waiter,), None),
                 self.open, (waiter,), exc)
+            if reads_or_ends:
+                self.abort(exc)
         if waiter is not None:
             set_result_unless_cancelled(waiter, None)
 
@@ -132,6 +134,19 @@ cdef class Endpoint(Detachable):
             else:
                 self.driver.stop_reading()
         return 0
+
+    cdef int update_reading_or_end(self) except -1:
+        """For where nobody could be told that the descriptor cannot be watched."""
+        try:
+            return self.update_reading()
+        except OSError as exc:
+            return self.fatal(exc, "Fatal error: the descriptor cannot be watched")
+
+    cdef int update_room_or_end(self) except -1:
+        try:
+            return self.driver.update_room()
+        except OSError as exc:
+            return self.fatal(exc, "Fatal error: the descriptor cannot be watched")
 
     cdef int pause_reading(self) except -1:
         if self.life >= CLOSING or self.is_paused:
@@ -154,7 +169,8 @@ cdef class Endpoint(Detachable):
         return 0
 
     cdef int deliver_held_soon(self) except -1:
-        if self.held or self.held_end != 0:
+        if (self.held or self.held_end != 0) and not self.delivers_soon:
+            self.delivers_soon = True
             self.loop.schedule(self._deliver_held, (), None)
         return 0
 
@@ -164,7 +180,7 @@ cdef class Endpoint(Detachable):
     cdef int unpark(self) except -1:
         """The loop runs again: deliver what was reaped while it stopped, then go on."""
         self.deliver_held_soon()
-        self.update_reading()
+        self.update_reading_or_end()
         return self.driver.unpark()
 
     cdef object call_protocol(self, str name, object argument):
@@ -191,7 +207,7 @@ cdef class Endpoint(Detachable):
         if self.life >= CLOSING:
             return 0
         self.life = CLOSING
-        self.update_reading()
+        self.update_reading_or_end()
         if self.out.size == 0 and self.life == CLOSING:
             self.end(None)
         return 0
@@ -311,6 +327,8 @@ cdef class Endpoint(Detachable):
         elif self.fd >= 0:
             close_fd(self.fd)
         self.fd = -1
+        if self.loop.waiting_for_fd:
+            self.loop.fd_freed()
         return 0
 
     def orphan(self):

@@ -55,17 +55,18 @@ cdef class Inbound(Outbound):
             if not is_done:
                 # A KeyboardInterrupt ends the run; what reached no buffer is held.
                 self.deliver_held_soon()
-                self.update_reading()
+                self.update_reading_or_end()
         return 0
 
     cdef int received_end(self, int end, bint has_buffer=False) except -1:
         """From the driver: end of file (1) or a negative errno; nothing comes after it.
 
-        *has_buffer*: it was read into the protocol's own buffer.
+        *has_buffer*: it was read into the protocol's own buffer.  As in asyncio, it is
+        then told of it even if it has paused or aborted in ``get_buffer``.
         """
         cdef object context = self.reader_context
         cdef bint entered
-        if not self.is_reading or self.loop.is_parked:
+        if not has_buffer and (not self.is_reading or self.loop.is_parked):
             if self.life == OPEN:
                 self.held_end = end
             return 0
@@ -113,8 +114,8 @@ cdef class Inbound(Outbound):
                 return 0
             try:
                 PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError) as exc:
-                return self.fatal(exc, "Fatal read error on socket transport")
+            except (BufferError, TypeError):
+                return self.no_buffer(buffer)
             n = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
             error = errno
             PyBuffer_Release(&view)
@@ -189,8 +190,13 @@ cdef class Inbound(Outbound):
                 return 0
             try:
                 PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError) as exc:
-                return self.fatal(exc, "Fatal read error on socket transport")
+            except (BufferError, TypeError):
+                return self.no_buffer(buffer)
+            if view.len == 0:
+                # It has items, but they have no bytes.  Reading into it gives 0, which
+                # asyncio takes for the end of the file.
+                PyBuffer_Release(&view)
+                return self.deliver_end(1)
             try:
                 part = min(n, view.len)
                 memcpy(view.buf, data, part)
@@ -221,6 +227,12 @@ cdef class Inbound(Outbound):
             self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
             return None
 
+    cdef int no_buffer(self, object buffer) except -1:
+        """With the error of recv_into, which asyncio calls."""
+        exc = TypeError("recv_into() argument 1 must be read-write bytes-like object, "
+                        f"not {type(buffer).__name__}")
+        return self.fatal(exc, "Fatal read error on socket transport")
+
     cdef int buffer_filled(self, Py_ssize_t n) except -1:
         self.last_byte_ns = self.loop.awake_since_ns
         try:
@@ -243,7 +255,7 @@ cdef class Inbound(Outbound):
             return self.fatal(
                 OSError(-end, os.strerror(-end)), "Fatal read error on socket transport")
         self.eof_seen = True
-        self.update_reading()
+        self.update_reading_or_end()
         if self.loop._debug:
             logger.debug("%r received EOF", self.transport)
         try:
@@ -262,6 +274,7 @@ cdef class Inbound(Outbound):
     def _deliver_held(self):
         cdef object context = self.reader_context
         cdef bint entered = enter_context(context)
+        self.delivers_soon = False
         try:
             self.deliver_held()
             self.loop.flush_queue.run()
@@ -269,16 +282,17 @@ cdef class Inbound(Outbound):
             # A KeyboardInterrupt ends the run.  The rest is still held; if nothing
             # is left, reading resumes.
             self.deliver_held_soon()
-            self.update_reading()
+            self.update_reading_or_end()
             raise
         finally:
             if entered:
                 PyContext_Exit(context)
-        self.update_reading()
+        self.update_reading_or_end()
 
     cdef int deliver_held(self) except -1:
         cdef bytes chunk
         cdef int end
+        cdef bint is_end = not self.held
         while self.held and self.may_deliver():
             chunk = self.take_held()
             # As if reading; the driver does not need to know.
@@ -287,7 +301,10 @@ cdef class Inbound(Outbound):
                 self.deliver(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
             finally:
                 self.is_reading = False
-        if not self.held and self.held_end != 0 and self.may_deliver():
+        if self.held_end != 0 and not self.held and self.may_deliver():
+            if not is_end:
+                # asyncio finds the end in the iteration after that of the last bytes.
+                return self.deliver_held_soon()
             end, self.held_end = self.held_end, 0
             self.deliver_end(end)
         return 0

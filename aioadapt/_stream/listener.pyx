@@ -1,8 +1,21 @@
 """Accepting connections: by readiness, on both engines.
 
-Of several loops or processes on one listening socket, each that is awake takes a few
-connections in an iteration.  A multishot accept of io_uring would hold a place in the
-socket's wait queue, and whoever armed first would get everything, also while it is busy.
+A multishot accept of io_uring would hold a place in the socket's wait queue: of several
+loops or processes on one listening socket whoever armed first would get everything, also
+while it is busy.
+
+A connection wakes all of these loops, but some run sooner.  One that has just answered
+is still awake and would take the next connection too, and in a burst whoever has the
+processor would take everything.  So a listener that shares its socket takes turns:
+
+    after it took some     it yields the processor and leaves the next ones to the others
+                           for an iteration
+    after a full batch     it does not accept for a millisecond
+
+It does so for some time after each evidence that others accept from the socket: it was
+woken, or had left the others a turn, and finds nothing to accept.  At first a socket that
+the program has made, and not the loop, is taken to be shared.  A listener without such
+evidence only leaves a turn after every few connections, to find out.
 
 As in asyncio, the listener's callback accepts, a task makes the protocol in the next
 iteration, and connection_made is called in the one after.
@@ -55,11 +68,28 @@ from operator import index
 
 from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket, hold_socket
 
+cdef extern from "<sched.h>" nogil:
+    int sched_yield()
+
 cdef enum:
     # Measured: with 4, 16 and 100, 1,024 connections to one loop have their first
     # answers equally soon.  With 100, two workers that share a burst of 400 get 100 and
     # 300 of it more often.  asyncio's is the backlog.
     ACCEPTS_PER_ITERATION = 16
+    # How many connections are taken in turns after the last evidence that the socket is
+    # shared: a guess, more than a worker's share of a burst, in which no evidence comes.
+    TAKEN_IN_TURNS = 1024
+    # The same from a socket that the program has made, before there is any evidence: a
+    # guess, for a burst that meets new workers.
+    TAKEN_IN_TURNS_AT_FIRST = 256
+    # A listener that seems to be alone leaves the others a turn after so many, to find
+    # out.  A guess: it costs an iteration and a system call.
+    TAKEN_ALONE = 64
+
+# Measured, with two and four workers on two cores that others use too: without a pause a
+# worker that has a core to itself takes up to 99 % of a burst of 400, with half of this
+# one 70 %; with twice as much the burst takes twice as long.
+cdef double PAUSE_S = 0.001
 
 
 cdef class Listener:
@@ -89,8 +119,8 @@ cdef class Listener:
     def resume(self):
         """Start accepting; does nothing if it does already."""
         if not self.is_accepting and self.loop.listeners.get(self.fd) is self:
-            self.is_accepting = True
             self.start()
+            self.is_accepting = True
 
     def pause(self):
         """Stop accepting: connections in the socket's queue stay there."""
@@ -98,9 +128,29 @@ cdef class Listener:
             self.is_accepting = False
             self.stop()
 
-    def _retry(self):
+    def expect_others(self):
+        """Other loops may accept from the socket too: the program has made it."""
+        self.in_turns = max(self.in_turns, TAKEN_IN_TURNS_AT_FIRST)
+
+    def _go_on(self):
+        """After a break, unless something has stopped it meanwhile."""
         if self.is_accepting and self.loop.listeners.get(self.fd) is self:
-            self.start()
+            try:
+                self.start()
+            except OSError:
+                # Nobody else would start it again.
+                self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
+                raise
+
+    def _take_turn(self):
+        """Accept what the others have left."""
+        self.is_leaving = False
+        if self.is_accepting and self.loop.listeners.get(self.fd) is self:
+            self.accept_some()
+
+    def _retry(self):
+        self.will_retry = False
+        self._go_on()
 
     cdef int start(self) except -1:
         cdef AcceptWatch watch
@@ -119,23 +169,39 @@ cdef class Listener:
     cdef int accept_some(self) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
-        cdef int fd, _, on = 1
+        cdef int fd, on = 1, taken = 0
+        if self.is_leaving:
+            return 0
+        if self.taken_on_end >= (1 if self.in_turns > 0 else TAKEN_ALONE):
+            self.taken_on_end = 0
+            self.is_leaving = True
+            self.loop.schedule(self._take_turn, (), self.context)
+            with nogil:
+                sched_yield()
+            return 0
         # O_NONBLOCK belongs to the open file, which duplicates share, and Python's
         # socket.dup() sets it to the mode of the object it duplicates.  So another
         # server's duplicate may just have made our socket blocking, and an accept
         # that finds nothing would then block the whole interpreter.
         ioctl(self.fd, FIONBIO, &on)
-        for _ in range(min(self.backlog, ACCEPTS_PER_ITERATION)):
-            if not self.is_accepting:
-                return 0
+        while taken < min(self.backlog, ACCEPTS_PER_ITERATION) and self.is_accepting:
             size = sizeof(address)
             fd = accept4(self.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd >= 0:
+                taken += 1
                 self.accepted(fd, address_of(&address, size))
             elif errno == EAGAIN:
-                return 0
+                if taken == 0:
+                    self.in_turns = TAKEN_IN_TURNS
+                break
             elif not is_transient(errno):
                 return self.accept_failed(errno)
+        self.taken_on_end += taken
+        if self.in_turns > 0:
+            self.in_turns -= taken
+            if taken == ACCEPTS_PER_ITERATION and self.is_accepting:
+                self.stop()
+                self.loop.call_later(PAUSE_S, self._go_on)
         return 0
 
     cdef int accepted(self, int fd, object peername) except -1:
@@ -186,18 +252,26 @@ cdef class Listener:
                 self.loop.call_exception_handler(context)
 
     cdef int accept_failed(self, int error) except -1:
-        """As asyncio: report it, and if resources have run out, retry after a delay."""
+        """As asyncio: report it, and if resources have run out, retry after a delay.
+
+        Or as soon as the loop closes a connection.
+        """
         exc = OSError(error, os.strerror(error))
-        count_failure(&self.loop.counted, error)
         if error in (EMFILE, ENFILE, ENOBUFS, ENOMEM):
+            self.stop()
+            self.loop.when_fd_is_freed(self._go_on)
+            if self.will_retry:
+                return 0              # it has been reported less than a delay ago
+            self.will_retry = True
+            self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
+            count_failure(&self.loop.counted, error)
             self.loop.call_exception_handler({
                 "message": "socket.accept() out of system resource",
                 "exception": exc,
                 "socket": TransportSocket(self.sock),
             })
-            self.stop()
-            self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
         elif self.is_accepting:
+            count_failure(&self.loop.counted, error)
             self.pause()
             self.loop.call_exception_handler({
                 "message": "Accept failed on a socket",
@@ -231,7 +305,8 @@ def adopt(loop, Released released, protocol_factory, server):
     if released.unread:
         stream.held = [released.unread]
     try:
-        context.copy().run(stream.open)
+        # Here asyncio sets no example, and the peer would wait forever.
+        context.copy().run(stream.open, reads_or_ends=True)
         if stream.held:
             stream._deliver_held()
     except BaseException as exc:

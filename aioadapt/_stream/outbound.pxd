@@ -5,7 +5,6 @@ cdef class Outbound(Endpoint):
     cdef int write(self, object data) except -1
     cdef int write_eof(self) except -1
     cdef int send_now(self) except -1
-    cdef int send_what_fits(self) except -1
     cdef int wait_for_room(self) except -1
     cdef void time_gathering(self) noexcept
     cdef int has_room(self) except -1

@@ -113,13 +113,7 @@ cdef class Outbound(Endpoint):
         """Send what has been gathered."""
         if self.out.size and self.life <= CLOSING:
             self.time_gathering()
-            self.send_what_fits()
-            if self.out.size and self.life < ENDING and not self.wants_room:
-                try:
-                    return self.wait_for_room()
-                except Exception as exc:
-                    # epoll is out of resources.  The write that this is about has returned.
-                    return self.fatal(exc, "Fatal write error on socket transport")
+            return self.send_now()
         return 0
 
     cdef void time_gathering(self) noexcept:
@@ -139,15 +133,9 @@ cdef class Outbound(Endpoint):
 
     cdef int send_now(self) except -1:
         """Send what the socket takes; the rest when it has room."""
-        self.send_what_fits()
-        if self.out.size and self.life < ENDING and not self.wants_room:
-            return self.wait_for_room()
-        return 0
-
-    cdef int send_what_fits(self) except -1:
         cdef Py_ssize_t n
         cdef bint is_full = False
-        while self.out.size and not self.wants_room and not is_full:
+        while self.out.size and not self.wants_room:
             self.loop.counted.sends += 1
             n = self.out.send(self.fd, &is_full)
             if n > 0:
@@ -156,12 +144,15 @@ cdef class Outbound(Endpoint):
                 return self.send_failed(-n)
             if self.life >= ENDING:
                 return 0
+            if is_full and self.out.size:
+                return self.wait_for_room()
         return 0
 
     cdef int wait_for_room(self) except -1:
         self.wants_room = True
         self.writer_context = PyContext_CopyCurrent()
-        return self.driver.update_room()
+        # Not an error of the write: what it is about may be sent already.
+        return self.update_room_or_end()
 
     cdef int has_room(self) except -1:
         """From the driver: the socket has room again."""
@@ -177,7 +168,7 @@ cdef class Outbound(Endpoint):
             if entered:
                 PyContext_Exit(context)
             if not self.wants_room and self.life < ENDING:
-                self.driver.update_room()
+                self.update_room_or_end()
 
     cdef bint watch_outbound(self, const char *data, Py_ssize_t n) noexcept:
         """Is this the end of a response?"""

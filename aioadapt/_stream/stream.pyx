@@ -191,8 +191,8 @@ cdef class Stream(Inbound):
         if self.release_handler is not None:
             self.loop.queue_release(self)
         self.deliver_held_soon()
-        self.driver.update_room()        # it may have been written to meanwhile
-        return self.update_reading()
+        self.update_room_or_end()        # it may have been written to meanwhile
+        return self.update_reading_or_end()
 
     cdef int on_detached(self) except -1:
         cdef bint was_cancelled = self.release_is_cancelled

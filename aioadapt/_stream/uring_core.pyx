@@ -85,7 +85,7 @@ cdef class UringCore(FdCore):
     cdef int reap(self, long long timeout_ns, int at_most) except -1:
         if self.wakeup_op.state == OP_IDLE:
             self.ring.begin(self.wakeup_op)      # a queue overflow ends it
-        if self.poller_op.state == OP_IDLE and self.poller.watches:
+        if self.poller_op.state == OP_IDLE and self.poller.watch_count:
             self.ring.begin(self.poller_op)
         return self.ring.wait(timeout_ns, at_most)
 

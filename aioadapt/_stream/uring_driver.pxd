@@ -32,6 +32,7 @@ cdef class UringStreamDriver(Driver):
         UpdateReceive at_end         # None until first needed
         ReceiveMode mode             # of the next receive
         int small_reads              # in a row, in mode POLL
+        unsigned long long bytes_iteration   # the last one in which bytes arrived
         bint ran_out                 # the recv ended because there was no buffer
         bint is_detaching
 

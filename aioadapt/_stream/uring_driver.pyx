@@ -183,6 +183,7 @@ cdef class UringStreamDriver(Driver):
         cdef unsigned number
         cdef ReceiveBuffers buffers = self.loop.ring.buffers
         if flags & IORING_CQE_F_BUFFER:
+            self.bytes_iteration = self.loop.iteration
             number = flags >> IORING_CQE_BUFFER_SHIFT
             if result == <int> buffers.size_bytes and self.stream is not None:
                 return self.received_much(number, last)
@@ -235,7 +236,13 @@ cdef class UringStreamDriver(Driver):
         cdef bint is_end = result == 0 or (
             result < 0 and result not in (-ECANCELED, -ENOBUFS, -EINTR, -EAGAIN))
         if is_end and self.stream is not None:
-            self.stream.received_end(1 if result == 0 else result)
+            # As in asyncio, the end is found in the iteration after that of the bytes.
+            if self.bytes_iteration == self.loop.iteration and self.stream.life == OPEN:
+                self.stream.held_end = 1 if result == 0 else result
+                self.stream.deliver_held_soon()
+                self.stream.update_reading()
+            else:
+                self.stream.received_end(1 if result == 0 else result)
         if self.is_detaching:
             return self.detach_when_idle()
         if result == -ENOBUFS:

@@ -73,12 +73,11 @@ cdef int add_stray_watches(list found, FdCore loop, Poller poller) except -1:
     cdef Watch watch
     cdef str why
     for watch in poller.watches:
-        why = why_stray(loop, watch)
+        why = None if watch is None else why_stray(loop, watch)
         if why is not None:
             found.append(f"{type(watch).__name__} of descriptor {watch.fd}: {why}")
-    if poller.strays:
-        fds = sorted({(<Watch> watch).fd for watch in poller.strays})
-        found.append(f"watches of {fds}, which were closed before they were unregistered")
+    if poller.late:
+        found.append(f"{poller.late} watches, which were closed before they were unregistered")
     return 0
 
 

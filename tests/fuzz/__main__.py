@@ -45,8 +45,8 @@ def main() -> int:
         shown[finding.what] += 1
     say(f"{len(findings)} differ" + (":" if findings else ""))
     for what, count in shown.most_common():
-        seed = next(finding.seed for finding in findings if finding.what == what)
-        say(f"  {count} x {what}, first with seed {seed}")
+        first = next(finding for finding in findings if finding.what == what)
+        say(f"  {count} x {what}, first with seed {first.seed}: {first.details}")
     for what, _ in shown.most_common(options.show):
         finding = next(finding for finding in findings if finding.what == what)
         say("")

@@ -6,18 +6,13 @@ import select
 import signal
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TypeVar
 
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
 class Died(Exception):
-    how: str
-
-    def __str__(self) -> str:
-        return self.how
+    """How a child process ended."""
 
 
 def isolated(call: Callable[[], T], within_s: float) -> T:

@@ -13,7 +13,7 @@ Traces = dict[str, list[Event]]
 #: Which step it was that, in the end, led to what happens now.
 cause: ContextVar[str] = ContextVar("cause", default="-")
 
-_MERGED = {"data_received", "buffer_updated"}
+BYTES_EVENTS = frozenset({"data_received", "buffer_updated"})
 MOST_EVENTS = 3000
 """A program that has more does not come to rest."""
 
@@ -34,7 +34,7 @@ class Log:
         self.callbacks[callback] = self.callbacks.get(callback, 0) + 1
         trace = self.traces.setdefault(name, [])
         event = (callback, *details, f"for {cause.get()}")
-        if callback in _MERGED and trace:
+        if callback in BYTES_EVENTS and trace:
             before = trace[-1]
             if before[0] == callback and before[2:] == event[2:]:
                 self.count += 1

@@ -9,10 +9,12 @@ and a step about something that does not exist does nothing.  So each part of a 
 is a program, which makes a failing one easy to shrink.
 """
 
-import random
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .rooms import Dice
 
 
 class Where(StrEnum):
@@ -51,14 +53,15 @@ MOST_STEPS = 18
 
 
 def program_of(seed: int) -> Program:
+    from .rooms import Dice
     from .verbs import an_act
 
-    dice = random.Random(seed)
+    dice = Dice(seed)
     opening = [Step(Where.OUTSIDE, (an_act(dice, "begin"),), dice.random() < 0.1)]
     return (*opening, *(_a_step(dice) for _ in range(dice.randint(3, MOST_STEPS))))
 
 
-def _a_step(dice: random.Random) -> Step:
+def _a_step(dice: "Dice") -> Step:
     from .verbs import an_act
 
     where = dice.choices(list(Where), (4, 6, 1, 2, 1))[0]
@@ -82,4 +85,6 @@ def _in_source(argument: Any) -> str:
     if isinstance(argument, tuple):
         comma = "," if len(argument) == 1 else ""
         return f"({', '.join(map(_in_source, argument))}{comma})"
+    if isinstance(argument, type):
+        return argument.__name__
     return str(argument) if isinstance(argument, Act) else repr(argument)

@@ -193,3 +193,21 @@ async def test_a_connection_that_is_lost_before_the_file_begins_is_an_error(
         protocol.transport.abort()
         with pytest.raises(ConnectionError):
             await sending
+
+
+@pytest.mark.ours_only
+async def test_a_transport_closed_while_its_file_waits_sends_nothing_of_it(
+    loop: AbstractEventLoop, file: BinaryIO
+) -> None:
+    """asyncio's fails with an AttributeError, which also ends the loop's run."""
+
+    async with connected(Recorder) as (protocol, peer):
+        written = 8 * DATA
+        protocol.transport.write(written)
+        assert protocol.transport.get_write_buffer_size() > 0
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        await asyncio.sleep(0)
+        protocol.transport.close()
+        assert await peer.recv_to_end() == written
+        with pytest.raises(ConnectionError, match="was closed before the file"):
+            await sending
