@@ -270,15 +270,6 @@ class NativeLoop(SockCalls, Nesting):
 
     # -- servers --------------------------------------------------------------
 
-    async def create_server(self, *args: Any, **options: Any) -> asyncio.Server:
-        """See asyncio's documentation."""
-        server: asyncio.Server = await super().create_server(*args, **options)
-        if options.get("sock") is not None:
-            for listener in self.listeners.values():
-                if listener.server is server:
-                    listener.expect_others()
-        return server
-
     def _start_serving(
         self,
         protocol_factory: ProtocolFactory,

@@ -18,9 +18,6 @@ cdef class Listener:
         object timeouts              # TLS handshake and shutdown, in seconds
         object context               # in which connections are accepted
         AcceptWatch watch            # None until it first accepts
-        int in_turns                 # connections still to be taken in turns with others
-        int taken_on_end             # since it last left the others a turn
-        bint is_leaving              # it leaves what has come to the others, for an iteration
         bint will_retry              # out of resources: reported, and a timer is set
 
     cdef int start(self) except -1

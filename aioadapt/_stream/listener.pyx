@@ -1,21 +1,8 @@
 """Accepting connections: by readiness, on both engines.
 
-A multishot accept of io_uring would hold a place in the socket's wait queue: of several
-loops or processes on one listening socket whoever armed first would get everything, also
-while it is busy.
-
-A connection wakes all of these loops, but some run sooner.  One that has just answered
-is still awake and would take the next connection too, and in a burst whoever has the
-processor would take everything.  So a listener that shares its socket takes turns:
-
-    after it took some     it yields the processor and leaves the next ones to the others
-                           for an iteration
-    after a full batch     it does not accept for a millisecond
-
-It does so for some time after each evidence that others accept from the socket: it was
-woken, or had left the others a turn, and finds nothing to accept.  At first a socket that
-the program has made, and not the loop, is taken to be shared.  A listener without such
-evidence only leaves a turn after every few connections, to find out.
+Of several loops or processes on one listening socket, each that is awake takes a few
+connections in an iteration.  A multishot accept of io_uring would hold a place in the
+socket's wait queue, and whoever armed first would get everything, also while it is busy.
 
 As in asyncio, the listener's callback accepts, a task makes the protocol in the next
 iteration, and connection_made is called in the one after.
@@ -68,28 +55,11 @@ from operator import index
 
 from aioadapt.stdlib_private import ACCEPT_RETRY_DELAY_S, TransportSocket, hold_socket
 
-cdef extern from "<sched.h>" nogil:
-    int sched_yield()
-
 cdef enum:
     # Measured: with 4, 16 and 100, 1,024 connections to one loop have their first
     # answers equally soon.  With 100, two workers that share a burst of 400 get 100 and
     # 300 of it more often.  asyncio's is the backlog.
     ACCEPTS_PER_ITERATION = 16
-    # How many connections are taken in turns after the last evidence that the socket is
-    # shared: a guess, more than a worker's share of a burst, in which no evidence comes.
-    TAKEN_IN_TURNS = 1024
-    # The same from a socket that the program has made, before there is any evidence: a
-    # guess, for a burst that meets new workers.
-    TAKEN_IN_TURNS_AT_FIRST = 256
-    # A listener that seems to be alone leaves the others a turn after so many, to find
-    # out.  A guess: it costs an iteration and a system call.
-    TAKEN_ALONE = 64
-
-# From 15 bursts of 400 to two workers, each time on a busy machine with two cores: the
-# larger share was up to 99 % without a pause, 84 % with 0.5 ms and 72 % with 1 ms.  It
-# depends on the scheduler: a worker that does not run gets nothing, with a pause too.
-cdef double PAUSE_S = 0.001
 
 
 cdef class Listener:
@@ -128,10 +98,6 @@ cdef class Listener:
             self.is_accepting = False
             self.stop()
 
-    def expect_others(self):
-        """Other loops may accept from the socket too: the program has made it."""
-        self.in_turns = max(self.in_turns, TAKEN_IN_TURNS_AT_FIRST)
-
     def _go_on(self):
         """After a break, unless something has stopped it meanwhile."""
         if self.is_accepting and self.loop.listeners.get(self.fd) is self:
@@ -141,12 +107,6 @@ cdef class Listener:
                 # Nobody else would start it again.
                 self.loop.call_later(ACCEPT_RETRY_DELAY_S, self._retry)
                 raise
-
-    def _take_turn(self):
-        """Accept what the others have left."""
-        self.is_leaving = False
-        if self.is_accepting and self.loop.listeners.get(self.fd) is self:
-            self.accept_some()
 
     def _retry(self):
         self.will_retry = False
@@ -169,39 +129,23 @@ cdef class Listener:
     cdef int accept_some(self) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
-        cdef int fd, on = 1, taken = 0
-        if self.is_leaving:
-            return 0
-        if self.taken_on_end >= (1 if self.in_turns > 0 else TAKEN_ALONE):
-            self.taken_on_end = 0
-            self.is_leaving = True
-            self.loop.schedule(self._take_turn, (), self.context)
-            with nogil:
-                sched_yield()
-            return 0
+        cdef int fd, _, on = 1
         # O_NONBLOCK belongs to the open file, which duplicates share, and Python's
         # socket.dup() sets it to the mode of the object it duplicates.  So another
         # server's duplicate may just have made our socket blocking, and an accept
         # that finds nothing would then block the whole interpreter.
         ioctl(self.fd, FIONBIO, &on)
-        while taken < min(self.backlog, ACCEPTS_PER_ITERATION) and self.is_accepting:
+        for _ in range(min(self.backlog, ACCEPTS_PER_ITERATION)):
+            if not self.is_accepting:
+                return 0
             size = sizeof(address)
             fd = accept4(self.fd, <sockaddr *> &address, &size, SOCK_NONBLOCK | SOCK_CLOEXEC)
             if fd >= 0:
-                taken += 1
                 self.accepted(fd, address_of(&address, size))
             elif errno == EAGAIN:
-                if taken == 0:
-                    self.in_turns = TAKEN_IN_TURNS
-                break
+                return 0
             elif not is_transient(errno):
                 return self.accept_failed(errno)
-        self.taken_on_end += taken
-        if self.in_turns > 0:
-            self.in_turns -= taken
-            if taken == ACCEPTS_PER_ITERATION and self.is_accepting:
-                self.stop()
-                self.loop.call_later(PAUSE_S, self._go_on)
         return 0
 
     cdef int accepted(self, int fd, object peername) except -1:
