@@ -158,8 +158,11 @@ cdef class FdCore(SchedulingCore):
         before, callbacks.reader = callbacks.reader, handle
         try:
             self.interest_changed(callbacks)
-        except BaseException:
+        except OSError:
             self.drop_refused(callbacks)
+            raise
+        except BaseException:
+            callbacks.reader = before
             raise
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
@@ -188,8 +191,11 @@ cdef class FdCore(SchedulingCore):
         before, callbacks.writer = callbacks.writer, handle
         try:
             self.interest_changed(callbacks)
-        except BaseException:
+        except OSError:
             self.drop_refused(callbacks)
+            raise
+        except BaseException:
+            callbacks.writer = before
             raise
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
