@@ -85,7 +85,8 @@ cdef class DatagramEndpoint(Endpoint):
             if address is not None and address != self.remote:
                 raise ValueError(f"Invalid address: must be None or {self.remote}")
             address = self.remote
-        if self.life >= ENDING and (self.remote is not None or self.life >= ENDED):
+        # Without a fixed address asyncio sends as long as the socket is open.
+        if self.life >= ENDING and (self.remote is not None or self.fd < 0):
             if self.lost_writes >= SILENT_LOST_WRITES:
                 logger.warning("socket.send() raised exception.")
             self.lost_writes += 1

@@ -66,7 +66,7 @@ cdef class LoopCore:
     cdef void yield_gil(self) noexcept
     cdef bint in_latency_mode(self) noexcept
     cdef double now_s(self) except? -1
-    cdef int run_due_timers(self, double now_s) except -1
+    cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1
     cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int queue_release(self, Detachable stream) except -1

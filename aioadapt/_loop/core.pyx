@@ -180,6 +180,7 @@ cdef class LoopCore:
         cdef long long timeout_ns = -1
         cdef long long now, asleep_at
         cdef double wait_s, now_s
+        cdef unsigned long long newest_timer
         cdef int at_most = EVENTS_PER_ITERATION
         cdef int events = 0
         cdef bint nothing_was_added
@@ -218,8 +219,8 @@ cdef class LoopCore:
         self.take_calls()
         if self.inbox.has_messages():
             self.deliver_messages()
-        # Timers that callbacks of this iteration set are due in the next one.
         now_s = self.now_s() if self.timers.count else -INFINITY
+        newest_timer = self.timers.sequence
         self.run_ready()
         nothing_was_added = self.ready_count == 0
         while self.dispatch_next():
@@ -234,7 +235,7 @@ cdef class LoopCore:
             if events >= EVENTS_PER_SHORT_ITERATION and self.in_latency_mode():
                 break
         if self.timers.count:
-            self.run_due_timers(now_s)
+            self.run_due_timers(now_s, newest_timer)
         if nothing_was_added and not self._stopping:
             self.run_ready()
         self.end_iteration()
@@ -277,7 +278,7 @@ cdef class LoopCore:
         """``loop.time()``, which tests replace to make hours pass instantly."""
         return self.time()
 
-    cdef int run_due_timers(self, double now_s) except -1:
+    cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1:
         raise NotImplementedError
 
     cdef int push_ready(self, object handle) except -1:

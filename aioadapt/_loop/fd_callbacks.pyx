@@ -32,11 +32,12 @@ cdef class FdCallbacks(Watch):
 
     cdef int ready(self, uint32_t reported) except -1:
         # As in asyncio's selector: a hang-up or an error wakes both.
+        cdef object writer = self.writer
         if reported & ~EPOLLOUT:
             self.run(self.reader)
-        # The reader may have removed the writer.
-        if reported & ~EPOLLIN:
-            self.run(self.writer)
+        # The reader may have removed it; one that it added has not been reported.
+        if reported & ~EPOLLIN and self.writer is writer:
+            self.run(writer)
         return 0
 
     cdef int run(self, object handle) except -1:

@@ -101,15 +101,22 @@ cdef class SchedulingCore(MovingCore):
         self.timers.add(due_s, timer)
         return timer
 
-    cdef int run_due_timers(self, double now_s) except -1:
-        """Run the timers due now; timers that these set wait for the next iteration."""
-        cdef double end_s = now_s + CLOCK_RESOLUTION_S
+    cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1:
+        """Run the timers due now that were set before this iteration, up to *newest*."""
+        cdef double due_s, end_s = now_s + CLOCK_RESOLUTION_S
         cdef list due = self.due_timers
+        cdef list newer = []
         while self.timers.count and self.timers.heap[0].due_s < end_s:
+            if self.timers.heap[0].sequence > newest:
+                due_s = self.timers.heap[0].due_s
+                newer.append((due_s, self.timers.take_first()))
+                continue
             timer = self.timers.take_first()
             if type(timer) is not TimerHandle:
                 timer._scheduled = False
             due.append(timer)
+        for due_s, timer in newer:
+            self.timers.add(due_s, timer)
         self.counted.timers += len(due)
         due.reverse()
         try:

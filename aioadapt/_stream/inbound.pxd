@@ -8,7 +8,8 @@ cdef class Inbound(Outbound):
     cdef int receive_into_buffer(self) except -1
     cdef bytes take_held(self)
     cdef object next_buffer(self)
-    cdef int no_buffer(self, object buffer) except -1
+    cdef bint has_next_buffer(self) except -1
+    cdef bint can_fill(self, object buffer, Py_buffer *view) except -1
     cdef int buffer_filled(self, Py_ssize_t n) except -1
     cdef int hold(self, const char *data, Py_ssize_t n) except -1
     cdef int hold_rest(self, const char *data, Py_ssize_t n) except -1

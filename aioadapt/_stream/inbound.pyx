@@ -73,7 +73,7 @@ cdef class Inbound(Outbound):
         entered = enter_context(context)
         try:
             # As in asyncio, a buffer has been asked for when the end is found.
-            if not self.is_buffered or has_buffer or self.next_buffer() is not None:
+            if not self.is_buffered or has_buffer or self.has_next_buffer():
                 self.deliver_end(end)
             return self.loop.flush_queue.run()
         except BaseException:
@@ -112,10 +112,8 @@ cdef class Inbound(Outbound):
             # As in asyncio, it is filled even if the protocol has closed meanwhile.
             if buffer is None or self.life >= ENDED:
                 return 0
-            try:
-                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError):
-                return self.no_buffer(buffer)
+            if not self.can_fill(buffer, &view):
+                return 0
             n = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
             error = errno
             PyBuffer_Release(&view)
@@ -188,10 +186,8 @@ cdef class Inbound(Outbound):
                 raise
             if buffer is None:
                 return 0
-            try:
-                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except (BufferError, TypeError):
-                return self.no_buffer(buffer)
+            if not self.can_fill(buffer, &view):
+                return 0
             if view.len == 0:
                 # It has items, but they have no bytes.  Reading into it gives 0, which
                 # asyncio takes for the end of the file.
@@ -227,11 +223,26 @@ cdef class Inbound(Outbound):
             self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
             return None
 
-    cdef int no_buffer(self, object buffer) except -1:
-        """With the error of recv_into, which asyncio calls."""
-        exc = TypeError("recv_into() argument 1 must be read-write bytes-like object, "
-                        f"not {type(buffer).__name__}")
-        return self.fatal(exc, "Fatal read error on socket transport")
+    cdef bint has_next_buffer(self) except -1:
+        cdef Py_buffer view
+        buffer = self.next_buffer()
+        if buffer is None or not self.can_fill(buffer, &view):
+            return False
+        PyBuffer_Release(&view)
+        return True
+
+    cdef bint can_fill(self, object buffer, Py_buffer *view) except -1:
+        """Get its memory; if that cannot be written to, the connection ends."""
+        try:
+            PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE)
+        except (BufferError, TypeError):
+            # The words of socket.recv_into, which asyncio calls.
+            self.fatal(
+                TypeError("recv_into() argument 1 must be read-write bytes-like object, "
+                          f"not {type(buffer).__name__}"),
+                "Fatal read error on socket transport")
+            return False
+        return True
 
     cdef int buffer_filled(self, Py_ssize_t n) except -1:
         self.last_byte_ns = self.loop.awake_since_ns

@@ -108,6 +108,8 @@ class Peer:
         return self._in_words(f"{self.got} bytes" if few else "many bytes")
 
     def _in_words(self, much: str) -> str:
+        if self.end == "ConnectionResetError":
+            much = "some bytes" if self.got else "nothing"  # a reset overtakes others
         state = f"{much}{', corrupt' if self.is_corrupt else ''}"
         return f"{state}, then {self.end}" if self.end else state
 

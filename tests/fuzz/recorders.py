@@ -37,7 +37,7 @@ class _StreamRecording(_Recording):
     def eof_received(self) -> Any:
         return self._actor.called("eof_received")
 
-    def _took(self, callback: str, data: bytes | bytearray) -> Any:
+    def _took(self, callback: str, data: bytes | memoryview) -> Any:
         return self._actor.called(callback, self._actor.took(data))
 
 
@@ -49,7 +49,8 @@ class Recorder(_StreamRecording, asyncio.Protocol):
 class BufferedRecorder(_StreamRecording, asyncio.BufferedProtocol):
     def __init__(self, actor: Connection) -> None:
         super().__init__(actor)
-        self._buffer = bytearray(BUFFER_BYTES)
+        # asyncio's TLS slices it, which would copy a bytearray.
+        self._buffer = memoryview(bytearray(BUFFER_BYTES))
 
     def get_buffer(self, sizehint: int) -> Any:
         # How often it is asked depends on the loop's own buffers: not logged.

@@ -11,6 +11,9 @@ from typing import Any
 
 from .program import Act
 
+GIVES = {"get_buffer", "factory", "eof_received"}
+"""Callbacks whose value counts."""
+
 Argument = Callable[[random.Random], Any]
 
 EVERYWHERE = "everywhere"
@@ -101,12 +104,17 @@ def reactions(*callbacks: str) -> Argument:
     """What is done in some of these callbacks, the first time that they are called."""
 
     def some(dice: Any) -> tuple[tuple[str, Act], ...]:
-        return tuple(
-            (dice.choice(callbacks), an_act(dice, is_inner=True))
-            for _ in range(dice.choices((0, 1, 2), (5, 3, 1))[0])
-        )
+        count = dice.choices((0, 1, 2), (5, 3, 1))[0]
+        return tuple(_a_reaction(dice, dice.choice(callbacks)) for _ in range(count))
 
     return some
+
+
+def _a_reaction(dice: Any, callback: str) -> tuple[str, Act]:
+    if callback in GIVES and dice.random() < 0.5:
+        (what,) = VERBS["give"].arguments
+        return callback, Act("give", (what(dice),))
+    return callback, an_act(dice, is_inner=True)
 
 
 def an_inner_act(dice: Any) -> Act:

@@ -2,7 +2,7 @@
 
 import asyncio
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Coroutine
 from typing import Any, TypeVar
 
 from .actors import Pair
@@ -57,6 +57,14 @@ def open_datagram_pair(world: World, _me: Any, family: str) -> None:
     Pair(world, ours, DatagramPeer(theirs, True, address))
 
 
+def spawn(
+    world: World, pair: Pair, name: str, coroutine: Coroutine[Any, Any, Any]
+) -> None:
+    # The task of a call that had to wait runs in the iteration in which the socket is
+    # ready, and so may end before another's; asyncio's, in the next one.
+    world.spawn(name, coroutine, trace=f"tasks of {pair.name}")
+
+
 def _pair(world: World, me: Any, number: Any, is_stream: bool) -> Pair:
     pair = world.pick(Pair, number, me)
     if isinstance(pair.peer, DatagramPeer) == is_stream:
@@ -71,7 +79,7 @@ def sock_recv(world: World, me: Any, number: Any, size: int, limit: Limit) -> No
     async def receiving() -> str:
         return pair.took(await limited(limit, world.loop.sock_recv(pair.sock, size)))
 
-    world.spawn(f"sock_recv {pair.name}", receiving())
+    spawn(world, pair, "sock_recv", receiving())
 
 
 @verb(ROOM, 3, an_actor, a_small_size, a_limit)
@@ -83,7 +91,7 @@ def sock_recv_into(world: World, me: Any, number: Any, size: int, limit: Limit) 
         n = await limited(limit, world.loop.sock_recv_into(pair.sock, buffer))
         return pair.took(buffer[:n])
 
-    world.spawn(f"sock_recv_into {pair.name}", receiving())
+    spawn(world, pair, "sock_recv_into", receiving())
 
 
 @verb(ROOM, 4, an_actor, a_size, one_of(bytes, bytes, bytearray, memoryview), a_limit)
@@ -106,7 +114,7 @@ def sock_sendall(
         finally:
             pair.is_sending = False
 
-    world.spawn(f"sock_sendall {pair.name}", sending())
+    spawn(world, pair, "sock_sendall", sending())
 
 
 @verb(ROOM, 2, an_actor, a_small_size, one_of("recvfrom", "recvfrom_into"), a_limit)
@@ -129,7 +137,7 @@ def sock_recvfrom(
         fits = "whole" if is_whole(data) else "corrupt"
         return len(data), data[:1], fits, type(address).__name__
 
-    world.spawn(f"sock_recvfrom {pair.name}", receiving())
+    spawn(world, pair, "sock_recvfrom", receiving())
 
 
 @verb(
@@ -150,7 +158,7 @@ def sock_sendto(
     async def sending() -> Any:
         return await limited(limit, world.loop.sock_sendto(pair.sock, data, address))
 
-    world.spawn(f"sock_sendto {pair.name}", sending())
+    spawn(world, pair, "sock_sendto", sending())
 
 
 @verb(ROOM, 2, an_actor, a_small_size)
@@ -194,7 +202,7 @@ def sock_connect(world: World, _me: Any, where: str, limit: Limit) -> None:
         await limited(limit, world.loop.sock_connect(ours, address))
         return "connected"
 
-    world.spawn(f"sock_connect {pair.name}", connecting())
+    spawn(world, pair, "sock_connect", connecting())
 
 
 def a_listener(world: World, where: str) -> tuple[socket.socket, Any]:
@@ -234,7 +242,7 @@ def sock_accept(world: World, _me: Any, limit: Limit) -> None:
         pair.sock = accepted
         return type(address).__name__
 
-    world.spawn(f"sock_accept {pair.name}", accepting())
+    spawn(world, pair, "sock_accept", accepting())
 
 
 @verb(ROOM, 2, an_actor)

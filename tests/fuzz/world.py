@@ -126,17 +126,21 @@ class World:
             return None
 
     def spawn(
-        self, name: str, coroutine: Coroutine[Any, Any, Any], loop: Any = None
+        self,
+        name: str,
+        coroutine: Coroutine[Any, Any, Any],
+        loop: Any = None,
+        trace: str = "tasks",
     ) -> asyncio.Task[Any]:
         task: asyncio.Task[Any] = (loop or self.loop).create_task(coroutine)
 
         def done(task: asyncio.Task[Any]) -> None:
             if task.cancelled():
-                self.log.add("tasks", name, "cancelled")
+                self.log.add(trace, name, "cancelled")
             elif (error := task.exception()) is not None:
-                self.log.add("tasks", name, in_words(error))
+                self.log.add(trace, name, in_words(error))
             elif task.result() is not None:
-                self.log.add("tasks", name, task.result())
+                self.log.add(trace, name, task.result())
 
         task.add_done_callback(done)
         self.tasks.append(task)

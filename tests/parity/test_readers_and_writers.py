@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 
 import pytest
+from loops import run_iterations
 
 from .peers import Wire, a_round_trip_elsewhere, connected
 from .protocols import Recorder
@@ -493,3 +494,28 @@ async def test_the_socket_of_a_transport_that_closes_can_be_read_while_that_stil
             assert not loop.remove_reader(sock.fileno())
         assert await peer.recv_exactly(len(written)) == written
         await protocol.lost()
+
+
+def test_a_writer_that_the_reader_adds_waits_for_the_next_report(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """The peer is gone, which wakes both."""
+    ours, theirs = pair
+    seen: list[str] = []
+
+    def reader() -> None:
+        seen.append("reader")
+        loop.add_writer(ours, seen.append, "writer")
+        loop.remove_reader(ours)
+        loop.add_reader(ours, second_reader)
+
+    def second_reader() -> None:
+        seen.append("second reader")
+        loop.remove_reader(ours)
+        loop.remove_writer(ours)
+
+    loop.add_reader(ours, reader)
+    theirs.close()
+    run_iterations(loop, 3)
+
+    assert seen == ["reader", "second reader"]

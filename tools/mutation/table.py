@@ -82,7 +82,7 @@ MUTANTS: list[Mutant] = [
     M("_loop/inbox.pyx", "        if self.parked:\n            self.parked = False\n"
       "            self.wakeup.signal()\n", ""),
     M("_loop/inbox.pyx", "        memmove(larger + n, larger, queue.count * sizeof(PyObject *))\n", ""),
-    M("_loop/fd_callbacks.pyx", "        if reported & ~EPOLLIN:\n", "        if reported & EPOLLOUT:\n"),
+    M("_loop/fd_callbacks.pyx", "        if reported & ~EPOLLIN and", "        if reported & EPOLLOUT and"),
     M("_loop/fd_callbacks.pyx", "        if self.is_cancelled or self.future.done():\n            return 0\n",
       "        if self.is_cancelled:\n            return 0\n"),
     M("_loop/handle.pyx", "            if entered:\n                PyContext_Exit(context)\n",
