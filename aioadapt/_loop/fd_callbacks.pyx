@@ -27,17 +27,21 @@ from asyncio import events
 cdef bint WARNS_OF_BOOLS = sys.version_info >= (3, 13)
 
 
+# What is added between two iterations is watched from the next one on.
+cdef unsigned long long NO_ITERATION = <unsigned long long> -1
+
+
 cdef class FdCallbacks(Watch):
     """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
 
     cdef int ready(self, uint32_t reported) except -1:
-        # As in asyncio's selector: a hang-up or an error wakes both.
-        cdef object writer = self.writer
-        if reported & ~EPOLLOUT:
+        # As in asyncio's selector: a hang-up or an error wakes both.  What was added
+        # since the report waits for the next one.
+        if reported & ~EPOLLOUT and self.reader_since != self.loop.iteration:
             self.run(self.reader)
-        # The reader may have removed it; one that it added has not been reported.
-        if reported & ~EPOLLIN and self.writer is writer:
-            self.run(writer)
+        # The reader may have removed the writer.
+        if reported & ~EPOLLIN and self.writer_since != self.loop.iteration:
+            self.run(self.writer)
         return 0
 
     cdef int run(self, object handle) except -1:
@@ -168,6 +172,7 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.reader = callbacks.reader, handle
+        callbacks.reader_since = self.iteration if self.is_gathering else NO_ITERATION
         self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
@@ -184,6 +189,7 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.writer = callbacks.writer, handle
+        callbacks.writer_since = self.iteration if self.is_gathering else NO_ITERATION
         self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:

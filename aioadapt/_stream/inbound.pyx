@@ -317,7 +317,8 @@ cdef class Inbound(Outbound):
                 # asyncio finds the end in the iteration after that of the last bytes.
                 return self.deliver_held_soon()
             end, self.held_end = self.held_end, 0
-            self.deliver_end(end)
+            if not self.is_buffered or self.has_next_buffer():
+                self.deliver_end(end)
         return 0
 
     cdef bytes take_held(self):

@@ -1,6 +1,4 @@
-cimport cython
 from aioadapt._kernel.op cimport Op
-from aioadapt._kernel.poller cimport Poller
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCore
 
@@ -24,6 +22,5 @@ cdef class WakeupOp(Op):
     pass
 
 
-@cython.no_gc_clear
 cdef class PollerOp(Op):
-    cdef Poller poller
+    pass

@@ -6,8 +6,6 @@ connections, so that any thread may run it next, or close it.  What arrives mean
 held, and no protocol is called.  When the loop runs again, its drivers begin anew.
 """
 
-cimport cython
-
 from aioadapt._kernel.liburing cimport (
     io_uring_prep_poll_add,
     io_uring_prep_poll_multishot,
@@ -32,7 +30,6 @@ cdef class UringCore(FdCore):
         self.wakeup_op.fd = self.inbox.wakeup.fd
         self.poller_op = PollerOp.__new__(PollerOp)
         self.poller_op.fd = self.poller.epoll_fd
-        self.poller_op.poller = self.poller
         return 0
 
     cdef int engine_starts(self) except -1:
@@ -87,7 +84,11 @@ cdef class UringCore(FdCore):
             self.ring.begin(self.wakeup_op)      # a queue overflow ends it
         if self.poller_op.state == OP_IDLE and self.poller.watch_count:
             self.ring.begin(self.poller_op)
-        return self.ring.wait(timeout_ns, at_most)
+        self.ring.wait(timeout_ns, at_most)
+        if self.poller_op.last_is_reaped:
+            # Now, before anything runs: a reader that a callback adds has to wait.
+            self.poller.wait(0, 0)
+        return 0
 
     cdef bint dispatch_next(self) except -1:
         return self.poller.dispatch_next() or self.ring.dispatch_next()
@@ -163,18 +164,13 @@ cdef class WakeupOp(Op):
         io_uring_prep_poll_multishot(sqe, self.fd, POLLIN)
 
 
-@cython.no_gc_clear
 cdef class PollerOp(Op):
     """A one-shot poll of the epoll descriptor, begun again before the loop waits.
 
     So it is level-triggered, as epoll is.  It has no reference to the loop either: a
-    closed loop is freed as soon as its last reference goes.
+    closed loop is freed as soon as its last reference goes.  The loop asks the epoll
+    when it finds the completion.
     """
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
         io_uring_prep_poll_add(sqe, self.fd, POLLIN)
-
-    cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        if result >= 0:
-            self.poller.wait(0, 0)
-        return 0

@@ -100,6 +100,8 @@ class Peer:
                 pass  # ValueError: the handshake never began
 
     def __str__(self) -> str:
+        if self.end == "its own end":
+            return self.roughly()  # how much was there when it closed
         return self._in_words(f"{self.got} bytes")
 
     def roughly(self) -> str:

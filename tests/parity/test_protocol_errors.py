@@ -122,10 +122,10 @@ async def test_a_buffer_that_cannot_be_written_is_fatal_for_its_connection_only(
         assert await other.got(1) == b"x"
 
 
-@pytest.mark.parametrize("ends", [False, True])
+@pytest.mark.parametrize("arrives", ["bytes", "end", "end while it pauses"])
 @pytest.mark.parametrize("wrong", [[0], "text", b"bytes"])
 async def test_a_wrong_buffer_is_refused_in_the_words_of_recv_into(
-    wire: Wire, reported: Reported, wrong: Any, ends: bool
+    loop: AbstractEventLoop, wire: Wire, reported: Reported, wrong: Any, arrives: str
 ) -> None:
     """Also when the end of file is all that there is to read."""
 
@@ -134,10 +134,13 @@ async def test_a_wrong_buffer_is_refused_in_the_words_of_recv_into(
             return wrong
 
     async with connected(Wrong, wire) as (protocol, peer):
-        if ends:
-            peer.finish_sending()
-        else:
+        if arrives == "bytes":
             peer.send(b"x")
+        else:
+            peer.finish_sending()
+        if arrives == "end while it pauses":
+            loop.call_soon(protocol.transport.pause_reading)
+            loop.call_later(0, protocol.transport.resume_reading)
         error = await protocol.lost()
         assert isinstance(error, TypeError)
         assert str(error) == (

@@ -519,3 +519,37 @@ def test_a_writer_that_the_reader_adds_waits_for_the_next_report(
     run_iterations(loop, 3)
 
     assert seen == ["reader", "second reader"]
+
+
+def test_a_reader_that_replaces_a_reported_one_waits_for_the_next_report(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """The callback that replaces it was ready when the kernel was asked."""
+    ours, theirs = pair
+    seen: list[str] = []
+    loop.add_reader(ours, seen.append, "reported")
+    loop.call_soon(loop.add_reader, ours, seen.append, "new")
+    theirs.send(b"x")
+    loop.call_soon(loop.call_soon, seen.append, "next iteration")
+    run_iterations(loop, 2)
+    loop.remove_reader(ours)
+    assert seen == ["next iteration", "new"]
+
+
+def test_a_reader_added_by_what_was_ready_waits_for_the_next_report(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """Another descriptor is reported in this iteration."""
+    ours, theirs = pair
+    seen: list[str] = []
+    first, second = socket.socketpair()
+    with first, second:
+        loop.add_writer(first, seen.append, "writer")
+        theirs.send(b"x")
+        loop.call_soon(loop.add_reader, ours, seen.append, "reader")
+        run_iterations(loop)
+        assert seen == ["writer"]
+        run_iterations(loop)
+        assert sorted(seen) == ["reader", "writer", "writer"]
+        loop.remove_writer(first)
+        loop.remove_reader(ours)
