@@ -238,7 +238,7 @@ def sock_accept(world: World, _me: Any, limit: Limit) -> None:
 
     async def accepting() -> str:
         accepted, address = await limited(limit, world.loop.sock_accept(listener))
-        listener.close()
+        world.kept.append(listener)
         pair.sock = accepted
         return type(address).__name__
 
