@@ -219,7 +219,9 @@ class NativeLoop(SockCalls):
         try:
             if transp._stream.closed:
                 # It was closed while it waited, and its descriptor goes in a moment.
-                raise ConnectionError("the transport was closed before the file was sent")
+                raise ConnectionError(
+                    "the transport was closed before the file was sent"
+                )
             self._check_sendfile_params(sock, file, offset, count)  # type: ignore[attr-defined]
             return await send_file(self, sock, file, offset, count)
         finally:
