@@ -34,7 +34,7 @@ from aioadapt._kernel.linux cimport (
 from aioadapt._kernel.linux cimport sendto as send_to_socket
 from aioadapt._loop.handle cimport enter_context, new_handle, report_failure
 from aioadapt._stream.endpoint cimport Endpoint
-from aioadapt._stream.life cimport CLOSING, ENDED, ENDING, OPEN
+from aioadapt._stream.life cimport CLOSING, ENDING, OPEN
 from aioadapt._stream.outgoing cimport Outgoing
 
 import logging
