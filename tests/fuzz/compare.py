@@ -9,6 +9,7 @@ say, may overtake bytes in one run and not in the next.
 from dataclasses import dataclass
 
 from .log import BYTES_EVENTS, Event, Traces
+from .peers import BUFFER_BYTES
 from .program import Program
 from .world import played
 
@@ -71,8 +72,7 @@ def first_difference(
 ) -> Difference | None:
     for name in sorted(expected.keys() | seen.keys()):
         mine, yours = expected.get(name, []), seen.get(name, [])
-        if kind == "uring":
-            yours = cut_alike(mine, yours)
+        yours = cut_alike(mine, yours, 1 if kind == "uring" else BUFFER_BYTES, is_part)
         if is_part:
             yours = [*yours, NOTHING]
         place = _first_place(mine, yours)
@@ -87,18 +87,22 @@ def first_difference(
     return None
 
 
-def cut_alike(mine: list[Event], yours: list[Event]) -> list[Event]:
-    """*yours* with its bytes cut into the pieces of *mine*.
+def cut_alike(
+    mine: list[Event], yours: list[Event], least: int, is_part: bool
+) -> list[Event]:
+    """*yours* with its bytes cut into the pieces of *mine*, where both have so many.
 
-    io_uring receives in the kernel, so bytes that come over several iterations may be
-    fewer or more in one of them; until nothing more happens, all have to be there.
+    What is larger than the sockets' buffers comes over several iterations, and how much in
+    each of them is a matter of time; so it is with any bytes over io_uring, which receives
+    in the kernel.  Until nothing more happens, all have to be there.
     """
     cut: list[Event] = []
     early = 0
     place = your_place = 0
     while place < len(mine) and your_place < len(yours):
         me, you = mine[place], yours[your_place]
-        if _are_bytes(me) and _are_bytes(you) and _like(me, you):
+        is_much = early or (_are_bytes(me) and me[1] >= least)
+        if is_much and _are_bytes(me) and _are_bytes(you) and _like(me, you):
             early += you[1] - me[1]
             cut.append(me)
             place, your_place = place + 1, your_place + 1
@@ -116,7 +120,9 @@ def cut_alike(mine: list[Event], yours: list[Event]) -> list[Event]:
                 early = 0
             cut.append(me)
             place, your_place = place + 1, your_place + 1
-    return [*cut, *yours[your_place:]] if not early else yours
+    if early and not (is_part and place == len(mine)):
+        return yours
+    return [*cut, *yours[your_place:]]
 
 
 def _are_bytes(event: Event) -> bool:

@@ -6,7 +6,8 @@ import pytest
 from loops import OURS, factory_of, or_skip
 
 from .campaign import find
-from .compare import difference
+from .compare import difference, first_difference
+from .log import Event
 from .program import Act, Step, Where, program_of, script_of
 from .shrink import shrunk
 
@@ -29,6 +30,32 @@ def test_random_programs_see_what_they_see_on_asyncio(kind: str, first: int) -> 
 def test_a_seed_always_makes_the_same_program() -> None:
     assert program_of(7) == program_of(7)
     assert program_of(7) != program_of(8)
+
+
+def got(size: int) -> Event:
+    return ("data_received", size, "callback")
+
+
+MARK: Event = ("mark",)
+NOW: Event = ("now", "5 bytes")
+
+
+def test_over_io_uring_only_the_sum_of_the_bytes_counts_until_nothing_happens() -> None:
+    expected = {"connection 0": [got(3), MARK, got(2), NOW]}
+
+    def differs(*seen: Event) -> bool:
+        traces = {"connection 0": list(seen)}
+        return first_difference(expected, traces, "uring") is not None
+
+    assert not differs(got(5), MARK, NOW)
+    assert not differs(got(1), MARK, got(1), got(3), NOW)
+    assert differs(got(3), MARK, NOW)
+    assert differs(got(3), MARK, got(3), NOW)
+    assert differs(MARK, got(5), NOW)
+    assert (
+        first_difference(expected, {"connection 0": [got(5), MARK, NOW]}, "epoll")
+        is not None
+    )
 
 
 PROGRAM = (
