@@ -101,7 +101,7 @@ cdef class MovingCore(LoopCore):
             self.release_queue.append(stream)
         return 0
 
-    def yield_to(self, LoopCore other):
+    def yield_to(self, LoopCore other not None):
         """When this iteration ends, yield the GIL until *other* has taken its messages.
 
         Call it on this loop's thread, after posting a message that a connection

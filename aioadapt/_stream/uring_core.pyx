@@ -85,7 +85,7 @@ cdef class UringCore(FdCore):
         if self.poller_op.state == OP_IDLE and self.poller.watch_count:
             self.ring.begin(self.poller_op)
         self.ring.wait(timeout_ns, at_most)
-        if self.poller_op.last_is_reaped:
+        if self.poller_op.last_is_reaped and self.poller_op.state != OP_IDLE:
             # Now, before anything runs: a reader that a callback adds has to wait.
             self.poller.wait(0, 0)
         return 0

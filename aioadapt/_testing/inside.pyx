@@ -48,6 +48,11 @@ def found_inside(FdCore loop not None):
     return found
 
 
+def epoll_waits(FdCore loop not None):
+    """How often the loop has asked its epoll, also one that waits on a ring."""
+    return loop.poller.waits
+
+
 cdef int add_stray_operations(list found, Ring ring) except -1:
     """Operations in the kernel that nobody waits for and nobody has cancelled."""
     cdef PyObject *newest = ring.newest
