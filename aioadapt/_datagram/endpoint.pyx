@@ -35,7 +35,6 @@ from aioadapt._kernel.linux cimport sendto as send_to_socket
 from aioadapt._loop.handle cimport enter_context, new_handle, report_failure
 from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport CLOSING, ENDING, OPEN
-from aioadapt._stream.outgoing cimport Outgoing
 
 import logging
 import os
@@ -355,14 +354,11 @@ cdef DatagramEndpoint new_datagram_endpoint(
     cdef DatagramEndpoint endpoint
     # A protocol without this method is refused here, as in asyncio.
     protocol.connection_made
-    endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
-    endpoint.loop = loop
+    endpoint = DatagramEndpoint.__new__(DatagramEndpoint, loop, loop._new_datagram_driver())
     endpoint.fd = sock.fileno()
     endpoint.family, endpoint.type, endpoint.proto = sock.family, sock.type, sock.proto
     endpoint.sock = sock
-    endpoint.out = Outgoing.__new__(Outgoing)        # stays empty
     endpoint.waiting = deque()
-    endpoint.reader_context = PyContext_CopyCurrent()
     endpoint.remote = remote or None
     if loop._arrivals is None:
         loop._arrivals = Arrivals()
@@ -380,7 +376,6 @@ cdef DatagramEndpoint new_datagram_endpoint(
     endpoint.is_connected = extra["peername"] is not None
     endpoint.kept_open = hold_socket(sock)
     endpoint.set_protocol(protocol)
-    endpoint.driver = loop._new_datagram_driver()
     endpoint.driver.serve(endpoint)
     loop.datagrams_by_fd[endpoint.fd] = endpoint
     return endpoint

@@ -140,7 +140,8 @@ cdef class LoopCore:
         self._until_stopped = False
         self.check_not_forked()
         if not self.is_parked:
-            return self.run_nested()
+            self.run_nested()
+            return
         self.is_parked = False
         try:
             self.engine_starts()
@@ -161,7 +162,7 @@ cdef class LoopCore:
             self.is_parked = True
             self.engine_pauses()
 
-    def run_nested(self):
+    cdef int run_nested(self) except -1:
         """One iteration in the middle of another: a callback runs the loop."""
         cdef char *in_use = self.read_buffer
         self.flush_queue.run()
@@ -175,6 +176,7 @@ cdef class LoopCore:
             PyMem_Free(self.read_buffer)
             self.read_buffer = in_use
             self.is_gathering = True
+        return 0
 
     cdef int run_iteration(self) except -1:
         cdef long long timeout_ns = -1

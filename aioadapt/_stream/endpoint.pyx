@@ -17,6 +17,7 @@ from cpython.contextvars cimport PyContext_CopyCurrent
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
+from aioadapt._loop.core cimport LoopCore
 from aioadapt._loop.hooks cimport Detachable
 from aioadapt._loop.handle cimport new_handle, report_failure
 from aioadapt._stream.life cimport (
@@ -28,6 +29,7 @@ from aioadapt._stream.life cimport (
     OPEN,
     OPENING,
 )
+from aioadapt._stream.outgoing cimport Outgoing
 
 import logging
 import socket
@@ -91,6 +93,13 @@ cdef class Driver:
 
 cdef class Endpoint(Detachable):
     """See the top of this file."""
+
+    def __cinit__(self, LoopCore loop not None, Driver driver not None):
+        self.loop = loop
+        self.driver = driver
+        self.fd = -1
+        self.out = Outgoing.__new__(Outgoing)
+        self.reader_context = PyContext_CopyCurrent()
 
     def open(self, waiter=None, *, reads_or_ends=False):
         """Call connection_made, then start reading, then set the waiter's result."""

@@ -18,8 +18,6 @@ then, detach the driver and hand the descriptor to the release handler.  Each tr
 answers with a ``ReleaseStep``.
 """
 
-from cpython.contextvars cimport PyContext_CopyCurrent
-
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.hooks cimport (
     RELEASE_RAISED,
@@ -32,7 +30,6 @@ from aioadapt._loop.hooks cimport (
 from aioadapt._stream.endpoint cimport life_in_words
 from aioadapt._stream.inbound cimport Inbound
 from aioadapt._stream.life cimport ENDING, GIVEN_AWAY, OPEN
-from aioadapt._stream.outgoing cimport Outgoing
 
 from aioadapt.stdlib_private import SERVER_NAMES_CLIENTS, SSLProtocol, release_socket
 
@@ -244,18 +241,14 @@ cdef Stream new_stream(
     # As in asyncio, a protocol without this method is refused here, while the
     # descriptor is still the caller's.
     protocol.connection_made
-    stream = Stream.__new__(Stream)
+    stream = Stream.__new__(Stream, loop, loop._new_stream_driver())
     last_id += 1
     stream.id = last_id
-    stream.loop = loop
     stream.fd = fd
     stream.family, stream.type, stream.proto = family, type, proto
-    stream.out = Outgoing.__new__(Outgoing)
     stream.set_limits(None, None)
-    stream.reader_context = PyContext_CopyCurrent()
     stream.last_byte_ns = now_ns()
     stream.set_protocol(protocol)
-    stream.driver = loop._new_stream_driver()
     stream.driver.serve(stream)
     stream.transport = loop._new_transport(stream)
     if server is not None:

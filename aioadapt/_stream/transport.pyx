@@ -59,6 +59,8 @@ class StreamTransport(FlowControlMixin):
             stream = stream_of(self)
         except TypeError:
             return
+        if stream.life >= ENDED:
+            return
         words = repr(self)
         if stream.transport_freed():
             _warn(f"unclosed transport {words}", ResourceWarning, source=self)
