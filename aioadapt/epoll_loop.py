@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from ._datagram.drivers import EpollDatagramDriver
 from ._stream.epoll_driver import EpollCore, EpollStreamDriver
-from ._stream.listener import EpollListener
 from .native_loop import NativeLoop
 
 
@@ -17,5 +16,4 @@ class EpollEventLoop(EpollCore, NativeLoop):
 
     _stream_driver_type = EpollStreamDriver
     _datagram_driver_type = EpollDatagramDriver
-    _listener_type = EpollListener
     engine = "epoll"

@@ -69,6 +69,9 @@ class LoopThread:
         self._loop: ServingLoop | None = None
         self._failure: BaseException | None = None
         self._started: concurrent.futures.Future[None] = concurrent.futures.Future()
+        # Held to leave NEW, which either start() or stop() does.  Reentrant: a
+        # signal handler may call stop() while this thread is in start().
+        self._leaving_new = threading.RLock()
         self._thread = threading.Thread(target=self._run, name=self.name, daemon=True)
 
     def start(self) -> Self:
@@ -79,15 +82,16 @@ class LoopThread:
             RuntimeError: it has been started before.
             Exception: any other error that kept the loop from starting.
         """
-        if self._state is not State.NEW:
-            raise RuntimeError(f"{self!r} can only be started once")
-        self._state = State.STARTING
-        try:
-            self._thread.start()
-        except BaseException:
-            # The system cannot create a thread at the moment.
-            self._state = State.NEW
-            raise
+        with self._leaving_new:
+            if self._state is not State.NEW:
+                raise RuntimeError(f"{self!r} can only be started once")
+            self._state = State.STARTING
+            try:
+                self._thread.start()
+            except BaseException:
+                # The system cannot create a thread at the moment.
+                self._state = State.NEW
+                raise
         error = self._started.exception()
         if error is not None:
             self._thread.join()
@@ -98,10 +102,12 @@ class LoopThread:
         """Cancel the loop's tasks, close it on its thread, wait for the thread to end.
 
         Connections in flight to this loop return to the loop that they came from.
-        Stopping it again, or before it was started, does nothing.
+        Any thread may call it, any number of times: each call waits for the same
+        end, and none cuts short the clean-up that an earlier one began.  Before
+        the start it keeps the thread from ever being started.
 
         Args:
-            timeout_s: seconds to wait; None: as long as it takes.
+            timeout_s: seconds to wait; None: as long as it takes; 0: ask only.
 
         Raises:
             TimeoutError: a task does not end when cancelled, or a callback
@@ -114,16 +120,16 @@ class LoopThread:
                 f"{self!r} cannot be stopped from its own thread, because stop() "
                 f"waits for that thread to end; call its loop's stop() there"
             )
-        if self._state is State.NEW:
-            self._state = State.STOPPED
-            return
-        if self._thread.ident is None:
-            return
+        with self._leaving_new:
+            if self._state is State.NEW:
+                self._state = State.STOPPED
+            if self._thread.ident is None:
+                return
         self._started.exception()
         if self._loop is not None:
             # It may have closed meanwhile.
             with contextlib.suppress(RuntimeError):
-                self._loop.call_soon_threadsafe(self._loop.stop)
+                self._loop.call_soon_threadsafe(self._stop_running)
         self._thread.join(timeout_s)
         if self._thread.is_alive():
             raise TimeoutError(
@@ -232,6 +238,12 @@ class LoopThread:
     def _set_running(self) -> None:
         self._state = State.RUNNING
         self._started.set_result(None)
+
+    def _stop_running(self) -> None:
+        # While it stops, the loop runs what cleans up: stopping that would cut it
+        # short.
+        if self._state is State.RUNNING and self._loop is not None:
+            self._loop.stop()
 
     def _shut_down(self, runner: asyncio.Runner) -> None:
         ran, self._state = self._state is State.RUNNING, State.STOPPING

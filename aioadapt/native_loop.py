@@ -11,18 +11,27 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import functools
-import selectors
 import socket
+import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVarTuple
 
-from ._datagram.transport import NativeDatagramTransport, connect_datagrams
-from ._stream.listener import adopt
+from ._datagram.transport import connect_datagrams
+from ._stream.listener import Listener, adopt
 from ._stream.transport import StreamTransport, connect_stream
 from .errors import LoopStoppedError
+from .nesting import Nesting, beside_a_running_loop
 from .pipes import ReadPipeTransport
+from .selector_view import FdCallbacksView
 from .sendfile import send_file
 from .sock_calls import SockCalls
+from .socket_methods import (
+    DATAGRAM_CALLS,
+    LISTENER_CALLS,
+    STREAM_CALLS,
+    given,
+    has_own,
+)
 from .stats import LoopStats
 from .stdlib_private import SSLProtocol, child_watcher_was_set, release_socket
 from .subprocesses import SubprocessTransport, pidfds_work, start_subprocess
@@ -34,51 +43,12 @@ ProtocolFactory = Callable[[], asyncio.BaseProtocol]
 _Ts = TypeVarTuple("_Ts")
 
 
-class FdCallbacksView(selectors.BaseSelector):
-    """The part of a selector that asyncio's transports use: is a descriptor watched?
-
-    The loop core does the waiting, so the rest of a selector is missing.
-    """
-
-    def __init__(self, callbacks: dict[int, Any]) -> None:
-        self._callbacks = callbacks
-
-    def get_key(self, fileobj: Any) -> selectors.SelectorKey:
-        fd = fileobj if isinstance(fileobj, int) else fileobj.fileno()
-        callbacks = self._callbacks[fd]
-        events = 0
-        if callbacks.reader is not None:
-            events |= selectors.EVENT_READ
-        if callbacks.writer is not None:
-            events |= selectors.EVENT_WRITE
-        data = callbacks.reader, callbacks.writer
-        return selectors.SelectorKey(fileobj, callbacks.fd, events, data)
-
-    def get_map(self) -> dict[Any, selectors.SelectorKey]:
-        return {fd: self.get_key(fd) for fd in self._callbacks}
-
-    def close(self) -> None:
-        pass
-
-    def register(
-        self, fileobj: Any, events: int, data: Any = None
-    ) -> selectors.SelectorKey:
-        raise NotImplementedError("use loop.add_reader or loop.add_writer")
-
-    def unregister(self, fileobj: Any) -> selectors.SelectorKey:
-        raise NotImplementedError("use loop.remove_reader or loop.remove_writer")
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        raise NotImplementedError("the loop does its own waiting")
-
-
-class NativeLoop(SockCalls):
+class NativeLoop(SockCalls, Nesting):
     """Shared by both loops, in whose MRO a LoopCore precedes it."""
 
     #: Set by each engine's loop; ``engine`` is also its name in ``LoopStats``.
     _stream_driver_type: Any
     _datagram_driver_type: Any
-    _listener_type: Any
     engine: str
 
     #: Whether to watch the HTTP/1 messages of every plain server connection.
@@ -160,8 +130,13 @@ class NativeLoop(SockCalls):
         extra: dict[str, Any] | None = None,
         server: asyncio.Server | None = None,
         context: contextvars.Context | None = None,
-    ) -> StreamTransport:
+    ) -> asyncio.Transport:
         self._ensure_fd_no_transport(sock)
+        if has_own(STREAM_CALLS, sock):
+            transport: asyncio.Transport = super()._make_socket_transport(  # type: ignore[misc]
+                sock, protocol, waiter, extra=extra, server=server, **given(context)
+            )
+            return transport
         return connect_stream(self, sock, protocol, waiter, extra, server, context)
 
     def _make_ssl_transport(
@@ -180,6 +155,21 @@ class NativeLoop(SockCalls):
         context: contextvars.Context | None = None,
     ) -> asyncio.Transport:
         self._ensure_fd_no_transport(rawsock)
+        if has_own(STREAM_CALLS, rawsock):
+            transport: asyncio.Transport = super()._make_ssl_transport(  # type: ignore[misc]
+                rawsock,
+                protocol,
+                sslcontext,
+                waiter,
+                server_side=server_side,
+                server_hostname=server_hostname,
+                extra=extra,
+                server=server,
+                ssl_handshake_timeout=ssl_handshake_timeout,
+                ssl_shutdown_timeout=ssl_shutdown_timeout,
+                **given(context),
+            )
+            return transport
         tls = SSLProtocol(
             self,
             protocol,
@@ -204,20 +194,33 @@ class NativeLoop(SockCalls):
         address: Any = None,
         waiter: asyncio.Future[None] | None = None,
         extra: dict[str, Any] | None = None,
-    ) -> NativeDatagramTransport:
+    ) -> asyncio.DatagramTransport:
         self._ensure_fd_no_transport(sock)
+        if has_own(DATAGRAM_CALLS, sock):
+            transport: asyncio.DatagramTransport = super()._make_datagram_transport(  # type: ignore[misc]
+                sock, protocol, address, waiter, extra
+            )
+            return transport
         return connect_datagrams(self, sock, protocol, address, waiter, extra)
 
     async def _sendfile_native(
-        self, transp: StreamTransport, file: Any, offset: int, count: int | None
+        self, transp: asyncio.Transport, file: Any, offset: int, count: int | None
     ) -> int:
         """sendfile(2) on the transport's socket, while the transport writes nothing."""
+        if not isinstance(transp, StreamTransport):
+            sent: int = await super()._sendfile_native(transp, file, offset, count)  # type: ignore[misc]
+            return sent
         sock = transp.get_extra_info("socket")._sock
         was_reading = transp.is_reading()
         transp.pause_reading()
         await transp._make_empty_waiter()
         transp._stream.mark_opaque()
         try:
+            if transp._stream.closed:
+                # It was closed while it waited, and its descriptor goes in a moment.
+                raise ConnectionError(
+                    "the transport was closed before the file was sent"
+                )
             self._check_sendfile_params(sock, file, offset, count)  # type: ignore[attr-defined]
             return await send_file(self, sock, file, offset, count)
         finally:
@@ -278,7 +281,18 @@ class NativeLoop(SockCalls):
         context: contextvars.Context | None = None,
     ) -> None:
         self._check_closed()  # type: ignore[attr-defined]
-        listener = self._listener_type(
+        if has_own(LISTENER_CALLS, sock):
+            super()._start_serving(  # type: ignore[misc]
+                protocol_factory,
+                sock,
+                sslcontext,
+                server,
+                backlog,
+                *timeouts,
+                **given(context),
+            )
+            return
+        listener = Listener(
             self,
             sock,
             protocol_factory,
@@ -289,7 +303,12 @@ class NativeLoop(SockCalls):
             context,
         )
         self.listeners[sock.fileno()] = listener
-        listener.resume()
+        try:
+            listener.resume()
+        except OSError:
+            del self.listeners[sock.fileno()]
+            release_socket(listener.kept_open)
+            raise
 
     def _stop_serving(self, sock: socket.socket) -> None:
         listener = self.listeners.pop(sock.fileno(), None)
@@ -345,15 +364,19 @@ class NativeLoop(SockCalls):
 
     def run_forever(self) -> None:
         """See asyncio's documentation."""
-        # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
-        # the run that is in progress.
-        self._check_closed()  # type: ignore[attr-defined]
-        self._check_running()  # type: ignore[attr-defined]
-        self._until_stopped = True
-        try:
-            super().run_forever()
-        finally:
-            self._until_stopped = False
+        if self._is_run_within():
+            self._run_forever_within()
+            return
+        with beside_a_running_loop():
+            # Python 3.13.0 cleans up even after a run that it refuses, and so breaks
+            # the run that is in progress.
+            self._check_closed()  # type: ignore[attr-defined]
+            self._check_running()  # type: ignore[attr-defined]
+            self._until_stopped = True
+            try:
+                super().run_forever()
+            finally:
+                self._until_stopped = False
 
     def stats(self) -> LoopStats:
         """The counters so far; from any thread."""
@@ -397,6 +420,20 @@ class NativeLoop(SockCalls):
             for endpoint in endpoints:
                 endpoint.finish_orphaning()
         super().close()
+
+    def __del__(self, _is_exiting: Callable[[], bool] = sys.is_finalizing) -> None:
+        if not hasattr(self, "_internal_fds"):
+            return  # it could not be made, for want of descriptors
+        try:
+            super().__del__()
+        except (AttributeError, ImportError, NameError, TypeError):
+            # At its exit the interpreter sets the names in modules to None, one
+            # module after the other.  A loop that another module refers to is freed
+            # while that goes on; what close() cannot reach any more, the end of the
+            # process closes.  asyncio's loop, which refers to itself, is freed
+            # later, when nothing is shown.
+            if not _is_exiting():
+                raise
 
 
 def _listens_on(listener: Any, sockname: Any) -> bool:

@@ -7,12 +7,15 @@ watch is left to remove, and ``end`` does that in every case.
 
 Checks, errors and their messages are asyncio's.  ``sock_accept``, ``sock_connect``
 and ``sock_sendto`` are asyncio's implementations: what they wait for costs so much
-more than the waiting that implementing them here gained nothing.
+more than the waiting that implementing them here gained nothing.  One thing differs:
+a Unix socket with a full listen queue refuses connections, where asyncio takes them for
+made.
 """
 
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -109,12 +112,11 @@ class SockCalls(asyncio.SelectorEventLoop):
             sent = sock.send(data)
         except WOULD_BLOCK:
             sent = 0
-        if sent == len(data):
+        # send counts bytes, whatever the size of the buffer's items.
+        view = memoryview(data)
+        if sent == view.nbytes:
             return
-        # Cast to bytes, whatever the item size: send counts bytes too.
-        rest = memoryview(data).cast("B")[sent:]
-        if not rest:
-            return
+        rest = view.cast("B")[sent:]
 
         def send_more() -> None:
             nonlocal rest
@@ -127,3 +129,19 @@ class SockCalls(asyncio.SelectorEventLoop):
             await attempt.future
         finally:
             attempt.end()
+
+    def _sock_connect_cb(
+        self, fut: asyncio.Future[None], sock: socket.socket, address: Any
+    ) -> None:
+        """asyncio's: the end of a connect(2) that could not be completed at once."""
+        if sock.family == socket.AF_UNIX and not fut.done():
+            # Unlike others, it has not begun either, and epoll does not tell when it
+            # could: there is nothing to wait for.
+            fut.set_exception(
+                BlockingIOError(
+                    errno.EAGAIN,
+                    f"Connect call failed {address!r}: the server's listen queue is full",
+                )
+            )
+            return
+        super()._sock_connect_cb(fut, sock, address)  # type: ignore[misc]

@@ -26,13 +26,12 @@ class LoopStats:
 
     ``events`` are descriptors found ready, or completions; at most 1,024 are reaped
     per iteration.  ``busy_s`` is time not spent waiting in the kernel.
-    ``direct_sends`` were made by a system call each, ``ring_sends`` were submitted
-    through the io_uring.  ``enobufs`` counts receives that found no free buffer and
-    were restarted, ``cq_overflows`` counts bursts that did not fit into the
-    completion queue and were kept by the kernel; neither loses anything.  ``errors``
-    are receives, sends and accepts that failed for any reason other than that the
-    peer has gone.  Errors of datagrams are not counted: each is reported to its
-    protocol and ends nothing.
+    ``receives`` and ``sends`` are calls or completions, not bytes.  ``enobufs`` counts
+    receives that found no free buffer and were restarted, ``cq_overflows`` counts bursts
+    that did not fit into the completion queue and were kept by the kernel; neither loses
+    anything.  ``errors`` are receives, sends and accepts that failed for any reason other
+    than that the peer has gone.  Errors of datagrams are not counted: each is reported to
+    its protocol and ends nothing.
 
     HTTP/1 requests are counted on watched connections, such as those of a
     :class:`aioadapt.LoopThread`.  ``requests`` is how many were answered.
@@ -51,8 +50,7 @@ class LoopStats:
     bytes_in: int
     bytes_out: int
     receives: int
-    direct_sends: int
-    ring_sends: int
+    sends: int
     accepts: int
     moves_in: int
     moves_out: int

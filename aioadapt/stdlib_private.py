@@ -14,6 +14,7 @@ from asyncio import (
     futures,
     selector_events,
     sslproto,
+    tasks,
     transports,
     trsock,
     unix_events,
@@ -75,6 +76,28 @@ ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 #: Server._attach and _detach take the transport since 3.13 (and in later 3.12
 #: releases), so that close_clients knows it.
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
+
+
+def leave_current_tasks(loop: Any) -> tuple[Any, Any]:
+    """From now on the running loop has no current task, so that others may run.
+
+    Returns:
+        What it had, for ``enter_current_tasks``.
+    """
+    task = tasks._current_tasks.pop(loop, None)  # type: ignore[attr-defined]
+    in_c = None
+    # Since Python 3.14 that is for tasks written in Python only.
+    if sys.version_info >= (3, 14) and tasks.current_task(loop) is not None:
+        in_c = tasks._swap_current_task(loop, None)  # type: ignore[attr-defined]
+    return task, in_c
+
+
+def enter_current_tasks(loop: Any, before: tuple[Any, Any]) -> None:
+    task, in_c = before
+    if task is not None:
+        tasks._current_tasks[loop] = task  # type: ignore[attr-defined]
+    if in_c is not None:
+        tasks._swap_current_task(loop, in_c)  # type: ignore[attr-defined]
 
 
 def hold_socket(sock: Any) -> Any:

@@ -88,6 +88,14 @@ class SubprocessTransport(UnixSubprocessTransport):  # type: ignore[misc]
             self._proc.returncode = returncode
         self._loop.call_soon(self._process_exited, returncode)
 
+    def __del__(self) -> None:
+        try:
+            super().__del__()
+        except RuntimeError:
+            # asyncio closes the pipes, which tell their protocols in a callback.
+            if not self._loop.is_closed():
+                raise
+
     def send_signal(self, number: int) -> None:
         """Send a signal; nothing happens if the child has exited.
 

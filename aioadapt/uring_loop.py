@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from ._datagram.drivers import UringDatagramDriver
-from ._stream.listener import UringListener
 from ._stream.uring_core import UringCore
 from ._stream.uring_driver import UringStreamDriver
 from .native_loop import NativeLoop
@@ -23,7 +22,6 @@ class UringEventLoop(UringCore, NativeLoop):
 
     _stream_driver_type = UringStreamDriver
     _datagram_driver_type = UringDatagramDriver
-    _listener_type = UringListener
     engine = "uring"
 
     def __init__(self) -> None:

@@ -19,8 +19,14 @@ import subprocess
 import sys
 from typing import Any
 
-# New enough to have the same numbers on all architectures.
-SYSTEM_CALLS = {"io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427}
+SYSTEM_CALLS = {
+    # New enough to have the same numbers on all architectures.
+    "io_uring_setup": 425,
+    "io_uring_enter": 426,
+    "io_uring_register": 427,
+    # The others have the number of arm64.
+    "epoll_ctl": 233 if os.uname().machine == "x86_64" else 21,
+}
 
 NUMBER_OFFSET = 0  # in struct seccomp_data
 SECOND_ARGUMENT_OFFSET = 24 if sys.byteorder == "little" else 28

@@ -106,10 +106,10 @@ class Seen:
 
 @contextmanager
 def running_admin(
-    state: Callable[[], ServerState], **options: Any
+    state: Callable[[], ServerState], *, engine: str = "epoll", **options: Any
 ) -> Iterator["RunningAdmin"]:
     """An Admin on a control loop on its own thread, as in a server."""
-    with LoopThread("epoll", name="control") as control:
+    with LoopThread(engine, name="control") as control:
         admin = Admin(state, **options)
         control.submit(admin.start()).result(10)
         running = RunningAdmin(admin, control)

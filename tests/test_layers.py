@@ -20,7 +20,8 @@ PACKAGE = ROOT / "aioadapt"
 # Lowest first.  A package may import its own layer and the ones below it.
 LAYERS: list[set[str]] = [
     {"errors", "stats", "stdlib_private"}
-    | {"pipes", "sendfile", "sock_calls", "subprocesses"},
+    | {"nesting", "pipes", "selector_view", "sendfile", "sock_calls"}
+    | {"socket_methods", "subprocesses"},
     {"_kernel"},
     {"_http1", "support"},
     {"_loop"},

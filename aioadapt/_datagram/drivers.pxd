@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t
 from aioadapt._datagram.endpoint cimport DatagramEndpoint
 from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._loop.core cimport FlushHook
+from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._stream.endpoint cimport Driver
 from aioadapt._stream.epoll_driver cimport EpollCore
 from aioadapt._stream.uring_core cimport UringCore

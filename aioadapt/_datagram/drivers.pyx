@@ -5,12 +5,10 @@ are level-triggered: what one iteration leaves in the socket is reported in the
 next, after the other sockets.  Detaching is EPOLL_CTL_DEL, or a cancel of each
 poll and its last completion.  So the port is free once connection_lost has been
 called.
-
-``send`` means: start or stop waiting for room in the socket, as ``wants_room`` says.
 """
 
 cimport cython
-from libc.errno cimport EAGAIN, EINTR
+from libc.errno cimport EAGAIN, EINTR, ENOMEM
 from libc.stdint cimport uint32_t
 
 from aioadapt._datagram.endpoint cimport DatagramEndpoint
@@ -26,7 +24,7 @@ from aioadapt._kernel.linux cimport (
 )
 from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._loop.core cimport FlushHook
+from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._stream.endpoint cimport Endpoint, Driver
 
 import os
@@ -62,7 +60,7 @@ cdef class EpollDatagramDriver(Driver):
     cdef int stop_reading(self) except -1:
         return self.update_interest()
 
-    cdef int send(self, bint immediately) except -1:
+    cdef int update_room(self) except -1:
         return self.update_interest()
 
     cdef int update_interest(self) except -1:
@@ -118,11 +116,11 @@ cdef class UringDatagramDriver(Driver):
     cdef int stop_reading(self) except -1:
         return self.update(False)
 
-    cdef int send(self, bint immediately) except -1:
+    cdef int update_room(self) except -1:
         return self.update(True)
 
     cdef bint wants(self, bint room) noexcept:
-        if self.endpoint is None or self.is_detaching:
+        if self.endpoint is None or self.is_detaching or self.loop.is_parked:
             return False
         return self.endpoint.wants_room if room else self.endpoint.is_reading
 
@@ -143,6 +141,14 @@ cdef class UringDatagramDriver(Driver):
         # One that is being cancelled is begun again at its last completion.
         return self.loop.begin(op) if op.state == OP_IDLE else 0
 
+    cdef int park(self) except -1:
+        self.update(False)
+        return self.update(True)
+
+    cdef int unpark(self) except -1:
+        self.update(False)
+        return self.update(True)
+
     cdef int completed(self, bint room, int result) except -1:
         cdef PollAgain again
         cdef bint room_is_next = self.room_waits_for_arrivals
@@ -151,7 +157,8 @@ cdef class UringDatagramDriver(Driver):
             return self.detach_when_idle()
         if not self.wants(room):
             return 0
-        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
+        if result == -ECANCELED or result == -EINTR or result == -EAGAIN \
+                or result == -ENOMEM:
             return self.update(room)
         if result < 0:
             # For instance if somebody else has closed the descriptor.  Another
@@ -160,7 +167,7 @@ cdef class UringDatagramDriver(Driver):
         # Queued before the protocol runs, since that may raise out of the loop.
         again = PollAgain.__new__(PollAgain)
         again.op = self.room_op if room else self.arrival_op
-        self.loop.flush_queue.append(again)
+        self.loop.end_queue.add(again)
         if room:
             if self.arrivals_are_reaped():
                 self.room_waits_for_arrivals = True

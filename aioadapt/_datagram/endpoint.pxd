@@ -7,7 +7,6 @@ cdef class DatagramEndpoint(Endpoint):
         Arrivals arrivals            # the loop's; shared by its endpoints
         object remote                # the only address to send to, or None
         bint is_connected            # the kernel knows where to send
-        bint wants_room              # something waits, and the driver reports room
         object waiting               # a deque of (bytes, address); the socket was full
         Py_ssize_t waiting_bytes
 
@@ -15,12 +14,14 @@ cdef class DatagramEndpoint(Endpoint):
     cdef object send_now(self, object data, object address)
     cdef int queue(self, object data, object address) except -1
     cdef int readable(self) except -1
+    cdef int receive(self) except -1
     cdef int receive_elsewhere(self) except -1
     cdef int deliver_all(self, list arrived) except -1
     cdef int deliver(self, object data, object address) except -1
     cdef int hold(self, list arrived, Py_ssize_t first) except -1
     cdef int tell_of(self, object exc) except -1
     cdef int writable(self) except -1
+    cdef int send_waiting(self) except -1
 
 
 cdef DatagramEndpoint new_datagram_endpoint(

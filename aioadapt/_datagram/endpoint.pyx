@@ -16,7 +16,7 @@ until it resumes.
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
 from cpython.bytes cimport PyBytes_GET_SIZE
-from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Enter, PyContext_Exit
+from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Exit
 from cpython.object cimport PyObject
 from libc.errno cimport EAGAIN, EINTR, EMSGSIZE, errno
 
@@ -32,10 +32,9 @@ from aioadapt._kernel.linux cimport (
     sockaddr,
 )
 from aioadapt._kernel.linux cimport sendto as send_to_socket
-from aioadapt._loop.handle cimport new_handle, report_failure
+from aioadapt._loop.handle cimport enter_context, new_handle, report_failure
 from aioadapt._stream.endpoint cimport Endpoint
-from aioadapt._stream.life cimport CLOSING, ENDED, ENDING, OPEN
-from aioadapt._stream.outgoing cimport Outgoing
+from aioadapt._stream.life cimport CLOSING, ENDING, OPEN
 
 import logging
 import os
@@ -85,7 +84,8 @@ cdef class DatagramEndpoint(Endpoint):
             if address is not None and address != self.remote:
                 raise ValueError(f"Invalid address: must be None or {self.remote}")
             address = self.remote
-        if self.life >= ENDING and (self.remote is not None or self.life >= ENDED):
+        # Without a fixed address asyncio sends as long as the socket is open.
+        if self.life >= ENDING and (self.remote is not None or self.fd < 0):
             if self.lost_writes >= SILENT_LOST_WRITES:
                 logger.warning("socket.send() raised exception.")
             self.lost_writes += 1
@@ -111,9 +111,9 @@ cdef class DatagramEndpoint(Endpoint):
                 name = self.arrivals.book.name_of(address, self.family)
                 if name == NULL:
                     # A host name, a Unix path, or something that is not an address.
-                    self.sock.sendto(data, address)
-                    self.loop.counted.direct_sends += 1
-                    self.loop.counted.bytes_out += len(data)
+                    sent = self.sock.sendto(data, address)
+                    self.loop.counted.sends += 1
+                    self.loop.counted.bytes_out += sent
                     return None
             PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
         except (BlockingIOError, InterruptedError):
@@ -134,7 +134,7 @@ cdef class DatagramEndpoint(Endpoint):
                 <sockaddr *> &name.name, name.size)
         error = errno
         PyBuffer_Release(&view)
-        self.loop.counted.direct_sends += 1
+        self.loop.counted.sends += 1
         if sent >= 0:
             self.loop.counted.bytes_out += sent
             return None
@@ -151,12 +151,30 @@ cdef class DatagramEndpoint(Endpoint):
         self.waiting_bytes += PyBytes_GET_SIZE(data) + HEADER_BYTES
         if not self.wants_room:
             self.wants_room = True
-            self.driver.send(False)
+            self.writer_context = PyContext_CopyCurrent()
+            try:
+                self.driver.update_room()
+            except BaseException:
+                # The caller is told, as in asyncio: this one will not be sent.
+                self.wants_room = False
+                self.waiting.pop()
+                self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
+                raise
         self.transport._maybe_pause_protocol()
         return 0
 
     cdef int writable(self) except -1:
         """From the driver: there is room again."""
+        cdef object context = self.writer_context
+        cdef bint entered = enter_context(context)
+        try:
+            self.send_waiting()
+            return self.loop.flush_queue.run()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef int send_waiting(self) except -1:
         while self.waiting:
             data, address = self.waiting.popleft()
             self.waiting_bytes -= PyBytes_GET_SIZE(data) + HEADER_BYTES
@@ -174,7 +192,7 @@ cdef class DatagramEndpoint(Endpoint):
         self.transport._maybe_resume_protocol()     # which may send more
         if not self.waiting and self.life < ENDING:
             self.wants_room = False
-            self.driver.send(False)
+            self.update_room_or_end()
             if self.life == CLOSING:
                 self.end(None)
         return 0
@@ -182,7 +200,18 @@ cdef class DatagramEndpoint(Endpoint):
     # -- arriving -------------------------------------------------------------
 
     cdef int readable(self) except -1:
-        """From the driver: receive all that is waiting, up to a limit, then deliver it."""
+        """From the driver: datagrams have arrived."""
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
+        try:
+            self.receive()
+            return self.loop.flush_queue.run()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef int receive(self) except -1:
+        """Receive all that is waiting, up to a limit, then deliver it."""
         cdef Arrivals arrivals = self.arrivals
         cdef int i, n
         if self.family not in (AF_INET, AF_INET6, AF_UNIX):
@@ -244,11 +273,12 @@ cdef class DatagramEndpoint(Endpoint):
             self.held = arrived[first:]
             if self.is_reading:      # an exception has interrupted delivery
                 self.deliver_held_soon()
-            self.update_reading()
+            self.update_reading_or_end()
         return 0
 
     def _deliver_held(self):
         cdef list arrived
+        self.delivers_soon = False
         if self.held and self.life == OPEN and not self.is_paused:
             arrived, self.held = self.held, None
             self.is_reading = True   # while delivering; the driver is told below
@@ -257,53 +287,39 @@ cdef class DatagramEndpoint(Endpoint):
             finally:
                 if self.is_reading:
                     self.is_reading = False
-                    self.update_reading()
+                    self.update_reading_or_end()
 
     cdef int deliver(self, object data, object address) except -1:
         cdef PyObject *args[3]
         cdef long long started = now_ns() if self.loop._debug else 0
-        cdef bint entered = False
         cdef object protocol = self.protocol
         args[0] = <PyObject *> protocol
         args[1] = <PyObject *> data
         args[2] = <PyObject *> address
         try:
-            PyContext_Enter(self.context)
-            entered = True
             PyObject_VectorcallMethod("datagram_received", args, 3, NULL)
+        except (SystemExit, KeyboardInterrupt):
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             self.callback_failed("datagram_received", (data, address), exc)
-        else:
-            PyContext_Exit(self.context)
         if started:
             report_slow_read(self.loop, self.transport, (now_ns() - started) * 1e-9)
         return 0
 
     cdef int tell_of(self, object failure) except -1:
         """Call error_received; the endpoint stays open."""
-        cdef bint entered = False
         try:
-            PyContext_Enter(self.context)
-            entered = True
             PyObject_CallMethodOneArg(self.protocol, "error_received", failure)
+        except (SystemExit, KeyboardInterrupt):
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             self.callback_failed("error_received", (failure,), exc)
-        else:
-            PyContext_Exit(self.context)
         return 0
 
     def callback_failed(self, name, args, exc):
         """As in asyncio: the failure is reported, and the endpoint stays open."""
         method = getattr(self.protocol, name, self.protocol)
-        report_failure(new_handle(self.loop, method, args, self.context), method, args, exc)
+        report_failure(new_handle(self.loop, method, args, None), method, args, exc)
 
     # -- ending ---------------------------------------------------------------
 
@@ -311,15 +327,14 @@ cdef class DatagramEndpoint(Endpoint):
         if self.life >= CLOSING:
             return 0
         self.life = CLOSING
-        self.update_reading()
-        if not self.waiting:
+        self.update_reading_or_end()
+        if not self.waiting and self.life == CLOSING:
             self.end(None)
         return 0
 
     cdef int end(self, object exc) except -1:
         self.waiting.clear()
         self.waiting_bytes = 0
-        self.wants_room = False
         return Endpoint.end(self, exc)
 
     cdef int unregister(self) except -1:
@@ -339,14 +354,11 @@ cdef DatagramEndpoint new_datagram_endpoint(
     cdef DatagramEndpoint endpoint
     # A protocol without this method is refused here, as in asyncio.
     protocol.connection_made
-    endpoint = DatagramEndpoint.__new__(DatagramEndpoint)
-    endpoint.loop = loop
+    endpoint = DatagramEndpoint.__new__(DatagramEndpoint, loop, loop._new_datagram_driver())
     endpoint.fd = sock.fileno()
     endpoint.family, endpoint.type, endpoint.proto = sock.family, sock.type, sock.proto
     endpoint.sock = sock
-    endpoint.out = Outgoing.__new__(Outgoing)        # stays empty
     endpoint.waiting = deque()
-    endpoint.context = PyContext_CopyCurrent()
     endpoint.remote = remote or None
     if loop._arrivals is None:
         loop._arrivals = Arrivals()
@@ -364,7 +376,6 @@ cdef DatagramEndpoint new_datagram_endpoint(
     endpoint.is_connected = extra["peername"] is not None
     endpoint.kept_open = hold_socket(sock)
     endpoint.set_protocol(protocol)
-    endpoint.driver = loop._new_datagram_driver()
     endpoint.driver.serve(endpoint)
     loop.datagrams_by_fd[endpoint.fd] = endpoint
     return endpoint

@@ -8,7 +8,6 @@ an asyncio.Transport, and its flow control is asyncio's.
 from cpython.object cimport PyObject
 
 from aioadapt._datagram.endpoint cimport DatagramEndpoint, new_datagram_endpoint
-from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.life cimport CLOSING, ENDED, OPEN
 from aioadapt._stream.slots cimport in_slot, slot_offset
 
@@ -112,7 +111,7 @@ def connect_datagrams(loop, sock, protocol, remote, waiter, extra):
     endpoint.transport = NativeDatagramTransport(endpoint, loop)
     # asyncio looks here for its own transports when a descriptor is to be watched.
     loop._transports[endpoint.fd] = endpoint.transport
-    endpoint.loop.push_ready(new_handle(loop, endpoint.open, (waiter,), None))
+    endpoint.loop.schedule(endpoint.open, (waiter,), None)
     return endpoint.transport
 
 
@@ -125,6 +124,6 @@ cdef inline DatagramEndpoint endpoint_of(object transport):
     if type(transport) is not transport_type and not isinstance(transport, transport_type):
         raise TypeError(f"expected a NativeDatagramTransport, got {transport!r}")
     endpoint = in_slot(transport, ENDPOINT_OFFSET)
-    if endpoint == NULL:
+    if endpoint == NULL or not isinstance(<object> endpoint, DatagramEndpoint):
         raise TypeError("this transport has no endpoint: loops create transports")
     return <DatagramEndpoint> endpoint

@@ -27,7 +27,7 @@ cdef extern from "<sys/ioctl.h>" nogil:
     unsigned long FIONBIO
 
 cdef extern from "<poll.h>" nogil:
-    short POLLIN, POLLOUT
+    short POLLIN, POLLOUT, POLLERR, POLLHUP
 
 cdef extern from "<sys/uio.h>" nogil:
     struct iovec:

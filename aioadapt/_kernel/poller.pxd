@@ -8,6 +8,7 @@ cdef class Watch:
     cdef:
         readonly int fd           # borrowed; the creator of the watch closes it
         uint32_t interest         # the events that epoll reports; 0: not registered
+        uint32_t registration     # the number of its latest registration
         bint is_secondary         # registered with the poller's secondary
 
     cdef int ready(self, uint32_t events) except -1
@@ -29,8 +30,10 @@ cdef class Poller:
         epoll_event *events       # owned; what epoll_wait writes
         Report *reports           # owned; reaped and not yet dispatched
         int next_report, last_report
-        list strays               # unregistered, but epoll may still report them
-        set watches               # registered; a set, so that the garbage collector sees it
+        list watches              # descriptor -> the Watch registered for it, or None
+        Py_ssize_t watch_count
+        uint32_t registrations    # so far
+        readonly unsigned long long late    # unregistered after their descriptor was closed
         Poller secondary          # None until two watches share a descriptor
         readonly unsigned long long waits
 
@@ -39,7 +42,7 @@ cdef class Poller:
     cdef int epoll_set(self, Watch watch, uint32_t interest) except -1
     cdef int register_secondary(self, Watch watch, uint32_t interest) except -1
     cdef int epoll_delete(self, Watch watch) except -1
-    cdef bint has_another(self, Watch watch)
+    cdef int remember(self, Watch watch) except -1
     cdef int wait(self, long long timeout_ns, int at_most) except -1
     cdef bint has_reports(self) noexcept
     cdef bint dispatch_next(self) except -1

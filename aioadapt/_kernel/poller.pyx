@@ -3,12 +3,18 @@
 What epoll is.  A registration belongs to an *open file description*, not to
 the descriptor's number.  Close one of two duplicates, and epoll keeps reporting
 the number that is gone, with nobody left who could unregister it.  So a
-descriptor is always unregistered here (EPOLL_CTL_DEL) before it is closed or
-handed over.
+descriptor of ours is always unregistered here (EPOLL_CTL_DEL) before it is closed
+or handed over.  A user's may be closed first, by mistake or by habit, and its
+number may belong to another file by the time it is unregistered.
 
-What a report is.  Epoll returns the pointer that was registered.  Within one
-batch of reports, the first callback may unregister, close or replace what a
-later report is about.  So ``wait`` only reaps: it takes a reference to every
+What a report is.  Epoll returns 64 bits that were registered: here the descriptor
+and the number of the registration, never a pointer.  ``watches`` has the Watch that
+is registered for a descriptor, and its ``registration`` says whether the report is
+about it.  A report of what was unregistered too late finds nobody, so nothing has
+to be kept for it.
+
+Within one batch of reports, the first callback may unregister, close or replace
+what a later report is about.  So ``wait`` only reaps: it takes a reference to every
 watch of the batch before anything runs.  ``dispatch_next`` then runs them one by
 one, and skips a watch that has been unregistered since or no longer wants the
 event.
@@ -32,6 +38,7 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF, Py_XDECREF
 from libc.errno cimport EBADF, EINTR, ENOENT, errno
+from libc.stdint cimport uint64_t
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.linux cimport (
@@ -76,8 +83,7 @@ cdef class Poller:
 
     def __cinit__(self):
         self.epoll_fd = -1
-        self.strays = []
-        self.watches = set()
+        self.watches = []
         self.room = ROOM
         self.events = <epoll_event *> PyMem_Malloc(ROOM * sizeof(epoll_event))
         self.reports = <Report *> PyMem_Malloc(ROOM * sizeof(Report))
@@ -105,7 +111,7 @@ cdef class Poller:
         try:
             return self.epoll_set(watch, interest)
         except FileExistsError:
-            if not self.has_another(watch):
+            if registered_for(self.watches, watch.fd) is None:
                 raise
         return self.register_secondary(watch, interest)
 
@@ -119,15 +125,31 @@ cdef class Poller:
 
     cdef int epoll_set(self, Watch watch, uint32_t interest) except -1:
         cdef epoll_event event
-        cdef int what
+        cdef int what = EPOLL_CTL_MOD
         event.events = interest
-        event.data.ptr = <void *> watch
-        what = EPOLL_CTL_ADD if watch.interest == 0 else EPOLL_CTL_MOD
+        if watch.interest == 0:
+            what = EPOLL_CTL_ADD
+            self.registrations += 1
+            watch.registration = self.registrations
+        elif registered_for(self.watches, watch.fd) is not watch:
+            # Closed behind our back, and the number is another's by now.
+            raise OSError(ENOENT, os.strerror(ENOENT))
+        event.data.u64 = (<uint64_t> watch.registration << 32) | <uint32_t> watch.fd
         if epoll_ctl(self.epoll_fd, what, watch.fd, &event) < 0:
             raise OSError(errno, os.strerror(errno))
         if watch.interest == 0:
-            self.watches.add(watch)
+            self.remember(watch)
         watch.interest = interest
+        return 0
+
+    cdef int remember(self, Watch watch) except -1:
+        while len(self.watches) <= watch.fd:
+            self.watches.append(None)
+        if self.watches[watch.fd] is None:
+            self.watch_count += 1
+        # Otherwise that one's descriptor was closed behind our back: epoll has taken
+        # another file of this number.
+        self.watches[watch.fd] = watch
         return 0
 
     cdef int register_secondary(self, Watch watch, uint32_t interest) except -1:
@@ -145,26 +167,25 @@ cdef class Poller:
     cdef int epoll_delete(self, Watch watch) except -1:
         cdef epoll_event unused
         cdef int failed = 0
+        watch.interest = 0
+        if registered_for(self.watches, watch.fd) is not watch:
+            # Closed behind our back, and the number is another's by now, whose
+            # registration this would remove.
+            self.late += 1
+            return 0
         if epoll_ctl(self.epoll_fd, EPOLL_CTL_DEL, watch.fd, &unused) < 0:
             if errno == EBADF or errno == ENOENT:
                 # The descriptor was closed behind our back.  Epoll then dropped
                 # the registration, unless there is a duplicate, which only its
-                # owner can close.  Until then epoll keeps reporting our pointer.
-                self.strays.append(watch)
+                # owner can close.  Until then epoll keeps reporting it.
+                self.late += 1
             else:
                 failed = errno
-        watch.interest = 0
-        self.watches.discard(watch)
+        self.watches[watch.fd] = None
+        self.watch_count -= 1
         if failed:
             raise OSError(failed, os.strerror(failed))
         return 0
-
-    cdef bint has_another(self, Watch watch):
-        cdef Watch other
-        for other in self.watches:
-            if other.fd == watch.fd:
-                return True
-        return False
 
     cdef int wait(self, long long timeout_ns, int at_most) except -1:
         """Reap what is ready; -1 waits forever.  Nothing runs yet.
@@ -172,6 +193,7 @@ cdef class Poller:
         Raises what a signal handler raises.  An interrupted wait returns 0.
         """
         cdef int n, i, error
+        cdef Watch watch
         cdef epoll_event *events = self.events
         cdef int epoll_fd = self.epoll_fd
         if at_most > self.room or at_most < 1:
@@ -185,13 +207,16 @@ cdef class Poller:
                 raise OSError(error, f"epoll_wait: {os.strerror(error)}")
             PyErr_CheckSignals()
             return 0
+        self.next_report = self.last_report = 0
         for i in range(n):
-            self.reports[i].watch = <PyObject *> events[i].data.ptr
-            self.reports[i].events = events[i].events
-            Py_INCREF(<object> self.reports[i].watch)
-        self.next_report = 0
-        self.last_report = n
-        return n
+            watch = registered_for(self.watches, <int> <uint32_t> events[i].data.u64)
+            if watch is None or watch.registration != events[i].data.u64 >> 32:
+                continue              # unregistered too late
+            Py_INCREF(watch)
+            self.reports[self.last_report].watch = <PyObject *> watch
+            self.reports[self.last_report].events = events[i].events
+            self.last_report += 1
+        return self.last_report
 
     cdef bint has_reports(self) noexcept:
         """True if some are left, as after a callback has raised out of the loop."""
@@ -224,3 +249,7 @@ cdef class Poller:
         if self.epoll_fd >= 0:
             close_fd(self.epoll_fd)
             self.epoll_fd = -1
+
+
+cdef inline Watch registered_for(list watches, int fd):
+    return <Watch> watches[fd] if fd < len(watches) else None

@@ -33,6 +33,7 @@ cdef class Ring:
     cdef int wait(self, long long timeout_ns, int at_most) except -1
     cdef bint has_completions(self) noexcept
     cdef bint dispatch_next(self) except -1
+    cdef bint take_next(self, Op op, Completion *taken) noexcept
     cdef int run(self, Completion completion) except -1
     cdef int finish_cancels(self) except -1
     cdef int queue(self, Op op, bint is_cancel) except -1

@@ -29,8 +29,8 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 from libc.errno cimport EAGAIN, EALREADY, EBUSY, EEXIST, EINTR
-from libc.errno cimport EINVAL, ENOENT, ENOMEM, ETIME
-from libc.string cimport memcpy, memmove, memset
+from libc.errno cimport ENOENT, ETIME
+from libc.string cimport memcpy, memmove
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.collector cimport PyTypeObject, traverseproc, visitproc
@@ -39,20 +39,12 @@ from aioadapt._kernel.liburing cimport (
     Completion,
     IORING_CQE_F_BUFFER,
     IORING_CQE_F_MORE,
-    IORING_SETUP_CLAMP,
-    IORING_SETUP_CQSIZE,
-    IORING_SETUP_DEFER_TASKRUN,
-    IORING_SETUP_R_DISABLED,
-    IORING_SETUP_SINGLE_ISSUER,
-    IORING_SETUP_SUBMIT_ALL,
     reap_into,
     enter,
     io_uring_enable_rings,
     io_uring_get_sqe,
-    io_uring_params,
     io_uring_prep_cancel64,
     io_uring_queue_exit,
-    io_uring_queue_init_params,
     io_uring_ring_dontfork,
     io_uring_sqe,
     overflowed,
@@ -60,6 +52,7 @@ from aioadapt._kernel.liburing cimport (
 from aioadapt._kernel.linux cimport ECANCELED
 from aioadapt._kernel.op cimport OP_CANCELLING, OP_IDLE, OP_IN_KERNEL, Op
 from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
+from aioadapt._kernel.ring_setup cimport COMPLETIONS, set_up
 
 import os
 import threading
@@ -68,21 +61,10 @@ from aioadapt._kernel.refusal import explain, look_around
 from aioadapt.errors import WrongThreadError
 
 cdef enum:
-    ENTRIES = 256            # submissions; a full queue is submitted at once
-    ENTRIES_AT_LEAST = 8     # the end of halving on ENOMEM; what the probe uses
-    COMPLETIONS = 4096       # as in Netty 4.2; the kernel keeps what overflows, we count it
     # Times 20 pieces of deferred work: more than a busy iteration leaves waiting.
     ENTERS_TO_FINISH_CANCELS = 64
     CANCELS_AT_MOST = 8      # a guess; one has always been enough here
     IS_CANCEL = 1            # an op's address is even; a cancel's user_data is odd
-
-cdef tuple FLAG_SETS = (
-    # Best first; a kernel that does not know a flag answers EINVAL.
-    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN,
-    IORING_SETUP_SUBMIT_ALL | IORING_SETUP_SINGLE_ISSUER,
-    IORING_SETUP_SUBMIT_ALL,
-    0,
-)
 
 
 @cython.no_gc_clear
@@ -102,27 +84,8 @@ cdef class Ring:
         Raises:
             UringUnavailableError: with the kernel's errno.
         """
-        cdef io_uring_params params
-        cdef unsigned entries = ENTRIES
-        cdef unsigned flags
-        cdef int result = -EINVAL
-        for flags in FLAG_SETS:
-            flags |= IORING_SETUP_R_DISABLED | IORING_SETUP_CLAMP | IORING_SETUP_CQSIZE
-            while True:
-                memset(&params, 0, sizeof(params))
-                params.flags = flags
-                params.cq_entries = entries * (COMPLETIONS // ENTRIES)
-                result = io_uring_queue_init_params(entries, &self.ring, &params)
-                if result != -ENOMEM or entries <= ENTRIES_AT_LEAST:
-                    break
-                entries //= 2
-            if result != -EINVAL:
-                break
-        if result < 0:
-            step = f"set up an io_uring of {entries} entries"
-            raise explain(-result, step, look_around()).error()
+        self.setup_flags = set_up(&self.ring)
         self.is_open = True
-        self.setup_flags = flags
         io_uring_ring_dontfork(&self.ring)
         try:
             self.buffers = ReceiveBuffers.register(&self.ring)
@@ -205,13 +168,14 @@ cdef class Ring:
             self.cancels_in_flight += 1
         if not self.backlog:
             sqe = io_uring_get_sqe(&self.ring)
-            if sqe == NULL and self.enabled:
-                self.submit_now()
-                sqe = io_uring_get_sqe(&self.ring)
-        if sqe == NULL:
-            self.backlog.append((op, is_cancel))
-        else:
+        if sqe != NULL:
             prepare(sqe, op, is_cancel)
+            return 0
+        # Before it submits: a signal handler may raise there.
+        self.backlog.append((op, is_cancel))
+        if self.enabled and len(self.backlog) == 1:
+            self.submit_now()
+            self.queue_backlog()
         return 0
 
     cdef int queue_backlog(self) except -1:
@@ -314,6 +278,23 @@ cdef class Ring:
         self.next_completion += 1
         self.run(self.batch[self.next_completion - 1])
         return True
+
+    cdef bint take_next(self, Op op, Completion *taken) noexcept:
+        """Take the operation's next completion out of the batch, ahead of its turn.
+
+        As if it had run: after its last one the operation is idle.
+        """
+        cdef int i
+        for i in range(self.next_completion, self.last_completion):
+            if self.batch[i].op == <void *> op:
+                taken[0] = self.batch[i]
+                self.last_completion -= 1
+                memmove(self.batch + i, self.batch + i + 1,
+                        (self.last_completion - i) * sizeof(Completion))
+                if not (taken.flags & IORING_CQE_F_MORE):
+                    self.finished(op)
+                return True
+        return False
 
     cdef int run(self, Completion completion) except -1:
         cdef Op op

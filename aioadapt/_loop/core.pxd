@@ -2,33 +2,13 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from aioadapt._loop.counters cimport Counters
+from aioadapt._loop.hooks cimport Detachable, HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
 
-cdef class FlushHook:
-    cdef:
-        bint is_queued               # in the loop's flush_queue
-
-    cdef int flush(self) except -1
-
-
-cdef enum ReleaseStep:
-    RELEASE_RAISED
-    NOT_QUIET        # tried again when the next iteration ends
-    NOT_ADMITTED     # quiet, but its release handler said no
-    SETTLING         # quiet and not reading; released after one whole iteration
-    RELEASE_OVER     # released, closed or cancelled
-
-
-cdef class Detachable(FlushHook):
-    cdef:
-        bint is_release_queued       # in the loop's release_queue
-        bint is_settling             # quiet: does not read for one whole iteration
-        object admission_group       # streams that share one are admitted together; or None
-
-    cdef bint could_release(self) noexcept
-    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED
+cdef enum:
+    READ_BYTES = 262144              # asyncio's: the most that one data_received brings
 
 
 cdef class LoopCore:
@@ -37,13 +17,18 @@ cdef class LoopCore:
         public bint _stopping, _closed, _debug
         public object _thread_id
 
+        bint is_parked               # does not run: what the kernel reports is held
         public bint _until_stopped   # run_forever: the next _run_once runs until stop()
 
         PyObject **ready             # ring of owned handles
         Py_ssize_t first_ready, ready_count, ready_room
         Timers timers
+        list due_timers              # taken from the heap and run next; the first is last
         Inbox inbox
-        list flush_queue             # FlushHook: objects with something to send or to arm
+        HookQueue flush_queue        # streams that the running callback wrote to
+        HookQueue end_queue          # what is left for the end of the iteration
+        bint is_gathering            # what a callback writes now is sent when it ends
+        long long flushed_at_ns      # the last time in this iteration; or when it began
         list release_queue           # Detachable: streams to be released when quiet
         bint is_settling             # a stream settles until the next iteration: do not sleep
         Inbox yielding_to            # of another loop, which should run before us
@@ -52,8 +37,10 @@ cdef class LoopCore:
         long long awake_since_ns
         Counters counted
         unsigned long long iteration    # number of the current one
+        char *read_buffer            # owned; shared by all connections; NULL until needed
         readonly dict streams_by_fd  # descriptor -> Stream, while the loop serves it
         readonly dict listeners      # descriptor -> Listener
+        list waiting_for_fd          # called when the loop has closed a descriptor
 
     # Implemented by the engine.
     cdef int engine_starts(self) except -1
@@ -64,15 +51,15 @@ cdef class LoopCore:
     cdef bint has_reaped(self) noexcept
     cdef int submit_new(self) except -1
 
+    cdef char *buffer_to_read(self) except NULL
     cdef int push_ready(self, object handle) except -1
+    cdef int schedule(self, object callback, tuple args, object context) except -1
+    cdef int run_nested(self) except -1
     cdef int run_iteration(self) except -1
     cdef int run_ready(self) except -1
     cdef int end_iteration(self) except -1
-    cdef int run_flush_queue(self) except -1
+    cdef int flush_in(self, object context) except -1
     cdef int release_quiet(self) except -1
-    cdef int run_release_queue(self, bint only_settling) except -1
-    cdef bint any_could_release(self) noexcept
-    cdef bint any_settling(self) noexcept
     cdef int take_calls(self) except -1
     cdef int deliver_messages(self) except -1
     cdef int put_back(self, list messages) except -1
@@ -80,9 +67,11 @@ cdef class LoopCore:
     cdef void yield_gil(self) noexcept
     cdef bint in_latency_mode(self) noexcept
     cdef double now_s(self) except? -1
-    cdef int run_due_timers(self, double now_s) except -1
+    cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1
     cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
     cdef int queue_release(self, Detachable stream) except -1
+    cdef int when_fd_is_freed(self, object callback) except -1
+    cdef int fd_freed(self) except -1
     cdef int check_not_forked(self) except -1
     cdef int check_open(self) except -1

@@ -6,8 +6,10 @@
 3. dispatch   what was reaped: protocols get their bytes, readers are called
 4. timers     run the ones that are due
 5. run        callbacks added by 3 and 4, if 2 added none
-6. end        send what was written in this iteration, arm what has to be armed,
-              release connections that are to move and are quiet
+6. end        arm what has to be armed, release connections that are to move and
+              are quiet
+
+What a callback writes is gathered and sent when that callback ends.
 
 The order of 2, 3 and 4 is asyncio's, and programs rely on it without knowing:
 a callback scheduled before bytes arrived runs before the protocol sees them.
@@ -21,17 +23,23 @@ loop, so everything not defined here is asyncio's own code.  State that asyncio'
 code reads and writes has asyncio's names.
 """
 
+from cpython.contextvars cimport PyContext_Exit
 from cpython.exc cimport PyErr_CheckSignals
 from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
-from posix.unistd cimport usleep
+
+from libc.math cimport INFINITY
 
 from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._loop.handle cimport Handle, new_handle
+from aioadapt._loop.handle cimport Handle, enter_context, new_handle
+from aioadapt._loop.hooks cimport Detachable, HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
+
+import os
+from asyncio.events import _get_running_loop
 
 from aioadapt.errors import ForkedLoopError
 
@@ -40,31 +48,9 @@ cdef enum:
     # While connections move, the other loop's thread waits for this one to
     # finish its iteration: 16 small requests take about a millisecond.
     EVENTS_PER_SHORT_ITERATION = 16
-    # A guess: a few iterations of both loops.  More messages usually follow soon.
-    LATENCY_MODE_NS = 20_000_000
-    YIELD_US = 20            # long enough for a thread to wake and take the GIL
-    YIELD_TO_AT_MOST_US = 1000      # a guess: longer than nearly every callback
 
 # asyncio's MAXIMUM_SELECT_TIMEOUT: a day.
 cdef double LONGEST_WAIT_S = 24 * 3600
-
-
-cdef class FlushHook:
-    """Something to do once when the iteration ends, however often it is queued."""
-
-    cdef int flush(self) except -1:
-        raise NotImplementedError
-
-
-cdef class Detachable(FlushHook):
-    """A stream that is to be released: tried at the end of each iteration until done."""
-
-    cdef bint could_release(self) noexcept:
-        """Is it quiet, and not settling yet?"""
-        raise NotImplementedError
-
-    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
-        raise NotImplementedError
 
 
 cdef class LoopCore:
@@ -73,10 +59,14 @@ cdef class LoopCore:
     def __cinit__(self, *args, **kwargs):
         self.timers = Timers()
         self.inbox = Inbox()
-        self.flush_queue = []
+        self.is_parked = True
+        self.flush_queue = HookQueue()
+        self.end_queue = HookQueue()
         self.release_queue = []
+        self.due_timers = []
         self.streams_by_fd = {}
         self.listeners = {}
+        self.waiting_for_fd = []
         self.fork_generation = forks
         self.ready_room = 256
         self.ready = <PyObject **> PyMem_Malloc(self.ready_room * sizeof(PyObject *))
@@ -89,6 +79,15 @@ cdef class LoopCore:
             Py_DECREF(<object> self.ready[self.first_ready])
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
         PyMem_Free(self.ready)
+        PyMem_Free(self.read_buffer)
+
+    cdef char *buffer_to_read(self) except NULL:
+        """READ_BYTES for one recv(2); what it holds is copied before the next one."""
+        if self.read_buffer == NULL:
+            self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
+            if self.read_buffer == NULL:
+                raise MemoryError
+        return self.read_buffer
 
     cdef int engine_starts(self) except -1:
         """The loop is about to run on this thread."""
@@ -117,6 +116,20 @@ cdef class LoopCore:
     cdef bint has_reaped(self) noexcept:
         return False
 
+    # Implemented in moving.pyx.
+
+    cdef int release_quiet(self) except -1:
+        raise NotImplementedError
+
+    cdef int queue_release(self, Detachable stream) except -1:
+        raise NotImplementedError
+
+    cdef int yield_to_other(self) except -1:
+        raise NotImplementedError
+
+    cdef void yield_gil(self) noexcept:
+        """Let a waiting thread take the GIL."""
+
     def _run_once(self):
         """One iteration; when called from ``run_forever``, all of them until ``stop``.
 
@@ -126,7 +139,16 @@ cdef class LoopCore:
         cdef bint until_stopped = self._until_stopped
         self._until_stopped = False
         self.check_not_forked()
-        self.engine_starts()
+        if not self.is_parked:
+            self.run_nested()
+            return
+        self.is_parked = False
+        try:
+            self.engine_starts()
+        except BaseException:
+            # There may be no ring: nothing may be begun on it.
+            self.is_parked = True
+            raise
         self.awake_since_ns = now_ns()
         try:
             while True:
@@ -134,19 +156,40 @@ cdef class LoopCore:
                 if self._stopping or not until_stopped:
                     break
         finally:
+            # After a SystemExit, say: what was written before it.
+            self.is_gathering = False
+            self.flush_queue.run()
+            self.is_parked = True
             self.engine_pauses()
+
+    cdef int run_nested(self) except -1:
+        """One iteration in the middle of another: a callback runs the loop."""
+        cdef char *in_use = self.read_buffer
+        self.flush_queue.run()
+        # The inner run may wait for one of them.
+        while self.due_timers:
+            self.push_ready(self.due_timers.pop())
+        self.read_buffer = NULL
+        try:
+            self.run_iteration()
+        finally:
+            PyMem_Free(self.read_buffer)
+            self.read_buffer = in_use
+            self.is_gathering = True
+        return 0
 
     cdef int run_iteration(self) except -1:
         cdef long long timeout_ns = -1
         cdef long long now, asleep_at
         cdef double wait_s, now_s
+        cdef unsigned long long newest_timer
         cdef int at_most = EVENTS_PER_ITERATION
         cdef int events = 0
         cdef bint nothing_was_added
         asleep_at = now_ns()
         if (
-            self.ready_count or self._stopping or self.flush_queue or self.is_settling
-            or self.has_reaped()
+            self.ready_count or self._stopping or self.end_queue.first is not None
+            or self.is_settling or self.has_reaped()
         ):
             timeout_ns = 0
         elif self.timers.count:
@@ -172,17 +215,21 @@ cdef class LoopCore:
             self.submit_new()
         self.inbox.unpark()
         now = now_ns()
-        self.awake_since_ns = now
+        self.awake_since_ns = self.flushed_at_ns = now
+        self.is_gathering = True
 
         self.take_calls()
         if self.inbox.has_messages():
             self.deliver_messages()
-        now_s = self.now_s() if self.timers.count else now * 1e-9
+        now_s = self.now_s() if self.timers.count else -INFINITY
+        newest_timer = self.timers.sequence
         self.run_ready()
         nothing_was_added = self.ready_count == 0
         while self.dispatch_next():
             self.counted.events += 1
             events += 1
+            if self.flush_queue.first is not None:
+                self.flush_queue.run()
             if self.inbox.has_messages():
                 self.deliver_messages()
             # Latency mode may have started meanwhile; the rest runs in the next
@@ -190,10 +237,11 @@ cdef class LoopCore:
             if events >= EVENTS_PER_SHORT_ITERATION and self.in_latency_mode():
                 break
         if self.timers.count:
-            self.run_due_timers(now_s)
+            self.run_due_timers(now_s, newest_timer)
         if nothing_was_added and not self._stopping:
             self.run_ready()
         self.end_iteration()
+        self.is_gathering = False
         self.iteration += 1
         return 0
 
@@ -213,6 +261,8 @@ cdef class LoopCore:
                 for message in messages:
                     taken += 1
                     new_handle(self, message.deliver, (), None).run()
+                    if self.flush_queue.first is not None:
+                        self.flush_queue.run()
             except BaseException:
                 # A KeyboardInterrupt ends the run; the remaining messages wait
                 # until the loop runs again or closes.
@@ -230,7 +280,7 @@ cdef class LoopCore:
         """``loop.time()``, which tests replace to make hours pass instantly."""
         return self.time()
 
-    cdef int run_due_timers(self, double now_s) except -1:
+    cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1:
         raise NotImplementedError
 
     cdef int push_ready(self, object handle) except -1:
@@ -250,6 +300,24 @@ cdef class LoopCore:
         self.ready[(self.first_ready + self.ready_count) & (self.ready_room - 1)] = (
             <PyObject *> handle)
         self.ready_count += 1
+        return 0
+
+    cdef int schedule(self, object callback, tuple args, object context) except -1:
+        """call_soon, for transports: behind what call_soon_threadsafe was given before."""
+        if self.inbox.has_calls():
+            self.take_calls()
+        return self.push_ready(new_handle(self, callback, args, context))
+
+    cdef int when_fd_is_freed(self, object callback) except -1:
+        """Call it soon after the loop has closed the descriptor of a transport."""
+        if callback not in self.waiting_for_fd:
+            self.waiting_for_fd.append(callback)
+        return 0
+
+    cdef int fd_freed(self) except -1:
+        callbacks, self.waiting_for_fd = self.waiting_for_fd, []
+        for callback in callbacks:
+            self.schedule(callback, (), None)
         return 0
 
     cdef int run_ready(self) except -1:
@@ -272,8 +340,12 @@ cdef class LoopCore:
             handle = <Handle> item
             if not handle.is_cancelled:
                 handle.run()
+                if self.flush_queue.first is not None:
+                    self.flush_in(handle.context)
         else:
             self.run_foreign(item)
+            if self.flush_queue.first is not None:
+                self.flush_in(item._context)
         if self.inbox.has_messages():
             self.deliver_messages()
         return 0
@@ -282,8 +354,8 @@ cdef class LoopCore:
         raise NotImplementedError
 
     cdef int end_iteration(self) except -1:
-        if self.flush_queue:
-            self.run_flush_queue()
+        if self.end_queue.first is not None:
+            self.end_queue.run_once()
         self.is_settling = False
         if self.release_queue:
             self.release_quiet()
@@ -294,119 +366,18 @@ cdef class LoopCore:
             self.yield_to_other()
         return 0
 
-    cdef void yield_gil(self) noexcept:
-        """Let a waiting thread take the GIL."""
-        with nogil:
-            usleep(YIELD_US)
-
     cdef bint in_latency_mode(self) noexcept:
         """Is another thread waiting for this iteration to end?"""
         return len(self.release_queue) != 0 or self.awake_since_ns < self.latency_mode_until_ns
 
-    cdef int release_quiet(self) except -1:
-        """Stop reading, settle for an iteration, release: all in this call if possible.
-
-        Settling is an iteration that neither waits nor takes new events: it lets
-        the host server's own tasks finish.  Another thread may be waiting for the
-        GIL, so this one yields it before any stream stops reading.  Then the other
-        thread does not have to run while streams are not read.
-        """
-        if self.any_could_release():
-            self.yield_gil()
-            self.run_release_queue(False)
+    cdef int flush_in(self, object context) except -1:
+        """Send what the callback has written, as if it did so itself."""
+        cdef bint entered = enter_context(context)
         try:
-            if self.any_settling():
-                self.finish_cancels()
-                self.run_ready()
-                if self.flush_queue:
-                    self.run_flush_queue()
-                self.iteration += 1
-                self.run_release_queue(True)
+            return self.flush_queue.run()
         finally:
-            self.is_settling = self.any_settling()
-        return 0
-
-    cdef bint any_could_release(self) noexcept:
-        cdef Detachable stream
-        for stream in self.release_queue:
-            if stream.could_release():
-                return True
-        return False
-
-    cdef bint any_settling(self) noexcept:
-        cdef Detachable stream
-        for stream in self.release_queue:
-            if stream.is_settling:
-                return True
-        return False
-
-    cdef int yield_to_other(self) except -1:
-        cdef Inbox inbox = self.yielding_to
-        self.yielding_to = None
-        with nogil:
-            inbox.yield_until_taken(YIELD_TO_AT_MOST_US)
-        return 0
-
-    cdef int run_flush_queue(self) except -1:
-        cdef FlushHook hook
-        cdef Py_ssize_t i = 0
-        cdef list queue = self.flush_queue
-        self.flush_queue = []
-        try:
-            while i < len(queue):
-                hook = <FlushHook> queue[i]
-                i += 1
-                hook.is_queued = False
-                hook.flush()
-        except BaseException:
-            # A KeyboardInterrupt ends the run; the others stay queued.
-            self.flush_queue = queue[i:] + self.flush_queue
-            raise
-        return 0
-
-    cdef int run_release_queue(self, bint only_settling) except -1:
-        cdef Detachable stream
-        cdef Py_ssize_t i = 0
-        cdef list release_queue = self.release_queue
-        cdef object full_group = None
-        cdef ReleaseStep state
-        self.release_queue = []
-        try:
-            while i < len(release_queue):
-                stream = <Detachable> release_queue[i]
-                i += 1
-                if not stream.is_settling and (
-                        only_settling or stream.admission_group is full_group is not None):
-                    self.release_queue.append(stream)
-                    continue
-                state = stream.release_if_quiet()
-                if state != RELEASE_OVER:
-                    self.release_queue.append(stream)
-                if state == NOT_ADMITTED:
-                    # With hundreds of streams, asking for each one takes milliseconds.
-                    full_group = stream.admission_group
-        except BaseException:
-            self.release_queue.extend(release_queue[i - 1:])
-            raise
-        return 0
-
-    cdef int queue_release(self, Detachable stream) except -1:
-        if not stream.is_release_queued:
-            stream.is_release_queued = True
-            self.release_queue.append(stream)
-        return 0
-
-    def yield_to(self, LoopCore other):
-        """When this iteration ends, yield the GIL until *other* has taken its messages.
-
-        Call it on this loop's thread, after posting a message that a connection
-        is waiting for.  It yields for a millisecond at most.  It also puts this
-        loop into latency mode: its next iterations are short, so that the other
-        loop does not wait long for it.
-        """
-        if other is not self:
-            self.yielding_to = other.inbox
-            self.latency_mode_until_ns = now_ns() + LATENCY_MODE_NS
+            if entered:
+                PyContext_Exit(context)
 
     cdef int check_open(self) except -1:
         if self._closed:
@@ -427,14 +398,27 @@ cdef class LoopCore:
     def _drop_everything(self):
         """Drop ready callbacks and timers; the loop is closing."""
         self.timers.clear()
+        self.due_timers.clear()
         while self.ready_count:
             item = <object> self.ready[self.first_ready]
             Py_DECREF(item)
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
         self.flush_queue.clear()
+        self.end_queue.clear()
         self.release_queue.clear()
+        self.waiting_for_fd.clear()
 
     def _close_wakeup(self):
         """The engine no longer waits, so nothing has to wake it."""
         self.inbox.close_wakeup()
+
+
+def _send_before_fork():
+    """What the forking callback has written: both processes have a copy of it."""
+    loop = _get_running_loop()
+    if isinstance(loop, LoopCore):
+        (<LoopCore> loop).flush_queue.run()
+
+
+os.register_at_fork(before=_send_before_fork)

@@ -10,6 +10,8 @@ cdef class FdCallbacks(Watch):
         readonly object fileobj      # as first given: an int, or an object with fileno()
         readonly object reader       # handle or None
         readonly object writer
+        # The iterations that added them, while it ran callbacks.
+        unsigned long long reader_since, writer_since
 
     cdef int run(self, object handle) except -1
 

@@ -16,7 +16,7 @@ from libc.stdint cimport uint32_t
 
 from aioadapt._kernel.linux cimport EPOLLIN, EPOLLOUT
 from aioadapt._kernel.poller cimport Poller, Watch
-from aioadapt._loop.handle cimport Handle, new_handle
+from aioadapt._loop.handle cimport Handle, new_handle, report_failure
 from aioadapt._loop.scheduling cimport SchedulingCore
 
 import sys
@@ -27,15 +27,20 @@ from asyncio import events
 cdef bint WARNS_OF_BOOLS = sys.version_info >= (3, 13)
 
 
+# What is added between two iterations is watched from the next one on.
+cdef unsigned long long NO_ITERATION = <unsigned long long> -1
+
+
 cdef class FdCallbacks(Watch):
     """What ``add_reader`` and ``add_writer`` registered for one descriptor."""
 
     cdef int ready(self, uint32_t reported) except -1:
-        # As in asyncio's selector: a hang-up or an error wakes both.
-        if reported & ~EPOLLOUT:
+        # As in asyncio's selector: a hang-up or an error wakes both.  What was added
+        # since the report waits for the next one.
+        if reported & ~EPOLLOUT and self.reader_since != self.loop.iteration:
             self.run(self.reader)
         # The reader may have removed the writer.
-        if reported & ~EPOLLIN:
+        if reported & ~EPOLLIN and self.writer_since != self.loop.iteration:
             self.run(self.writer)
         return 0
 
@@ -63,7 +68,10 @@ cdef class Attempt(Handle):
             self.future.set_exception(exc)
         else:
             self.future.set_result(result)
-        self.end()
+        try:
+            self.end()
+        except OSError as exc:
+            report_failure(self, self.end, (), exc)
         return 0
 
     def end(self):
@@ -90,7 +98,16 @@ cdef class FdCore(SchedulingCore):
             interest |= EPOLLIN
         if callbacks.writer is not None:
             interest |= EPOLLOUT
-        return self.poller.watch(callbacks, interest)
+        try:
+            return self.poller.watch(callbacks, interest)
+        except OSError:
+            # As in asyncio nothing is watched under this number any more: it may be
+            # another file's by now, which can be added next time.
+            callbacks.reader = callbacks.writer = None
+            if self.fd_callbacks.get(callbacks.fd) is callbacks:
+                del self.fd_callbacks[callbacks.fd]
+            self.poller.unregister(callbacks)
+            raise
 
     cdef FdCallbacks callbacks_for(self, object fileobj):
         cdef FdCallbacks callbacks
@@ -155,11 +172,8 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_reader(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.reader = callbacks.reader, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            callbacks.reader = before
-            raise
+        callbacks.reader_since = self.iteration if self.is_gathering else NO_ITERATION
+        self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()
@@ -175,11 +189,8 @@ cdef class FdCore(SchedulingCore):
 
     cdef int set_writer(self, FdCallbacks callbacks, object handle) except -1:
         before, callbacks.writer = callbacks.writer, handle
-        try:
-            self.interest_changed(callbacks)
-        except BaseException:
-            callbacks.writer = before
-            raise
+        callbacks.writer_since = self.iteration if self.is_gathering else NO_ITERATION
+        self.interest_changed(callbacks)
         self.fd_callbacks[callbacks.fd] = callbacks
         if before is not None:
             before.cancel()

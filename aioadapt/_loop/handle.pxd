@@ -1,3 +1,6 @@
+from cpython.contextvars cimport PyContext_CheckExact
+
+
 cdef class Handle:
     cdef:
         object callback          # None once run or cancelled
@@ -23,3 +26,18 @@ cdef class TimerHandle(Handle):
 cdef Handle new_handle(object loop, object callback, tuple args, object context)
 cdef int report_failure(
     Handle handle, object callback, tuple args, object exc) except -1
+
+
+cdef extern from "Python.h":
+    int enter "PyContext_Enter"(object context) noexcept
+    void PyErr_Clear()
+
+
+cdef inline bint enter_context(object context) noexcept:
+    """False if it cannot be entered, as when a loop that runs within it is running this."""
+    if not PyContext_CheckExact(context):
+        return False
+    if enter(context) < 0:
+        PyErr_Clear()
+        return False
+    return True

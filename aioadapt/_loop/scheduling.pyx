@@ -13,6 +13,7 @@ from aioadapt._loop.core cimport LoopCore
 from aioadapt._loop.counters cimport counts_by_name
 from aioadapt._loop.handle cimport Handle, TimerHandle, new_handle
 from aioadapt._loop.inbox cimport Queue
+from aioadapt._loop.moving cimport MovingCore
 
 from asyncio import events
 from collections import deque
@@ -25,7 +26,7 @@ cdef object as_deque = deque         # module globals are gone at interpreter ex
 cdef double CLOCK_RESOLUTION_S = get_clock_info("monotonic").resolution
 
 
-cdef class SchedulingCore(LoopCore):
+cdef class SchedulingCore(MovingCore):
     """See the top of this file."""
 
     def call_soon(self, callback, *args, context=None):
@@ -100,25 +101,31 @@ cdef class SchedulingCore(LoopCore):
         self.timers.add(due_s, timer)
         return timer
 
-    cdef int run_due_timers(self, double now_s) except -1:
-        """Run the timers due now; timers that these set wait for the next iteration."""
-        cdef double end_s = now_s + CLOCK_RESOLUTION_S
-        cdef list due = []
-        cdef Py_ssize_t ran = 0
+    cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1:
+        """Run the timers due now that were set before this iteration, up to *newest*."""
+        cdef double due_s, end_s = now_s + CLOCK_RESOLUTION_S
+        cdef list due = self.due_timers
+        cdef list newer = []
         while self.timers.count and self.timers.heap[0].due_s < end_s:
+            if self.timers.heap[0].sequence > newest:
+                due_s = self.timers.heap[0].due_s
+                newer.append((due_s, self.timers.take_first()))
+                continue
             timer = self.timers.take_first()
             if type(timer) is not TimerHandle:
                 timer._scheduled = False
             due.append(timer)
+        for due_s, timer in newer:
+            self.timers.add(due_s, timer)
         self.counted.timers += len(due)
+        due.reverse()
         try:
-            for timer in due:
-                ran += 1
-                self.run_handle(timer)
+            while due:
+                self.run_handle(due.pop())
         except BaseException:
             # A KeyboardInterrupt ends the run; the others run when the loop does again.
-            for timer in due[ran:]:
-                self.push_ready(timer)
+            while due:
+                self.push_ready(due.pop())
             raise
         return 0
 

@@ -13,11 +13,12 @@ This is the lowest of the four layers of a Stream (see stream.pyx), and it holds
 the state of all four.
 """
 
-from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
+from cpython.contextvars cimport PyContext_CopyCurrent
 from posix.unistd cimport close as close_fd
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
-from aioadapt._loop.core cimport Detachable
+from aioadapt._loop.core cimport LoopCore
+from aioadapt._loop.hooks cimport Detachable
 from aioadapt._loop.handle cimport new_handle, report_failure
 from aioadapt._stream.life cimport (
     CLOSING,
@@ -28,14 +29,15 @@ from aioadapt._stream.life cimport (
     OPEN,
     OPENING,
 )
+from aioadapt._stream.outgoing cimport Outgoing
 
 import logging
 import socket
 from asyncio import BufferedProtocol
 
+from aioadapt._stream.stream_socket import StreamSocket
 from aioadapt.stdlib_private import (
     SERVER_NAMES_CLIENTS,
-    TransportSocket,
     hold_socket,
     release_socket,
     set_result_unless_cancelled,
@@ -68,58 +70,64 @@ cdef class Driver:
         """Receive no more; what has been received already is still reported."""
         raise NotImplementedError
 
-    cdef int send(self, bint immediately) except -1:
-        """Send ``stream.out``; *immediately*: as much as the socket takes, in this call."""
+    cdef int update_room(self) except -1:
+        """As long as ``wants_room``, report when the socket has room."""
         raise NotImplementedError
 
     cdef int detach(self) except -1:
         """Call ``on_detached`` as soon as the kernel holds nothing of the stream."""
         raise NotImplementedError
 
-    cdef bint is_sending(self) noexcept:
-        """May the kernel still be sending bytes that were written?"""
-        return False
-
     cdef bint is_in_kernel(self) noexcept:
         """May the kernel still use the descriptor, or memory, of this stream?"""
         return False
+
+    cdef int park(self) except -1:
+        """The loop stops running: begin to take back what is on the ring."""
+        return 0
+
+    cdef int unpark(self) except -1:
+        """The loop runs again, perhaps on another thread."""
+        return 0
 
 
 cdef class Endpoint(Detachable):
     """See the top of this file."""
 
-    def open(self, waiter=None):
+    def __cinit__(self, LoopCore loop not None, Driver driver not None):
+        self.loop = loop
+        self.driver = driver
+        self.fd = -1
+        self.out = Outgoing.__new__(Outgoing)
+        self.reader_context = PyContext_CopyCurrent()
+
+    def open(self, waiter=None, *, reads_or_ends=False):
         """Call connection_made, then start reading, then set the waiter's result."""
-        cdef bint entered = False
         if self.life == OPENING:
             self.life = OPEN
         try:
-            PyContext_Enter(self.context)
-            entered = True
             self.protocol.connection_made(self.transport)
+        except (SystemExit, KeyboardInterrupt):
+            # The connection stays usable if the loop runs again.
+            self.update_reading_or_end()
+            if waiter is not None:
+                set_result_unless_cancelled(waiter, None)
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                # The connection stays usable if the loop runs again.
-                self.update_reading()
-                if waiter is not None:
-                    set_result_unless_cancelled(waiter, None)
-                raise
             made = self.protocol.connection_made
             report_failure(
-                new_handle(self.loop, made, (self.transport,), self.context),
+                new_handle(self.loop, made, (self.transport,), None),
                 made, (self.transport,), exc)
-        else:
-            PyContext_Exit(self.context)
         try:
             self.update_reading()
         except Exception as exc:
             # epoll refused the descriptor or is out of resources.  As in asyncio,
             # the connection is made but never reads.
             report_failure(
-                new_handle(self.loop, self.open, (waiter,), self.context),
+                new_handle(self.loop, self.open, (waiter,), None),
                 self.open, (waiter,), exc)
+            if reads_or_ends:
+                self.abort(exc)
         if waiter is not None:
             set_result_unless_cancelled(waiter, None)
 
@@ -136,6 +144,19 @@ cdef class Endpoint(Detachable):
                 self.driver.stop_reading()
         return 0
 
+    cdef int update_reading_or_end(self) except -1:
+        """For where nobody could be told that the descriptor cannot be watched."""
+        try:
+            return self.update_reading()
+        except OSError as exc:
+            return self.fatal(exc, "Fatal error: the descriptor cannot be watched")
+
+    cdef int update_room_or_end(self) except -1:
+        try:
+            return self.driver.update_room()
+        except OSError as exc:
+            return self.fatal(exc, "Fatal error: the descriptor cannot be watched")
+
     cdef int pause_reading(self) except -1:
         if self.life >= CLOSING or self.is_paused:
             return 0
@@ -149,6 +170,7 @@ cdef class Endpoint(Detachable):
         if self.life >= CLOSING or not self.is_paused:
             return 0
         self.is_paused = False
+        self.reader_context = PyContext_CopyCurrent()
         self.deliver_held_soon()
         self.update_reading()
         if self.loop._debug:
@@ -156,22 +178,25 @@ cdef class Endpoint(Detachable):
         return 0
 
     cdef int deliver_held_soon(self) except -1:
-        if self.held or self.held_end != 0:
-            self.loop.push_ready(new_handle(self.loop, self._deliver_held, (), None))
+        if (self.held or self.held_end != 0) and not self.delivers_soon:
+            self.delivers_soon = True
+            self.loop.schedule(self._deliver_held, (), None)
         return 0
 
     def _deliver_held(self):
         raise NotImplementedError
 
+    cdef int unpark(self) except -1:
+        """The loop runs again: deliver what was reaped while it stopped, then go on."""
+        self.deliver_held_soon()
+        self.update_reading_or_end()
+        return self.driver.unpark()
+
     cdef object call_protocol(self, str name, object argument):
-        """Call a method of the protocol in the stream's context; exceptions propagate."""
-        PyContext_Enter(self.context)
-        try:
-            if argument is None:
-                return getattr(self.protocol, name)()
-            return PyObject_CallMethodOneArg(self.protocol, name, argument)
-        finally:
-            PyContext_Exit(self.context)
+        """Call a method of the protocol; exceptions propagate."""
+        if argument is None:
+            return getattr(self.protocol, name)()
+        return PyObject_CallMethodOneArg(self.protocol, name, argument)
 
     cdef int set_protocol(self, object protocol) except -1:
         if self.exchange is not None and self.protocol is not None:
@@ -186,21 +211,22 @@ cdef class Endpoint(Detachable):
     cdef int close(self) except -1:
         if self.life >= CLOSING:
             return 0
+        # In this order: what fails to be sent ends it before it is closed.
+        self.send_gathered()
+        if self.life >= CLOSING:
+            return 0
         self.life = CLOSING
-        self.update_reading()
-        # asyncio would have tried to send by now.  If nothing is left to send,
-        # whatever is written after the close is lost.
-        self.send_untried()
+        self.update_reading_or_end()
         if self.out.size == 0 and self.life == CLOSING:
             self.end(None)
         return 0
 
-    cdef int send_untried(self) except -1:
-        """Send what was written in this iteration and waits for the iteration's end."""
-        if self.out.size and self.is_queued and not self.protocol_paused \
-                and self.life <= CLOSING:
-            self.driver.send(True)
-        return 0
+    cdef int send_gathered(self) except -1:
+        """Send what the running callback has written: somebody is about to look."""
+        return self.flush() if self.is_queued else 0
+
+    def _send_gathered(self):
+        self.send_gathered()
 
     cdef int abort(self, object exc) except -1:
         if self.life < ENDING:
@@ -231,8 +257,9 @@ cdef class Endpoint(Detachable):
         Otherwise connection_lost waits for that.
         """
         self.life = ENDING
-        self.is_reading = False
+        self.is_reading = self.wants_room = False
         self.ending_exc = exc
+        self.ending_context = PyContext_CopyCurrent()
         self.out.clear()
         self.held = None
         self.held_end = 0
@@ -245,8 +272,7 @@ cdef class Endpoint(Detachable):
         return 0
 
     cdef int call_connection_lost_soon(self) except -1:
-        return self.loop.push_ready(
-            new_handle(self.loop, self._call_connection_lost, (), self.context))
+        return self.loop.schedule(self._call_connection_lost, (), self.ending_context)
 
     cdef int on_detached(self) except -1:
         """Called by the driver: the kernel holds nothing of this stream any more.
@@ -258,7 +284,8 @@ cdef class Endpoint(Detachable):
             self.is_releasing = False
             self.is_detached = True
             if self.lost_is_due:
-                new_handle(self.loop, self._call_connection_lost, (), self.context).run()
+                new_handle(
+                    self.loop, self._call_connection_lost, (), self.ending_context).run()
         return 0
 
     def _call_connection_lost(self):
@@ -288,9 +315,12 @@ cdef class Endpoint(Detachable):
             else:
                 server._detach()
         self.driver.serve(None)
+        if self.shown_socket is not None:
+            self.shown_socket.stream_has_ended()
         self.protocol = None
         self.transport = None
         self.ending_exc = None
+        self.reader_context = self.writer_context = self.ending_context = None
         self.tag = None              # it may refer to us
         return 0
 
@@ -306,6 +336,8 @@ cdef class Endpoint(Detachable):
         elif self.fd >= 0:
             close_fd(self.fd)
         self.fd = -1
+        if self.loop.waiting_for_fd:
+            self.loop.fd_freed()
         return 0
 
     def orphan(self):
@@ -323,6 +355,8 @@ cdef class Endpoint(Detachable):
         """The loop is closed: the last reference to the transport closes the descriptor."""
         if self.loop.streams_by_fd.get(self.fd) is self:
             del self.loop.streams_by_fd[self.fd]
+        if self.shown_socket is not None:
+            self.shown_socket.stream_has_ended()
         self.transport = None
 
     def transport_freed(self):
@@ -363,8 +397,11 @@ cdef class Endpoint(Detachable):
         if name == "socket":
             if self.extra is None:
                 self.extra = {}
-            self.extra["socket"] = answer = TransportSocket(self.get_socket())
-            return answer
+            self.shown_socket = StreamSocket(self.get_socket(), self._send_gathered)
+            self.extra["socket"] = self.shown_socket
+            if self.life >= ENDED:
+                self.shown_socket.stream_has_ended()
+            return self.shown_socket
         return {}.get(name, default)     # as asyncio: TypeError for an unhashable name
 
     @property

@@ -7,7 +7,6 @@ from aioadapt._stream.stream cimport Stream
 cdef class EpollCore(FdCore):
     cdef:
         Watch wakeup_watch
-        char *read_buffer            # owned; shared by all connections of the loop
 
 
 cdef class StreamWatch(Watch):
@@ -19,8 +18,5 @@ cdef class EpollStreamDriver(Driver):
         EpollCore loop
         Stream stream                # None: there is nothing to report to
         StreamWatch watch
-        bint is_blocked              # the socket is full; waiting for EPOLLOUT
 
-    cdef int readable(self) except -1
     cdef int update_interest(self) except -1
-    cdef int send_some(self) except -1

@@ -1,13 +1,10 @@
 """The epoll driver of a stream, and the engine part of a loop on epoll.
 
-Start reading sets EPOLLIN, stop reading clears it, sending is send(2), with
-EPOLLOUT once the socket is full.  Detaching is EPOLL_CTL_DEL and takes effect
+Start reading sets EPOLLIN, stop reading clears it, and EPOLLOUT is set while a full
+socket is waited for.  Detaching is EPOLL_CTL_DEL and takes effect
 immediately: between two calls of epoll_wait the kernel holds nothing of a stream.
 """
 
-from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.mem cimport PyMem_Free, PyMem_Malloc
-from libc.errno cimport EAGAIN, EINTR, errno
 from libc.stdint cimport uint32_t
 
 from aioadapt._kernel.linux cimport (
@@ -16,29 +13,11 @@ from aioadapt._kernel.linux cimport (
     EPOLLHUP,
     EPOLLIN,
     EPOLLOUT,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    iovec,
-    msghdr,
-    recv,
-    sendmsg,
 )
-from aioadapt._kernel.linux cimport send as send_to_socket
 from aioadapt._kernel.poller cimport Watch
 from aioadapt._loop.fd_callbacks cimport FdCore
 from aioadapt._stream.endpoint cimport Endpoint, Driver
-from aioadapt._stream.life cimport ENDING
-from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
 from aioadapt._stream.stream cimport Stream
-
-from libc.string cimport memset
-
-cdef enum:
-    # At most this much per recv.  Below malloc's mmap threshold (128 KiB), so
-    # that full reads do not make the heap return and re-fetch pages for every
-    # message.
-    READ_BYTES = 65536
-
 
 cdef class EpollCore(FdCore):
 
@@ -48,12 +27,6 @@ cdef class EpollCore(FdCore):
         # Edge-triggered: each write to the eventfd is an edge, and nothing has to
         # read it.
         self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
-        self.read_buffer = <char *> PyMem_Malloc(READ_BYTES)
-        if self.read_buffer == NULL:
-            raise MemoryError
-
-    def __dealloc__(self):
-        PyMem_Free(self.read_buffer)
 
     cdef int engine_starts(self) except -1:
         return 0
@@ -99,15 +72,10 @@ cdef class StreamWatch(Watch):
         if driver.stream is None:
             return 0
         if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
-            driver.readable()
-        # Reading may have ended the stream, and so may writing.
-        if driver.is_blocked and driver.stream is not None and events & ~EPOLLIN:
-            driver.is_blocked = False
-            try:
-                driver.send(False)
-            finally:
-                if driver.stream is not None and not driver.is_blocked:
-                    driver.update_interest()
+            driver.stream.readable()
+        # Reading may have ended the stream.
+        if driver.stream is not None and driver.stream.wants_room and events & ~EPOLLIN:
+            driver.stream.has_room()
         return 0
 
 
@@ -126,12 +94,15 @@ cdef class EpollStreamDriver(Driver):
     cdef int stop_reading(self) except -1:
         return self.update_interest()
 
+    cdef int update_room(self) except -1:
+        return self.update_interest()
+
     cdef int update_interest(self) except -1:
         cdef uint32_t interest = 0
         self.loop.check_not_forked()
         if self.stream.is_reading:
             interest |= EPOLLIN
-        if self.is_blocked:
+        if self.stream.wants_room:
             interest |= EPOLLOUT
         if self.watch is None:
             if interest == 0:
@@ -141,78 +112,7 @@ cdef class EpollStreamDriver(Driver):
             self.watch.driver = self
         return self.loop.poller.watch(self.watch, interest)
 
-    cdef int readable(self) except -1:
-        """One recv per iteration: epoll reports again what it leaves, after the others."""
-        cdef Py_ssize_t n
-        cdef Py_buffer view
-        cdef object buffer
-        if self.stream.takes_buffer():
-            buffer = self.stream.next_buffer()
-            if buffer is None or self.stream is None or not self.stream.is_reading:
-                return 0
-            try:
-                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except BufferError as exc:
-                return self.stream.fatal(exc, "Fatal read error on socket transport")
-            n = recv(self.stream.fd, view.buf, view.len, MSG_DONTWAIT)
-            PyBuffer_Release(&view)
-            if n > 0:
-                self.loop.counted.bytes_in += n
-                self.loop.counted.receives += 1
-                return self.stream.buffer_filled(n)
-        else:
-            n = recv(self.stream.fd, self.loop.read_buffer, READ_BYTES, MSG_DONTWAIT)
-            if n > 0:
-                return self.stream.received(self.loop.read_buffer, n)
-        if n == 0:
-            return self.stream.received_end(1)
-        if errno == EAGAIN or errno == EINTR:
-            return 0
-        return self.stream.received_end(-errno)
-
-    cdef int send(self, bint immediately) except -1:
-        if self.is_blocked or self.stream is None:
-            return 0
-        return self.send_some()
-
-    cdef int send_some(self) except -1:
-        cdef Outgoing out = self.stream.out
-        cdef iovec vectors[CHUNKS_A_CALL]
-        cdef msghdr message
-        cdef Py_ssize_t n, asked
-        cdef int i, count
-        while out.size:
-            count = out.fill(vectors)
-            self.loop.counted.direct_sends += 1
-            if count == 1:
-                asked = vectors[0].iov_len
-                n = send_to_socket(
-                    self.stream.fd, vectors[0].iov_base, asked, MSG_DONTWAIT | MSG_NOSIGNAL)
-            else:
-                asked = 0
-                for i in range(count):
-                    asked += vectors[i].iov_len
-                memset(&message, 0, sizeof(message))
-                message.msg_iov = vectors
-                message.msg_iovlen = count
-                n = sendmsg(self.stream.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
-            if n < 0:
-                if errno == EINTR:
-                    continue
-                if errno == EAGAIN:
-                    self.is_blocked = True
-                    return self.update_interest()
-                return self.stream.send_failed(errno)
-            self.stream.sent(n)
-            if self.stream is None or self.stream.life >= ENDING:
-                return 0
-            if n < asked:
-                self.is_blocked = True
-                return self.update_interest()
-        return 0
-
     cdef int detach(self) except -1:
-        self.is_blocked = False
         if self.watch is not None:
             self.loop.check_not_forked()
             self.loop.poller.unregister(self.watch)

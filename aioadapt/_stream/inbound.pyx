@@ -11,12 +11,15 @@ from cpython.bytes cimport (
     PyBytes_FromStringAndSize,
     PyBytes_GET_SIZE,
 )
-from cpython.contextvars cimport PyContext_Enter, PyContext_Exit
+from cpython.contextvars cimport PyContext_Exit
+from libc.errno cimport EAGAIN, EINTR, errno
 from libc.string cimport memcpy
 
-from aioadapt._kernel.linux cimport now_ns
+from aioadapt._kernel.linux cimport MSG_DONTWAIT, now_ns, recv
+from aioadapt._loop.core cimport READ_BYTES
 from aioadapt._loop.counters cimport count_failure
-from aioadapt._stream.life cimport OPEN
+from aioadapt._loop.handle cimport enter_context
+from aioadapt._stream.life cimport ENDED, OPEN
 from aioadapt._stream.outbound cimport Outbound
 
 import logging
@@ -34,31 +37,97 @@ cdef class Inbound(Outbound):
     """See the top of this file."""
 
     cdef int received(self, const char *data, Py_ssize_t n) except -1:
+        """From the driver: these bytes have arrived."""
+        cdef object context = self.reader_context
+        cdef bint entered, is_done = False
         self.loop.counted.bytes_in += n
         self.loop.counted.receives += 1
-        if not self.is_reading:
+        if not self.is_reading or self.loop.is_parked:
             return self.hold(data, n)
-        if not self.is_buffered:
-            return self.deliver(data, n)
+        entered = enter_context(context)
         try:
-            return self.deliver(data, n)
-        except BaseException:
-            # A KeyboardInterrupt ends the run; what reached no buffer is held.
-            self.deliver_held_soon()
-            self.update_reading()
-            raise
-
-    cdef int received_end(self, int end) except -1:
-        """End of file (1) or a negative errno; nothing comes after it."""
-        if self.is_reading:
-            try:
-                return self.deliver_end(end)
-            except BaseException:
+            self.deliver(data, n)
+            self.loop.flush_queue.run()
+            is_done = True
+        finally:
+            if entered:
+                PyContext_Exit(context)
+            if not is_done:
+                # A KeyboardInterrupt ends the run; what reached no buffer is held.
                 self.deliver_held_soon()
-                raise
-        if self.life == OPEN:
-            self.held_end = end
+                self.update_reading_or_end()
         return 0
+
+    cdef int received_end(self, int end, bint has_buffer=False) except -1:
+        """From the driver: end of file (1) or a negative errno; nothing comes after it.
+
+        *has_buffer*: it was read into the protocol's own buffer.  As in asyncio, it is
+        then told of it even if it has paused or aborted in ``get_buffer``.
+        """
+        cdef object context = self.reader_context
+        cdef bint entered
+        if not has_buffer and (not self.is_reading or self.loop.is_parked):
+            if self.life == OPEN:
+                self.held_end = end
+            return 0
+        entered = enter_context(context)
+        try:
+            # As in asyncio, a buffer has been asked for when the end is found.
+            if not self.is_buffered or has_buffer or self.has_next_buffer():
+                self.deliver_end(end)
+            return self.loop.flush_queue.run()
+        except BaseException:
+            self.deliver_held_soon()
+            raise
+        finally:
+            if entered:
+                PyContext_Exit(context)
+
+    cdef int readable(self) except -1:
+        """From the driver: receive and deliver, once; it reports again what is left."""
+        cdef char *buffer
+        cdef Py_ssize_t n
+        if self.is_buffered and self.exchange is None:
+            return self.receive_into_buffer()
+        buffer = self.loop.buffer_to_read()
+        n = recv(self.fd, buffer, READ_BYTES, MSG_DONTWAIT)
+        if n > 0:
+            self.last_received = n
+            return self.received(buffer, n)
+        if n == 0:
+            return self.received_end(1)
+        if errno == EAGAIN or errno == EINTR:
+            return 0
+        return self.received_end(-errno)
+
+    cdef int receive_into_buffer(self) except -1:
+        """Receive directly into the protocol's buffer."""
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
+        cdef Py_buffer view
+        cdef Py_ssize_t n
+        cdef int error
+        try:
+            buffer = self.next_buffer()
+            # As in asyncio, it is filled even if the protocol has closed meanwhile.
+            if buffer is None or self.life >= ENDED:
+                return 0
+            if not self.can_fill(buffer, &view):
+                return 0
+            n = recv(self.fd, view.buf, view.len, MSG_DONTWAIT)
+            error = errno
+            PyBuffer_Release(&view)
+            if n > 0:
+                self.last_received = n
+                self.loop.counted.bytes_in += n
+                self.loop.counted.receives += 1
+                self.buffer_filled(n)
+            elif n == 0 or (error != EAGAIN and error != EINTR):
+                self.received_end(1 if n == 0 else -error, True)
+            return self.loop.flush_queue.run()
+        finally:
+            if entered:
+                PyContext_Exit(context)
 
     cdef int hold(self, const char *data, Py_ssize_t n) except -1:
         # A closing stream reads no more: drop its bytes.
@@ -88,24 +157,17 @@ cdef class Inbound(Outbound):
 
     cdef int hand_over(self, const char *data, Py_ssize_t n) except -1:
         cdef object chunk
-        cdef bint entered = False
         if self.is_buffered:
             return self.deliver_to_buffers(data, n)
         if self.exchange is not None:
             self.watch_inbound(data, n)
         chunk = PyBytes_FromStringAndSize(data, n)
         try:
-            PyContext_Enter(self.context)
-            entered = True
             PyObject_CallMethodOneArg(self.protocol, "data_received", chunk)
+        except (SystemExit, KeyboardInterrupt):
+            raise
         except BaseException as exc:
-            if entered:
-                PyContext_Exit(self.context)
-            if isinstance(exc, (SystemExit, KeyboardInterrupt)):
-                raise
             self.fatal(exc, "Fatal error: protocol.data_received() call failed.")
-        else:
-            PyContext_Exit(self.context)
         return 0
 
     cdef int deliver_to_buffers(self, const char *data, Py_ssize_t n) except -1:
@@ -124,10 +186,13 @@ cdef class Inbound(Outbound):
                 raise
             if buffer is None:
                 return 0
-            try:
-                PyObject_GetBuffer(buffer, &view, PyBUF_WRITABLE)
-            except BufferError as exc:
-                return self.fatal(exc, "Fatal read error on socket transport")
+            if not self.can_fill(buffer, &view):
+                return 0
+            if view.len == 0:
+                # It has items, but they have no bytes.  Reading into it gives 0, which
+                # asyncio takes for the end of the file.
+                PyBuffer_Release(&view)
+                return self.deliver_end(1)
             try:
                 part = min(n, view.len)
                 memcpy(view.buf, data, part)
@@ -145,10 +210,6 @@ cdef class Inbound(Outbound):
                 raise
         return 0
 
-    cdef bint takes_buffer(self) noexcept:
-        """May the driver receive directly into the protocol's buffer?"""
-        return self.is_buffered and self.exchange is None
-
     cdef object next_buffer(self):
         """The protocol's buffer; None if it failed to give one: the connection ends."""
         try:
@@ -161,6 +222,27 @@ cdef class Inbound(Outbound):
         except BaseException as exc:
             self.fatal(exc, "Fatal error: protocol.get_buffer() call failed.")
             return None
+
+    cdef bint has_next_buffer(self) except -1:
+        cdef Py_buffer view
+        buffer = self.next_buffer()
+        if buffer is None or not self.can_fill(buffer, &view):
+            return False
+        PyBuffer_Release(&view)
+        return True
+
+    cdef bint can_fill(self, object buffer, Py_buffer *view) except -1:
+        """Get its memory; if that cannot be written to, the connection ends."""
+        try:
+            PyObject_GetBuffer(buffer, view, PyBUF_WRITABLE)
+        except (BufferError, TypeError):
+            # The words of socket.recv_into, which asyncio calls.
+            self.fatal(
+                TypeError("recv_into() argument 1 must be read-write bytes-like object, "
+                          f"not {type(buffer).__name__}"),
+                "Fatal read error on socket transport")
+            return False
+        return True
 
     cdef int buffer_filled(self, Py_ssize_t n) except -1:
         self.last_byte_ns = self.loop.awake_since_ns
@@ -184,7 +266,7 @@ cdef class Inbound(Outbound):
             return self.fatal(
                 OSError(-end, os.strerror(-end)), "Fatal read error on socket transport")
         self.eof_seen = True
-        self.update_reading()
+        self.update_reading_or_end()
         if self.loop._debug:
             logger.debug("%r received EOF", self.transport)
         try:
@@ -201,31 +283,54 @@ cdef class Inbound(Outbound):
         return 0
 
     def _deliver_held(self):
+        cdef object context = self.reader_context
+        cdef bint entered = enter_context(context)
+        self.delivers_soon = False
         try:
             self.deliver_held()
+            self.loop.flush_queue.run()
         except BaseException:
             # A KeyboardInterrupt ends the run.  The rest is still held; if nothing
             # is left, reading resumes.
             self.deliver_held_soon()
-            self.update_reading()
+            self.update_reading_or_end()
             raise
-        self.update_reading()
+        finally:
+            if entered:
+                PyContext_Exit(context)
+        self.update_reading_or_end()
 
     cdef int deliver_held(self) except -1:
         cdef bytes chunk
         cdef int end
+        cdef bint is_end = not self.held
         while self.held and self.may_deliver():
-            chunk = self.held.pop(0)
+            chunk = self.take_held()
             # As if reading; the driver does not need to know.
             self.is_reading = True
             try:
                 self.deliver(PyBytes_AS_STRING(chunk), PyBytes_GET_SIZE(chunk))
             finally:
                 self.is_reading = False
-        if not self.held and self.held_end != 0 and self.may_deliver():
+        if self.held_end != 0 and not self.held and self.may_deliver():
+            if not is_end:
+                # asyncio finds the end in the iteration after that of the last bytes.
+                return self.deliver_held_soon()
             end, self.held_end = self.held_end, 0
-            self.deliver_end(end)
+            if not self.is_buffered or self.has_next_buffer():
+                self.deliver_end(end)
         return 0
+
+    cdef bytes take_held(self):
+        """In one piece, as if it were read now: a slow protocol pauses after each."""
+        cdef Py_ssize_t count = 0, size = 0
+        while count < len(self.held) and size + len(self.held[count]) <= READ_BYTES:
+            size += len(self.held[count])
+            count += 1
+        count = max(1, count)
+        chunk = self.held[0] if count == 1 else b"".join(self.held[:count])
+        del self.held[:count]
+        return chunk
 
     cdef bint may_deliver(self) noexcept:
         return self.life == OPEN and not self.is_paused and not self.is_settling

@@ -1,14 +1,10 @@
-cimport cython
-from aioadapt._kernel.op cimport Op
 from aioadapt._kernel.poller cimport Watch
-from aioadapt._loop.core cimport LoopCore
-from aioadapt._stream.epoll_driver cimport EpollCore
-from aioadapt._stream.uring_core cimport UringCore
+from aioadapt._loop.fd_callbacks cimport FdCore
 
 
 cdef class Listener:
     cdef:
-        LoopCore loop
+        FdCore loop
         readonly object sock         # the server's socket; asyncio's Server closes it
         readonly object kept_open    # what hold_socket returned for it
         readonly int fd
@@ -20,28 +16,22 @@ cdef class Listener:
         readonly int family, type, proto
         int backlog
         object timeouts              # TLS handshake and shutdown, in seconds
-        object context               # copied for each connection
+        object context               # in which connections are accepted
+        AcceptWatch watch            # None until it first accepts
+        bint will_retry              # out of resources: reported, and a timer is set
 
     cdef int start(self) except -1
     cdef int stop(self) except -1
+    cdef int accept_some(self) except -1
     cdef int accepted(self, int fd, object peername) except -1
     cdef int accept_failed(self, int error) except -1
 
 
-cdef class EpollListener(Listener):
-    cdef Watch watch
-
-    cdef int accept_some(self) except -1
-
-
 cdef class AcceptWatch(Watch):
-    cdef EpollListener listener
+    cdef Listener listener
 
 
-cdef class UringListener(Listener):
-    cdef AcceptOp op
+cdef class Accepted:
+    cdef int fd                      # owned; -1 once it has another owner
 
-
-@cython.no_gc_clear
-cdef class AcceptOp(Op):
-    cdef UringListener listener
+    cdef object as_socket(self, Listener listener)

@@ -1,8 +1,6 @@
 """Bytes waiting to be sent, in the order in which they were written.
 
 Chunks are kept as the objects that were written, and several are sent in one call.
-An operation that lends their memory to the kernel holds references of its own:
-chunks that are cleared here may still be in flight.
 """
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
@@ -10,10 +8,16 @@ from cpython.mem cimport PyMem_Free, PyMem_Malloc
 from cpython.object cimport PyObject
 from cpython.ref cimport Py_DECREF, Py_INCREF
 
-from aioadapt._kernel.linux cimport iovec
+from libc.errno cimport EAGAIN, errno
+from libc.string cimport memset
+
+from aioadapt._kernel.linux cimport MSG_DONTWAIT, MSG_NOSIGNAL, iovec, msghdr, sendmsg
+from aioadapt._kernel.linux cimport send as send_to_socket
 
 cdef enum:
     ROOM = 4
+    # uvicorn writes two per response, and the kernel copies this array on every call.
+    CHUNKS_A_CALL = 64
 
 
 cdef class Outgoing:
@@ -46,21 +50,33 @@ cdef class Outgoing:
         self.size += PyBytes_GET_SIZE(chunk)
         return 0
 
-    cdef object chunk_at(self, Py_ssize_t place):
-        return <object> self.chunks[(self.first + place) & (self.room - 1)]
+    cdef Py_ssize_t send(self, int fd, bint *is_full) noexcept:
+        """One send(2) of what comes first: the bytes taken, or a negative errno.
 
-    cdef int fill(self, iovec *vectors) noexcept:
-        """Point up to CHUNKS_A_CALL vectors at what is to be sent next; return how many."""
-        cdef Py_ssize_t i, skip
+        *is_full* says whether the socket has no room for more.
+        """
+        cdef iovec vectors[CHUNKS_A_CALL]
+        cdef msghdr message
+        cdef Py_ssize_t i, n, asked = 0, skip = self.first_sent
         cdef PyObject *chunk
-        cdef int n = 0
-        skip = self.first_sent
-        for i in range(min(self.count, CHUNKS_A_CALL)):
+        cdef int count = min(self.count, CHUNKS_A_CALL)
+        for i in range(count):
             chunk = self.chunks[(self.first + i) & (self.room - 1)]
-            vectors[n].iov_base = PyBytes_AS_STRING(<object> chunk) + skip
-            vectors[n].iov_len = PyBytes_GET_SIZE(<object> chunk) - skip
+            vectors[i].iov_base = PyBytes_AS_STRING(<object> chunk) + skip
+            vectors[i].iov_len = PyBytes_GET_SIZE(<object> chunk) - skip
+            asked += vectors[i].iov_len
             skip = 0
-            n += 1
+        if count == 1:
+            n = send_to_socket(fd, vectors[0].iov_base, asked, MSG_DONTWAIT | MSG_NOSIGNAL)
+        else:
+            memset(&message, 0, sizeof(message))
+            message.msg_iov = vectors
+            message.msg_iovlen = count
+            n = sendmsg(fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
+        if n < 0:
+            is_full[0] = errno == EAGAIN
+            return -errno
+        is_full[0] = n < asked
         return n
 
     cdef void sent(self, Py_ssize_t n) noexcept:

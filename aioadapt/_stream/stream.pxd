@@ -1,4 +1,4 @@
-from aioadapt._loop.core cimport RELEASE_RAISED, ReleaseStep
+from aioadapt._loop.hooks cimport RELEASE_RAISED, ReleaseStep
 from aioadapt._stream.inbound cimport Inbound
 
 
@@ -20,5 +20,4 @@ cdef class Stream(Inbound):
 
 
 cdef Stream new_stream(
-    object loop, int fd, int family, int type, int proto, object protocol,
-    object server, object context)
+    object loop, int fd, int family, int type, int proto, object protocol, object server)

@@ -18,10 +18,8 @@ then, detach the driver and hand the descriptor to the release handler.  Each tr
 answers with a ``ReleaseStep``.
 """
 
-from cpython.contextvars cimport PyContext_CopyCurrent
-
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._loop.core cimport (
+from aioadapt._loop.hooks cimport (
     RELEASE_RAISED,
     RELEASE_OVER,
     NOT_ADMITTED,
@@ -29,11 +27,9 @@ from aioadapt._loop.core cimport (
     SETTLING,
     ReleaseStep,
 )
-from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.endpoint cimport life_in_words
 from aioadapt._stream.inbound cimport Inbound
 from aioadapt._stream.life cimport ENDING, GIVEN_AWAY, OPEN
-from aioadapt._stream.outgoing cimport Outgoing
 
 from aioadapt.stdlib_private import SERVER_NAMES_CLIENTS, SSLProtocol, release_socket
 
@@ -107,14 +103,14 @@ cdef class Stream(Inbound):
             return "half-closed"
         if self.is_paused or self.held or self.held_end:
             return "reading is paused"
-        if self.out.size or self.driver.is_sending():
+        if self.out.size:
             return "bytes are being sent"
         return ""
 
     cdef bint is_quiet(self) noexcept:
         return (
             self.life == OPEN and self.exchange is not None and self.exchange.is_quiet()
-            and self.out.size == 0 and not self.driver.is_sending()
+            and self.out.size == 0
             and not self.is_paused and not self.eof_seen and not self.eof_asked)
 
     # -- releasing ------------------------------------------------------------
@@ -192,7 +188,8 @@ cdef class Stream(Inbound):
         if self.release_handler is not None:
             self.loop.queue_release(self)
         self.deliver_held_soon()
-        return self.update_reading()
+        self.update_room_or_end()        # it may have been written to meanwhile
+        return self.update_reading_or_end()
 
     cdef int on_detached(self) except -1:
         cdef bint was_cancelled = self.release_is_cancelled
@@ -232,32 +229,26 @@ cdef class Stream(Inbound):
         self.unregister()
         self.held = None
         self.fd = -1
-        self.loop.push_ready(
-            new_handle(self.loop, protocol.connection_lost, (None,), self.context))
+        self.loop.schedule(protocol.connection_lost, (None,), self.reader_context)
         release_handler.released(released)
 
 
 cdef Stream new_stream(
-    object loop, int fd, int family, int type, int proto, object protocol,
-    object server, object context,
+    object loop, int fd, int family, int type, int proto, object protocol, object server,
 ):
     global last_id
     cdef Stream stream
     # As in asyncio, a protocol without this method is refused here, while the
     # descriptor is still the caller's.
     protocol.connection_made
-    stream = Stream.__new__(Stream)
+    stream = Stream.__new__(Stream, loop, loop._new_stream_driver())
     last_id += 1
     stream.id = last_id
-    stream.loop = loop
     stream.fd = fd
     stream.family, stream.type, stream.proto = family, type, proto
-    stream.out = Outgoing.__new__(Outgoing)
     stream.set_limits(None, None)
-    stream.context = PyContext_CopyCurrent() if context is None else context
     stream.last_byte_ns = now_ns()
     stream.set_protocol(protocol)
-    stream.driver = loop._new_stream_driver()
     stream.driver.serve(stream)
     stream.transport = loop._new_transport(stream)
     if server is not None:

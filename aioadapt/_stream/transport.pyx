@@ -11,7 +11,6 @@ from cpython.object cimport PyObject
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
 from aioadapt._kernel.linux cimport AF_INET, AF_INET6
-from aioadapt._loop.handle cimport new_handle
 from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN
 from aioadapt._stream.slots cimport in_slot, slot_offset
 from aioadapt._stream.stream cimport Stream, new_stream
@@ -60,6 +59,8 @@ class StreamTransport(FlowControlMixin):
             stream = stream_of(self)
         except TypeError:
             return
+        if stream.life >= ENDED:
+            return
         words = repr(self)
         if stream.transport_freed():
             _warn(f"unclosed transport {words}", ResourceWarning, source=self)
@@ -100,16 +101,18 @@ class StreamTransport(FlowControlMixin):
 
     def _force_close(self, exc):
         cdef Stream stream = stream_of(self)
-        # As in asyncio, which tries to send at every write, only what the socket
-        # has no room for is lost: a response, or a TLS alert, is sent first.
-        stream.send_untried()
+        # As in asyncio, only what the socket has no room for is lost: a response, or a
+        # TLS alert, is sent first.
+        stream.send_gathered()
         stream.abort(exc)
 
     def _fatal_error(self, exc, message="Fatal error on transport"):
         stream_of(self).fatal(exc, message)
 
     def is_closing(self):
-        return stream_of(self).life >= CLOSING
+        cdef Stream stream = stream_of(self)
+        stream.send_gathered()           # which may find that the peer is gone
+        return stream.life >= CLOSING
 
     def pause_reading(self):
         stream_of(self).pause_reading()
@@ -131,7 +134,9 @@ class StreamTransport(FlowControlMixin):
         return stream_of(self).get_extra(name, default)
 
     def get_write_buffer_size(self):
-        return stream_of(self).out.size
+        cdef Stream stream = stream_of(self)
+        stream.send_gathered()
+        return stream.out.size
 
     def get_write_buffer_limits(self):
         cdef Stream stream = stream_of(self)
@@ -182,7 +187,9 @@ def connect_stream(loop, sock, protocol, waiter, extra, server, context=None):
         # Not sock.proto, as asyncio does: it is 0 for many TCP sockets.
         sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     stream = new_stream(
-        loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server, context)
+        loop, sock.fileno(), sock.family, sock.type, sock.proto, protocol, server)
+    if context is not None:
+        stream.reader_context = context
     stream.sock = sock
     stream.kept_open = hold_socket(sock)
     stream.sockname_known = own_address(stream.fd)
@@ -191,7 +198,7 @@ def connect_stream(loop, sock, protocol, waiter, extra, server, context=None):
         stream.peername_known = extra.get("peername")
     if stream.peername_known is None:
         stream.peername_known = peer_address(stream.fd)
-    stream.loop.push_ready(new_handle(loop, stream.open, (waiter,), None))
+    stream.loop.schedule(stream.open, (waiter,), None)
     return stream.transport
 
 
@@ -214,6 +221,7 @@ cdef inline Stream stream_of(object transport):
     if type(transport) is not transport_type and not isinstance(transport, transport_type):
         raise TypeError(f"expected a StreamTransport, got {transport!r}")
     stream = in_slot(transport, STREAM_OFFSET)
-    if stream == NULL:
+    if stream == NULL or not isinstance(<object> stream, Stream):
+        # A program can put anything there.
         raise TypeError("this StreamTransport has no connection: loops create transports")
     return <Stream> stream

@@ -1,6 +1,4 @@
-cimport cython
 from aioadapt._kernel.op cimport Op
-from aioadapt._kernel.poller cimport Poller
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCore
 
@@ -10,25 +8,19 @@ cdef class UringCore(FdCore):
         Ring ring                    # owned; None until the loop first runs
         WakeupOp wakeup_op
         PollerOp poller_op           # the epoll that watches descriptors
-        list deferred_ops            # operations begun before there was a ring
-        bint is_stranded             # closing on another thread: it cannot submit
-        int writers                  # streams that had something to send in the last iteration
-        int writers_now
         unsigned long long cancels_before, overflows_before
 
     cdef int begin(self, Op op) except -1
     cdef int cancel(self, Op op) except -1
     cdef int submit(self) except -1
+    cdef int park(self) except -1
     cdef int make_polls(self) except -1
-    cdef int make_ring(self) except -1
     cdef int in_kernel(self) noexcept
-    cdef bint holds_nothing(self) noexcept
 
 
 cdef class WakeupOp(Op):
     pass
 
 
-@cython.no_gc_clear
 cdef class PollerOp(Op):
-    cdef Poller poller
+    pass

@@ -1,99 +1,107 @@
 """The io_uring driver of a stream.
 
-Start reading begins a multishot recv, which runs until it is cancelled.  Stop
-reading cancels it; bytes that the kernel had already received are still reported.
-Sending is send(2) if few connections write in an iteration, and a send operation if
-many do or if the socket is full.  Detaching cancels both operations and waits for
-the last completion of each.
+Start reading begins a receive, stop reading cancels it; bytes that the kernel had
+already received are still reported.  A receive is of one of two modes:
 
-An operation may finish after the driver has been told something else.  So what is
-wanted is kept in ``wants_to_read`` and ``is_detaching``, and every last completion
-checks these to decide what comes next.
+    MULTISHOT   a recv that lasts until it is cancelled, into buffers provided to the
+                kernel: for small messages
+    POLL        a one-shot poll, then recv(2) as over epoll: for large ones, and for
+                Unix sockets
+
+    MULTISHOT --a whole buffer was filled--> POLL --SMALL_READS small ones--> MULTISHOT
+
+While a full socket is waited for, a one-shot poll is in the kernel.  Detaching cancels
+both operations and waits for the last completion of each.
+
+An operation may finish after the driver has been told something else.  So every last
+completion looks at what the stream wants, and whether it ``is_detaching``, to decide
+what comes next.
 """
 
 cimport cython
-from libc.errno cimport EAGAIN, EINTR, ENOBUFS, errno
-from libc.string cimport memset
+from libc.errno cimport EAGAIN, EINTR, ENOBUFS
+from libc.string cimport memcpy
 
 from aioadapt._kernel.liburing cimport (
+    Completion,
     IORING_CQE_BUFFER_SHIFT,
     IORING_CQE_F_BUFFER,
+    IORING_CQE_F_MORE,
     IOSQE_BUFFER_SELECT,
-    io_uring_prep_recv,
     io_uring_prep_recv_multishot,
-    io_uring_prep_send,
-    io_uring_prep_sendmsg,
+    io_uring_prep_poll_add,
     io_uring_sqe,
 )
 from aioadapt._kernel.linux cimport (
     AF_UNIX,
     ECANCELED,
-    MSG_DONTWAIT,
-    MSG_NOSIGNAL,
-    iovec,
-    msghdr,
-    sendmsg,
+    POLLERR,
+    POLLHUP,
+    POLLIN,
+    POLLOUT,
 )
-from aioadapt._kernel.linux cimport send as send_to_socket
 from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 from aioadapt._kernel.ring cimport Ring
-from aioadapt._loop.core cimport FlushHook
+from aioadapt._loop.core cimport READ_BYTES
+from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._stream.endpoint cimport Endpoint, Driver
-from aioadapt._stream.outgoing cimport CHUNKS_A_CALL, Outgoing
+from aioadapt._stream.life cimport OPEN
 from aioadapt._stream.stream cimport Stream
 
 cdef enum:
-    # With this many writers in an iteration, their sends are submitted together.
-    # Below that, a direct send costs the same and leaves no completion to reap.
-    RING_SENDS_FROM_WRITERS = 8
+    # Guesses: what a provided buffer holds, and longer than a pause in an upload.
+    SMALL_BYTES = 16384
+    SMALL_READS = 16
 
 
 @cython.no_gc_clear
 cdef class RecvOp(Op):
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
-        if self.is_multishot:
-            io_uring_prep_recv_multishot(sqe, self.fd, NULL, 0, 0)
+        if self.mode == POLL:
+            io_uring_prep_poll_add(sqe, self.fd, POLLIN)
         else:
-            io_uring_prep_recv(sqe, self.fd, NULL, 0, 0)
-        sqe.flags = IOSQE_BUFFER_SELECT
-        sqe.buf_group = 0
+            io_uring_prep_recv_multishot(sqe, self.fd, NULL, 0, 0)
+            sqe.flags = IOSQE_BUFFER_SELECT
+            sqe.buf_group = 0
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
+        if self.mode == POLL:
+            return self.driver.poll_completed(result)
         return self.driver.recv_completed(result, flags, last)
 
 
 @cython.no_gc_clear
-cdef class SendOp(Op):
+cdef class RoomOp(Op):
+    """A one-shot poll for room in the socket.
+
+    Not a send operation: the kernel may hand one that waits to a worker thread, where
+    a cancel does not find it until the peer reads (seen on Linux 6.18, with a peer that
+    has half-closed).
+    """
 
     cdef void prepare(self, io_uring_sqe *sqe) noexcept:
-        if self.count == 1:
-            io_uring_prep_send(
-                sqe, self.fd, self.vectors[0].iov_base, self.vectors[0].iov_len, MSG_NOSIGNAL)
-        else:
-            memset(&self.message, 0, sizeof(self.message))
-            self.message.msg_iov = self.vectors
-            self.message.msg_iovlen = self.count
-            io_uring_prep_sendmsg(sqe, self.fd, &self.message, MSG_NOSIGNAL)
+        io_uring_prep_poll_add(sqe, self.fd, POLLOUT)
 
     cdef int completed(self, int result, unsigned flags, bint last) except -1:
-        self.chunks = None
-        return self.driver.send_completed(result)
+        return self.driver.room_completed(result)
 
 
-cdef class Rearm(FlushHook):
-    """Restarts a recv that ran out of buffers: they are back when an iteration ends.
+cdef class UpdateReceive(FlushHook):
+    """Begins or cancels the receive when the iteration ends.
 
-    Not after a short iteration: completions that were reaped but have not run still
-    hold theirs, and the recv would only run out of buffers again.
+    So pausing and resuming in one callback costs nothing in the kernel.  A recv that
+    ran out of buffers begins again when half of them are back: completions that were
+    reaped but have not run still hold theirs.
     """
 
     cdef int flush(self) except -1:
         cdef Ring ring = self.driver.loop.ring
-        if ring is not None and 2 * ring.buffers.taken > ring.buffers.count:
-            self.driver.loop.flush_queue.append(self)
-            return 0
-        return self.driver.arm()
+        if self.driver.ran_out and 2 * ring.buffers.taken > ring.buffers.count:
+            return self.driver.update_receive_soon()
+        self.driver.ran_out = False
+        return self.driver.update_receive()
 
 
 cdef class UringStreamDriver(Driver):
@@ -108,137 +116,168 @@ cdef class UringStreamDriver(Driver):
     # -- reading --------------------------------------------------------------
 
     cdef int start_reading(self) except -1:
-        self.wants_to_read = True
-        return self.arm()
+        return self.update_receive()
 
     cdef int stop_reading(self) except -1:
-        self.wants_to_read = False
-        if self.recv is not None:
-            self.loop.cancel(self.recv)
+        if self.stream.is_paused and self.stream.life == OPEN:
+            return self.update_receive_soon()
+        return self.update_receive()
+
+    cdef int update_receive_soon(self) except -1:
+        self.loop.check_not_forked()
+        if self.at_end is None:
+            self.at_end = UpdateReceive.__new__(UpdateReceive)
+            self.at_end.driver = self
+        self.loop.end_queue.add(self.at_end)
         return 0
 
-    cdef int arm(self) except -1:
-        if not self.wants_to_read or self.is_detaching or self.stream is None:
+    cdef int update_receive(self) except -1:
+        """Begin or cancel the receive, so that it is in the kernel if it is wanted."""
+        if self.is_detaching or self.stream is None or self.loop.is_parked:
             return 0
+        if not self.stream.is_reading:
+            return 0 if self.recv is None else self.loop.cancel(self.recv)
         if self.recv is None:
             self.recv = RecvOp.__new__(RecvOp)
             self.recv.driver = self
             self.recv.fd = self.stream.fd
             # A multishot recv misses the end of file of a Unix socket
             # (liburing issue 1549).
-            self.recv.is_multishot = self.stream.family != AF_UNIX
+            self.mode = POLL if self.stream.family == AF_UNIX else MULTISHOT
         # If it is being cancelled, its last completion begins it again.
-        if self.recv.state == OP_IDLE and not (
-                self.loop.ring is None and self.recv in self.loop.deferred_ops):
+        if self.recv.state == OP_IDLE:
+            self.recv.mode = self.mode
             self.loop.begin(self.recv)
+        return 0
+
+    cdef int park(self) except -1:
+        if self.recv is not None:
+            self.loop.cancel(self.recv)
+        if self.room_op is not None:
+            self.loop.cancel(self.room_op)
+        return 0
+
+    cdef int unpark(self) except -1:
+        self.update_receive()
+        return self.update_room()
+
+    cdef int poll_completed(self, int result) except -1:
+        if self.is_detaching:
+            return self.detach_when_idle()
+        # Before the protocol is called: it may raise out of the loop.
+        self.update_receive_soon()
+        if result < 0 or self.stream is None or not self.stream.is_reading \
+                or self.loop.is_parked:
+            return 0
+        self.stream.last_received = 0
+        self.stream.readable()
+        if self.stream is not None and self.stream.family != AF_UNIX:
+            self.small_reads += 1
+            if self.stream.last_received >= SMALL_BYTES:
+                self.small_reads = 0
+            elif self.small_reads >= SMALL_READS:
+                self.mode = MULTISHOT
         return 0
 
     cdef int recv_completed(self, int result, unsigned flags, bint last) except -1:
         cdef unsigned number
-        cdef Rearm rearm
-        if last and result > 0 and not self.is_detaching:
-            # Before the bytes are delivered: a protocol may raise out of the loop,
-            # and the connection must still read afterwards.
-            self.arm()
+        cdef ReceiveBuffers buffers = self.loop.ring.buffers
         if flags & IORING_CQE_F_BUFFER:
+            self.bytes_iteration = self.loop.iteration
             number = flags >> IORING_CQE_BUFFER_SHIFT
+            if result == <int> buffers.size_bytes and self.stream is not None:
+                return self.received_much(number, last)
+            if last and not self.is_detaching:
+                self.update_receive()    # now: a protocol may raise out of the loop
             try:
                 if result > 0 and self.stream is not None:
-                    self.stream.received(self.loop.ring.buffers.at(number), result)
+                    self.stream.received(buffers.at(number), result)
             finally:
-                self.loop.ring.buffers.give_back(number)
-        if not last:
-            return 0
-        if self.is_detaching:
-            if self.stream is not None and (
-                    result == 0 or (result < 0 and result not in (-ECANCELED, -ENOBUFS))):
+                buffers.give_back(number)
+        return self.recv_ended(result) if last else 0
+
+    cdef int received_much(self, unsigned number, bint last) except -1:
+        """A whole buffer: deliver it with those that follow in the batch, as one piece.
+
+        From now on the socket is read directly, once in an iteration, so that it neither
+        holds up others nor takes all buffers.
+        """
+        cdef ReceiveBuffers buffers = self.loop.ring.buffers
+        cdef Completion next
+        cdef Py_ssize_t size = buffers.size_bytes, taken = size
+        cdef char *joined = self.loop.buffer_to_read()
+        memcpy(joined, buffers.at(number), size)
+        buffers.give_back(number)
+        next.result, next.flags = size, 0
+        while not last and taken + size <= READ_BYTES \
+                and self.loop.ring.take_next(self.recv, &next):
+            last = not (next.flags & IORING_CQE_F_MORE)
+            if next.flags & IORING_CQE_F_BUFFER:
+                number = next.flags >> IORING_CQE_BUFFER_SHIFT
+                if next.result > 0:
+                    memcpy(joined + taken, buffers.at(number), next.result)
+                    taken += next.result
+                buffers.give_back(number)
+            if next.result != size:
+                break
+        self.mode = POLL
+        if not self.is_detaching:
+            if last:
+                self.update_receive_soon()
+            else:
+                self.loop.cancel(self.recv)
+        self.stream.received(joined, taken)
+        if last and (next.result <= 0 or self.is_detaching):
+            return self.recv_ended(next.result)
+        return 0
+
+    cdef int recv_ended(self, int result) except -1:
+        """The last completion of a multishot recv has run."""
+        cdef bint is_end = result == 0 or (
+            result < 0 and result not in (-ECANCELED, -ENOBUFS, -EINTR, -EAGAIN))
+        if is_end and self.stream is not None:
+            # As in asyncio, the end is found in the iteration after that of the bytes.
+            if self.bytes_iteration == self.loop.iteration and self.stream.life == OPEN:
+                self.stream.held_end = 1 if result == 0 else result
+                self.stream.deliver_held_soon()
+                self.stream.update_reading()
+            else:
                 self.stream.received_end(1 if result == 0 else result)
+        if self.is_detaching:
             return self.detach_when_idle()
-        if result > 0:
-            return 0
-        if result == -ECANCELED or result == -EINTR or result == -EAGAIN:
-            return self.arm()
         if result == -ENOBUFS:
             self.loop.counted.enobufs += 1
-            rearm = Rearm.__new__(Rearm)
-            rearm.driver = self
-            self.loop.flush_queue.append(rearm)
-            return 0
-        self.wants_to_read = False
-        if self.stream is not None:
-            return self.stream.received_end(1 if result == 0 else result)
-        return 0
+            self.ran_out = True
+            return self.update_receive_soon()
+        return 0 if is_end else self.update_receive()
 
-    # -- sending --------------------------------------------------------------
+    # -- writing --------------------------------------------------------------
 
-    cdef bint is_sending(self) noexcept:
-        return self.send_op is not None and self.send_op.state != OP_IDLE
+    cdef int update_room(self) except -1:
+        if self.stream is None or not self.stream.wants_room or self.is_detaching \
+                or self.loop.is_parked:
+            return 0             # one that is in the kernel may as well complete
+        if self.room_op is None:
+            self.room_op = RoomOp.__new__(RoomOp)
+            self.room_op.driver = self
+            self.room_op.fd = self.stream.fd
+        # If it is being cancelled, its completion begins it again.
+        return self.loop.begin(self.room_op) if self.room_op.state == OP_IDLE else 0
 
-    cdef int send(self, bint immediately) except -1:
-        self.loop.writers_now += 1
-        if self.is_sending():
-            return 0             # its completion sends what was added since
-        if immediately or self.loop.writers < RING_SENDS_FROM_WRITERS:
-            return self.send_directly()
-        if self.stream.release_handler is not None:
-            # So that it is quiet when this iteration ends.  By the time a completion
-            # has been reaped, the next request may have arrived as well.
-            return self.send_directly()
-        return self.begin_send()
-
-    cdef int send_directly(self) except -1:
-        """Send what the socket takes now, and leave the rest to a send operation."""
-        cdef Outgoing out = self.stream.out
-        cdef iovec vectors[CHUNKS_A_CALL]
-        cdef msghdr message
-        cdef Py_ssize_t n
-        cdef int count = out.fill(vectors)
-        self.loop.counted.direct_sends += 1
-        if count == 1:
-            n = send_to_socket(self.stream.fd, vectors[0].iov_base, vectors[0].iov_len,
-                               MSG_DONTWAIT | MSG_NOSIGNAL)
-        else:
-            memset(&message, 0, sizeof(message))
-            message.msg_iov = vectors
-            message.msg_iovlen = count
-            n = sendmsg(self.stream.fd, &message, MSG_DONTWAIT | MSG_NOSIGNAL)
-        if n < 0 and errno != EAGAIN and errno != EINTR:
-            return self.stream.send_failed(errno)
-        if n > 0:
-            self.stream.sent(n)
-        if self.stream is not None and self.stream.out.size and not self.is_detaching \
-                and not self.is_sending():
-            return self.begin_send()
-        return 0
-
-    cdef int begin_send(self) except -1:
-        cdef Outgoing out = self.stream.out
-        cdef SendOp op = self.send_op
-        cdef int i
-        if op is None:
-            op = self.send_op = SendOp.__new__(SendOp)
-            op.driver = self
-            op.fd = self.stream.fd
-        op.count = out.fill(op.vectors)
-        op.chunks = [out.chunk_at(i) for i in range(op.count)]
-        self.loop.counted.ring_sends += 1
-        return self.loop.begin(op)
-
-    cdef int send_completed(self, int result) except -1:
+    cdef int room_completed(self, int result) except -1:
         if self.is_detaching:
-            if result > 0 and self.stream is not None:
-                self.stream.sent(result)
             return self.detach_when_idle()
-        if self.stream is None:
+        if self.stream is None or not self.stream.wants_room or self.loop.is_parked:
             return 0
-        if result > 0:
-            self.stream.sent(result)
-        elif result != -EINTR and result != -EAGAIN:
-            return self.stream.send_failed(-result)
-        if self.stream is not None and self.stream.out.size and not self.is_sending() \
-                and not self.is_detaching:
-            return self.begin_send()
-        return 0
+        if result < 0 or result & (POLLERR | POLLHUP) and self.recv_is_reaped():
+            # Cancelled; or the connection has failed, and the receive knows why.
+            return self.update_room()
+        return self.stream.has_room()
+
+    cdef bint recv_is_reaped(self) noexcept:
+        """Does its last completion follow in this iteration?"""
+        return (self.recv is not None and self.recv.last_is_reaped
+                and self.recv.state != OP_IDLE)
 
     # -- detaching ------------------------------------------------------------
 
@@ -246,16 +285,15 @@ cdef class UringStreamDriver(Driver):
         return (
             self.recv is not None and self.recv.state != OP_IDLE
             and not self.recv.last_is_reaped
-            or self.send_op is not None and self.send_op.state != OP_IDLE
-            and not self.send_op.last_is_reaped)
+            or self.room_op is not None and self.room_op.state != OP_IDLE
+            and not self.room_op.last_is_reaped)
 
     cdef int detach(self) except -1:
-        self.wants_to_read = False
         self.is_detaching = True
         if self.recv is not None:
             self.loop.cancel(self.recv)
-        if self.send_op is not None:
-            self.loop.cancel(self.send_op)
+        if self.room_op is not None:
+            self.loop.cancel(self.room_op)
         return self.detach_when_idle()
 
     cdef int detach_when_idle(self) except -1:
@@ -263,12 +301,12 @@ cdef class UringStreamDriver(Driver):
             return 0
         if self.recv is not None and self.recv.state != OP_IDLE:
             return 0
-        if self.is_sending():
+        if self.room_op is not None and self.room_op.state != OP_IDLE:
             return 0
         self.is_detaching = False
         # Operations refer to their driver; dropping them breaks the cycle.
         self.recv = None
-        self.send_op = None
+        self.room_op = None
         if self.stream is not None:
             return self.stream.on_detached()
         return 0

@@ -24,7 +24,7 @@ from aioadapt._stream.life cimport ENDING
 from aioadapt._stream.listener cimport AcceptWatch
 from aioadapt._stream.stream cimport Stream
 from aioadapt._stream.uring_core cimport UringCore
-from aioadapt._stream.uring_driver cimport RecvOp, SendOp
+from aioadapt._stream.uring_driver cimport RecvOp, RoomOp
 
 
 def found_inside(FdCore loop not None):
@@ -48,6 +48,11 @@ def found_inside(FdCore loop not None):
     return found
 
 
+def epoll_waits(FdCore loop not None):
+    """How often the loop has asked its epoll, also one that waits on a ring."""
+    return loop.poller.waits
+
+
 cdef int add_stray_operations(list found, Ring ring) except -1:
     """Operations in the kernel that nobody waits for and nobody has cancelled."""
     cdef PyObject *newest = ring.newest
@@ -58,8 +63,8 @@ cdef int add_stray_operations(list found, Ring ring) except -1:
         newest = op.older
         if isinstance(op, RecvOp):
             owner = (<RecvOp> op).driver.stream
-        elif isinstance(op, SendOp):
-            owner = (<SendOp> op).driver.stream
+        elif isinstance(op, RoomOp):
+            owner = (<RoomOp> op).driver.stream
         elif isinstance(op, DatagramPoll):
             owner = (<DatagramPoll> op).driver.endpoint
         else:
@@ -73,12 +78,11 @@ cdef int add_stray_watches(list found, FdCore loop, Poller poller) except -1:
     cdef Watch watch
     cdef str why
     for watch in poller.watches:
-        why = why_stray(loop, watch)
+        why = None if watch is None else why_stray(loop, watch)
         if why is not None:
             found.append(f"{type(watch).__name__} of descriptor {watch.fd}: {why}")
-    if poller.strays:
-        fds = sorted({(<Watch> watch).fd for watch in poller.strays})
-        found.append(f"watches of {fds}, which were closed before they were unregistered")
+    if poller.late:
+        found.append(f"{poller.late} watches, which were closed before they were unregistered")
     return 0
 
 
@@ -90,7 +94,7 @@ cdef str why_stray(FdCore loop, Watch watch):
         stream = (<StreamWatch> watch).driver.stream
         if stream is None or (<StreamWatch> watch).driver.stream.life >= ENDING:
             return "its stream has ended"
-        if waits_for_room and not (<StreamWatch> watch).driver.stream.out.size:
+        if waits_for_room and not (<StreamWatch> watch).driver.stream.wants_room:
             return "EPOLLOUT with nothing to send"
     elif isinstance(watch, DatagramWatch):
         endpoint = (<DatagramWatch> watch).driver.endpoint

@@ -296,8 +296,8 @@ cdef class StepPoller:
         """The number of registered watches, those with the secondary poller included."""
         cdef Poller secondary = self.poller.secondary
         if secondary is None:
-            return len(self.poller.watches)
-        return len(self.poller.watches) - 1 + len(secondary.watches)
+            return self.poller.watch_count
+        return self.poller.watch_count - 1 + secondary.watch_count
 
 
 cdef long long in_ns(object timeout_s) except -2:

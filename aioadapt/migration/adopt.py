@@ -1,8 +1,9 @@
 """Adopting: a DetachedSocket becomes a served connection, on the new loop's thread."""
 
+import asyncio
 from typing import Any
 
-from . import reasons
+from . import keep_alive, reasons
 from .detached_socket import DetachedSocket
 from .ports import ProtocolFactory, ServingLoop, Stream
 
@@ -36,8 +37,14 @@ def adopt(
         raise RefusedError(reasons.NO_SERVER)
     protocol_factory, server = factory_and_server
     released = detached.take()
+    made: list[asyncio.BaseProtocol] = []
+
+    def make_protocol() -> asyncio.BaseProtocol:
+        made.append(protocol_factory())
+        return made[0]
+
     try:
-        return loop.adopt(released, protocol_factory, server)
+        stream = loop.adopt(released, make_protocol, server)
     except BaseException as error:
         detached.put_back(released)
         if not isinstance(error, Exception):
@@ -50,3 +57,9 @@ def adopt(
             }
         )
         raise RefusedError(reasons.FACTORY_FAILED) from error
+    # With bytes of a request it is not idle, and before its first request the
+    # server has accepted it and no more.
+    if released.requests and not released.unread and not stream.closed:
+        idle_s = max(0.0, loop.time() - released.last_byte_at)
+        keep_alive.go_on(made[0], loop, idle_s=idle_s)
+    return stream

@@ -15,7 +15,6 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -37,26 +36,13 @@ from aioadapt.control.start import Start, choose_start, gains_somewhere
 from . import tls
 from .admin import Admin
 from .application import Application
-from .host_server import HostServer, make_host_server
 from .listening import Listening, listen
 from .options import Options, check_extra
+from .side import Side
 from .state import EngineState, ServerState, python_in_words
 from .tally import Tally
 
 _log = logging.getLogger("aioadapt")
-
-# On top of the time a host server takes to stop, in case a callback blocks its loop.
-STOPS_WITHIN_S = 5.0
-
-
-@dataclass(slots=True)
-class _Side:
-    """One loop thread and the host server on it."""
-
-    thread: LoopThread
-    host_server: HostServer
-    sockets: list[socket.socket]  # closed by the host server, unless its thread dies
-    life: asyncio.Future[None]  # done once the loop has stopped
 
 
 class AdaptiveServer:
@@ -183,9 +169,11 @@ class AdaptiveServer:
         # Held while a side is being opened; stop() waits for it.
         self._opening = asyncio.Lock()
         self._stopping = False
+        # All who stop the server wait for this one.
+        self._shutting_down: asyncio.Task[None] | None = None
         self._dead: LoopThread | None = None
         self._died = asyncio.Event()
-        self._sides: list[_Side] = []
+        self._sides: list[Side] = []
         self._addresses: list[Any] = []
         self._urls: list[str] = []
         self._started_at = 0.0
@@ -270,6 +258,7 @@ class AdaptiveServer:
 
         Raises:
             ServeError: the application cannot be served; everything is cleaned up.
+            LoopStoppedError: :meth:`stop` was called meanwhile.
             RuntimeError: the server was started before.
         """
         if self._listening is not None:
@@ -278,22 +267,25 @@ class AdaptiveServer:
         self._addresses = self._listening.addresses
         self._urls = self._listening.urls(tls=self._tls is not None)
         try:
-            first = await self._open_side(self.start_choice.engine, accepting=True)
-            self._controller = Controller(
-                first,
-                standby=self._open_standby,
-                migrator=self.migrator,
-                thresholds=self._thresholds,
-                move=self._options.migrate,
-                adapting=self.adapting,
-                on_decision=self._on_decision,
-            )
-            self._started_at = time.time()
-            await self._admin.start()
+            async with self._opening:
+                first = await self._open_side(self.start_choice.engine, accepting=True)
+                self._controller = Controller(
+                    first,
+                    standby=self._open_standby,
+                    migrator=self.migrator,
+                    thresholds=self._thresholds,
+                    move=self._options.migrate,
+                    adapting=self.adapting,
+                    on_decision=self._on_decision,
+                )
+                self._started_at = time.time()
+                await self._admin.start()
+                if self._stopping:
+                    raise LoopStoppedError("the server was stopped while it started")
+                self._controlling = asyncio.create_task(self._controller.run())
         except BaseException:
             await self.stop()
             raise
-        self._controlling = asyncio.create_task(self._controller.run())
         self._log_start()
         return self
 
@@ -301,23 +293,50 @@ class AdaptiveServer:
         """Stop accepting, finish requests, close idle connections, stop both loops.
 
         Requests that are not finished after ``graceful_s`` seconds are cancelled.
-        Calling it again does nothing.
+        It may be called again, by several tasks at once, or before the start, which
+        does nothing.  Each call returns when everything has stopped.  Cancelling a
+        call ends that call only: stopping goes on, and can be waited for with another
+        call.  If the caller's own loop ends meanwhile, the requests are cancelled.
         """
-        if self._controlling is not None:
-            self._controlling.cancel()
-            await asyncio.wait([self._controlling])
-            self._controlling = None
-        async with self._opening:
+        if self._listening is None:
+            return
+        if self._shutting_down is None:
             self._stopping = True
-        if self._listening is not None:
+            self._shutting_down = asyncio.create_task(self._shut_down())
+            self._shutting_down.add_done_callback(self._on_shut_down)
+        await asyncio.shield(self._shutting_down)
+
+    async def _shut_down(self) -> None:
+        """If it is cancelled, it hurries and leaves no step out."""
+        assert self._listening is not None
+        graceful = False
+        try:
+            if self._controlling is not None:
+                self._controlling.cancel()
+                await asyncio.wait([self._controlling])
+            async with self._opening:
+                pass  # What was being opened is open, or has failed.
+            graceful = True
+        finally:
             # The host servers close their duplicates first thing when they stop.  As
             # long as one stays open, the kernel keeps accepting connections that
             # nothing will ever serve.
             self._listening.close()
-        sides, self._sides = self._sides, []
-        # Concurrently, so that they share the grace period.
-        await asyncio.gather(*(self._close_side(side) for side in sides))
-        await self._admin.stop()
+            sides, self._sides = self._sides, []
+            try:
+                # Concurrently, so that they share the grace period.
+                await asyncio.gather(*(side.close(graceful=graceful) for side in sides))
+            finally:
+                await self._admin.stop()
+
+    def _on_shut_down(self, task: "asyncio.Task[None]") -> None:
+        if self._sides:
+            # Cancelled before it took its first step, so it took none.
+            assert self._listening is not None
+            self._listening.close()
+            for side in self._sides:
+                side.end()
+            self._admin.close()
 
     def give_up(self) -> None:
         """The part of :meth:`stop` that is needed if the process exits immediately."""
@@ -353,63 +372,25 @@ class AdaptiveServer:
                 if not side.thread.running:
                     # Its thread has died; the new one replaces it.
                     self._sides.remove(side)
-                    await self._close_side(side)
+                    await side.close()
             return await self._open_side(engine, accepting=False)
 
     async def _open_side(self, engine: Engine, *, accepting: bool) -> LoopThread:
         assert self._listening is not None
-        thread = LoopThread(engine, name=f"aioadapt-{engine}")
-        # Blocks for some milliseconds: a start cannot be cancelled half-way.
-        thread.start()
-        sockets = self._listening.duplicates()
-        try:
-            starting = thread.submit(self._start_host_server(sockets, accepting))
-            host_server = await asyncio.wrap_future(starting)
-        except BaseException:
-            await _stop(thread)
-            for sock in sockets:
-                sock.close()
-            raise
-        life = asyncio.wrap_future(thread.submit(_forever()))
-        side = _Side(thread, host_server, sockets, life)
-        side.life.add_done_callback(lambda _: self._on_side_end(side))
-        self._sides.append(side)
-        return thread
-
-    async def _start_host_server(
-        self, sockets: list[socket.socket], accepting: bool
-    ) -> HostServer:
-        """Runs on the side's own loop."""
-        host_server = await make_host_server(
-            self._application, self._options, self._tls
+        side = Side(engine, self._options)
+        await side.open(
+            self._application,
+            self._tls,
+            self._listening,
+            accepting=accepting,
+            on_end=self._on_side_end,
         )
-        await host_server.start(sockets)
-        if not accepting:
-            loop: Any = asyncio.get_running_loop()
-            for listener in loop.listeners.values():
-                listener.pause()
-        return host_server
+        self._sides.append(side)
+        return side.thread
 
-    async def _close_side(self, side: _Side) -> None:
-        if side.thread.running:
-            stopping = asyncio.wrap_future(side.thread.submit(side.host_server.stop()))
-            at_most_s = 2 * self._options.graceful_s + STOPS_WITHIN_S
-            await asyncio.wait([stopping], timeout=at_most_s)
-            if not stopping.done():
-                _log.error("%r is blocked and did not stop in time", side.thread)
-            elif stopping.exception() is not None:
-                _log.error(
-                    "Stopping %r failed", side.thread, exc_info=stopping.exception()
-                )
-        await _stop(side.thread)
-        for sock in side.sockets:
-            sock.close()
-
-    def _on_side_end(self, side: _Side) -> None:
-        if not side.life.cancelled():
-            side.life.exception()  # retrieved: it only says that the loop has stopped
+    def _on_side_end(self, thread: LoopThread) -> None:
         if not self._stopping:
-            self._dead = side.thread
+            self._dead = thread
             self._died.set()
 
     def _on_decision(self, decision: Decision) -> None:
@@ -428,14 +409,3 @@ class AdaptiveServer:
             _log.info("Adapting to the load; live connections do not move")
         else:
             _log.info("Adapting to the load; live connections move with the engine")
-
-
-async def _forever() -> None:
-    await asyncio.Event().wait()
-
-
-async def _stop(thread: LoopThread) -> None:
-    try:
-        await asyncio.to_thread(thread.stop, STOPS_WITHIN_S)
-    except TimeoutError as error:
-        _log.error("%s", error)

@@ -5,12 +5,14 @@
     GET /metrics    the same for Prometheus
     GET /healthz    "ok" while the control loop runs
 
+Connections to it are few and short, see serving/admin_server.py, so they cannot take
+the descriptors that the application needs.
+
 It runs on the control loop, not on one of the serving loops: a scrape costs their
 connections only interpreter time.  It never keeps the server from running: if an
 admin address cannot be used, that is a warning on the logger ``aioadapt``.
 """
 
-import asyncio
 import json
 import logging
 import os
@@ -22,12 +24,16 @@ from urllib.parse import parse_qs
 
 from . import admin_socket
 from .admin_socket import AdminError
+from .reserve import Reserve
 from .state import KEPT_IN_JSON, ServerState, to_json
 
 if TYPE_CHECKING:
-    import uvicorn
+    from .admin_server import AdminServer
 
 OFF: Final = "off"
+
+# Descriptors: one to accept a connection, and one for what answering it needs.
+RESERVED = 2
 
 _log = logging.getLogger("aioadapt")
 
@@ -55,10 +61,11 @@ class Admin:
         path: str | None = None,
         tcp: tuple[str, int] | None = None,
     ) -> None:
-        self._app = AdminApp(state)
+        self._reserve = Reserve(RESERVED)
+        self._app = AdminApp(state, self._reserve)
         self._wanted_path = path
         self._wanted_tcp = tcp
-        self._server: uvicorn.Server | None = None
+        self._server: AdminServer | None = None
         self._sockets: list[socket.socket] = []
         self._identity: tuple[int, int] | None = None
         self.path: Path | None = None
@@ -75,23 +82,24 @@ class Admin:
         if not self._sockets:
             return
         try:
-            self._server = await _serve(self._app, self._sockets)
+            from .admin_server import AdminServer
+
+            self._server = AdminServer(self._app, self._sockets, self._reserve)
+            self._server.start()
         except Exception as error:
             _log.warning(
                 "Running without the admin address: %s: %s", type(error).__name__, error
             )
-            self._close()
+            self.close()
 
     async def stop(self) -> None:
         """Stop listening and remove the socket.  Calling it again does nothing."""
-        server, self._server = self._server, None
-        if server is not None:
-            for listener in server.servers:
-                listener.close()
-            for connection in list(server.server_state.connections):
-                connection.shutdown()
-            await _ended(server.server_state.connections)
-        self._close()
+        server = self._server
+        try:
+            if server is not None:
+                await server.stop()
+        finally:
+            self.close()
 
     def _try(self, what: str, bind: Callable[[], None]) -> None:
         try:
@@ -119,7 +127,11 @@ class Admin:
         self._sockets.append(sock)
         self.tcp = sock.getsockname()[:2]
 
-    def _close(self) -> None:
+    def close(self) -> None:
+        """The part of :meth:`stop` that does not wait for connections."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.close()
         for sock in self._sockets:
             sock.close()
         self._sockets.clear()
@@ -134,55 +146,12 @@ class Admin:
                 pass  # Already removed, perhaps with its folder.
 
 
-async def _ended(connections: "set[Any]") -> None:
-    """Wait for uvicorn's closing connections; abort the ones that do not read."""
-    for _ in range(100):
-        if not connections:
-            return
-        await asyncio.sleep(0.01)
-    for connection in list(connections):
-        connection.transport.abort()
-    await asyncio.sleep(0)
-
-
-async def _serve(app: "AdminApp", sockets: list[socket.socket]) -> "uvicorn.Server":
-    import uvicorn
-    from uvicorn.protocols.http.h11_impl import H11Protocol
-
-    class QuietProtocol(H11Protocol):
-        """Keeps requests to the admin address out of the application's access log."""
-
-        def __init__(self, *args: Any, **kwargs: Any) -> None:
-            super().__init__(*args, **kwargs)
-            self.access_log = False
-
-    # No log settings: logging belongs to the process, and is configured already.
-    config = uvicorn.Config(
-        app,
-        http=QuietProtocol,
-        ws="none",
-        lifespan="off",
-        interface="asgi3",
-        log_config=None,
-        log_level=None,
-        proxy_headers=False,
-        server_header=False,
-        date_header=False,
-    )
-    config.load()
-    # startup() and not serve(): that one handles the process's signals, and wakes up
-    # ten times a second.
-    server = uvicorn.Server(config)
-    server.lifespan = config.lifespan_class(config)
-    await server.startup(sockets=sockets)
-    return server
-
-
 class AdminApp:
     """The ASGI application behind the address; all of it is read-only."""
 
-    def __init__(self, state: Callable[[], ServerState]) -> None:
+    def __init__(self, state: Callable[[], ServerState], reserve: Reserve) -> None:
         self._state = state
+        self._reserve = reserve
 
     async def __call__(
         self, scope: dict[str, Any], receive: _Receive, send: _Send
@@ -218,7 +187,9 @@ class AdminApp:
                 return 200, JSON, json.dumps(state).encode()
             case "/metrics":
                 try:
-                    from .metrics import CONTENT_TYPE, exposition
+                    # The first time this opens files.
+                    with self._reserve.lent():
+                        from .metrics import CONTENT_TYPE, exposition
                 except ModuleNotFoundError as error:
                     if error.name != "prometheus_client":
                         raise

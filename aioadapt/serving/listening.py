@@ -43,7 +43,8 @@ class Listening:
         return [_url(sock, tls=tls) for sock in self.sockets]
 
     def duplicates(self) -> list[socket.socket]:
-        return [sock.dup() for sock in self.sockets]
+        """One of each socket, or OSError and none."""
+        return _duplicates(self.sockets)
 
     def close(self) -> None:
         for sock in self.sockets:
@@ -68,7 +69,7 @@ def listen(
             if each.type != socket.SOCK_STREAM:
                 raise ServeError(f"{each!r} is not a stream socket")
             each.listen(options.backlog)
-        return Listening([each.dup() for each in given])
+        return Listening(_duplicates(given))
     if options.uds is not None:
         return _listen_unix(Path(options.uds), options.backlog)
     return _listen_tcp(options.host, options.port, options.backlog)
@@ -153,6 +154,13 @@ def _listen_unix(path: Path, backlog: int) -> Listening:
         sock.close()
         raise ServeError(f"cannot listen on {path}: {_words(error)}") from error
     return Listening([sock], path.absolute())
+
+
+def _duplicates(sockets: Sequence[socket.socket]) -> list[socket.socket]:
+    with contextlib.ExitStack() as undo:
+        duplicates = [undo.enter_context(sock.dup()) for sock in sockets]
+        undo.pop_all()
+    return duplicates
 
 
 def _is_listened_to(path: Path) -> bool:

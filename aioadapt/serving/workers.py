@@ -10,6 +10,10 @@ forever.  A worker that has served and dies is replaced, and so is one that was 
 by a signal, whatever it had reported: it may have answered requests before the parent
 read that it serves.  When the parent exits, for whatever reason, its end of the pipe
 closes and the workers shut down.
+
+The parent waits for its workers without blocking its loop, which has the signals to
+handle, and it ends after them: whoever waits for the parent can then listen on the same
+address.
 """
 
 import asyncio
@@ -18,8 +22,9 @@ import multiprocessing
 import os
 import signal
 import socket
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from multiprocessing.context import SpawnProcess
 from typing import Any
@@ -41,6 +46,13 @@ _spawn = multiprocessing.get_context("spawn")
 FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 GROWN_UP_S = 10.0
+
+# Where there is no pidfd: how often to look whether a worker has ended.  A guess.
+LOOK_EVERY_S = 0.1
+
+# The kernel ends a killed process within milliseconds, unless a driver or a network
+# file system holds it.  A guess.
+KILLED_WITHIN_S = 5.0
 
 MOST_WORKERS = 1024
 
@@ -88,7 +100,6 @@ def supervise(
 class _Worker:
     process: SpawnProcess
     pipe: Connection
-    ended: asyncio.Event = field(default_factory=asyncio.Event)
     serves: bool = False
     failure: str | None = None
 
@@ -132,8 +143,7 @@ class _Parent:
         from .run import terminate_immediately
 
         if self._asked:
-            for worker in self._workers:
-                worker.process.kill()
+            self._kill_workers()
             terminate_immediately(number, self._listening.close)
         self._asked = True
         _log.info(
@@ -150,6 +160,17 @@ class _Parent:
         self._listening.close()
         for worker in self._workers:
             worker.process.terminate()
+
+    def _kill_workers(self) -> None:
+        """Kill them and wait for their end: until then they listen."""
+        processes = [worker.process for worker in self._workers]
+        for process in processes:
+            process.kill()
+        at_s = time.monotonic() + KILLED_WITHIN_S
+        while any(process.exitcode is None for process in processes):
+            if time.monotonic() > at_s:
+                return
+            time.sleep(0.001)
 
     async def _supervise_one(self) -> None:
         """Run one worker, and replace it when it dies."""
@@ -191,18 +212,19 @@ class _Parent:
         worker = _Worker(process, ours)
         self._workers.add(worker)
         loop.add_reader(ours.fileno(), self._read_pipe, worker)
-        loop.add_reader(process.sentinel, worker.ended.set)
         try:
-            await worker.ended.wait()
+            try:
+                await _end_of(process)
+            except asyncio.CancelledError:
+                # Another worker could not start, so the server ends.
+                process.terminate()
+                await _end_of(process)
+                raise
             # Its last message may have arrived together with its end.
             self._read_pipe(worker)
         finally:
             loop.remove_reader(ours.fileno())
-            loop.remove_reader(process.sentinel)
             self._workers.discard(worker)
-            if not worker.ended.is_set():
-                process.terminate()
-            process.join()
             ours.close()
         return worker
 
@@ -215,12 +237,42 @@ class _Parent:
             asyncio.get_running_loop().remove_reader(worker.pipe.fileno())
 
 
+async def _end_of(process: SpawnProcess) -> None:
+    """Wait until *process* has ended, and join it.
+
+    Not by its sentinel, a pipe that it and its children have: it may close early, and
+    it stays open as long as a child lives.
+    """
+    assert process.pid is not None
+    try:
+        pidfd = os.pidfd_open(process.pid)
+    except OSError:
+        # An old kernel, a sandbox that forbids it, or no descriptor.
+        while process.exitcode is None:  # noqa: ASYNC110 - nobody tells it
+            await asyncio.sleep(LOOK_EVERY_S)
+        return
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    loop.add_reader(pidfd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(pidfd)
+        os.close(pidfd)
+    process.join()
+
+
 def work(
     app: str, settings: Settings, sockets: list[socket.socket], parent: Connection
 ) -> None:
     """The main function of a worker process."""
     # A terminal sends Ctrl+C to all processes; the parent forwards it as SIGTERM.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # They were passed on by being inheritable.  The application's own children would
+    # keep the address in use after the server has ended.
+    os.set_inheritable(parent.fileno(), False)
+    for sock in sockets:
+        sock.set_inheritable(False)
     logs.configure(settings.get("log_level", "info"))
     with parent:
         try:

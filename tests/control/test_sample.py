@@ -9,7 +9,7 @@ from aioadapt.control.sample import Sample, sample_between
 
 NOTHING = LoopStats(
     engine="epoll", iterations=0, waits=0, callbacks=0, timers=0, busy_s=0.0, bytes_in=0,
-    bytes_out=0, receives=0, direct_sends=0, ring_sends=0, accepts=0, moves_in=0,
+    bytes_out=0, receives=0, sends=0, accepts=0, moves_in=0,
     moves_out=0, enobufs=0, connections=0,
 )  # fmt: skip
 THEN = replace(

@@ -308,3 +308,63 @@ loop.close()
 """
     ),
 }
+
+WITH_EVERYTHING = (
+    CONNECTED
+    + """
+async def waits():
+    await asyncio.get_running_loop().create_future()
+
+async def begin(loop):
+    await connect(loop)
+    client.write(b"x")
+    loop.call_later(60, print)
+    task = loop.create_task(waits())
+    await loop.run_in_executor(None, int)
+    datagrams = await loop.create_datagram_endpoint(
+        asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+    return task, datagrams
+
+loop = Loop()
+begun = loop.run_until_complete(begin(loop))
+"""
+)
+
+RUN = "loop = Loop()\nloop.run_until_complete(asyncio.sleep(0))\n"
+
+#: Who still refers to the loop when the interpreter ends.
+HELD = {
+    "a global": "",
+    "a module that was imported before": "socket.held = loop\ndel loop\n",
+    "a module that was imported later": "import this_one\nthis_one.held = loop\n",
+    "the policy": "asyncio.set_event_loop(loop)\ndel loop\n",
+    "builtins": "import builtins\nbuiltins.held = loop\ndel loop\n",
+    "sys": "sys.held = loop\ndel loop\n",
+    "a thread's local": "socket.local = threading.local()\n"
+    "socket.local.loop = loop\ndel loop\n",
+    "a module, with all": "socket.held = globals().copy()\n"
+    "for name in list(socket.held):\n    del globals()[name]\n",
+    "a daemon thread": "threading.Thread(target=loop.run_forever, daemon=True).start()\n"
+    "asyncio.run_coroutine_threadsafe(asyncio.sleep(0), loop).result()\n",
+}
+
+HELD_PROGRAMS: dict[str, Program] = {
+    f"{what} held by {holder}{options and ', warned of'}": Program(
+        "sys.modules['this_one'] = type(sys)('this_one')\n" + source + held,
+        options=tuple(options.split()),
+    )
+    for what, source in [("loop", RUN), ("loop with all", WITH_EVERYTHING)]
+    for holder, held in HELD.items()
+    for options in ("", "-X dev")
+} | {
+    "a child process": Program(
+        """
+loop = Loop()
+async def start():
+    return await asyncio.create_subprocess_exec(
+        sys.executable, "-c", "open(0).read()", stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE)
+process = loop.run_until_complete(start())
+"""
+    ),
+}

@@ -39,6 +39,21 @@ def test_a_loop_left_open_ends_as_under_asyncio(
 
 
 @pytest.mark.parametrize("kind", OURS)
+@pytest.mark.parametrize("program", named(left_open.HELD_PROGRAMS))
+def test_a_loop_that_the_interpreter_frees_at_its_exit_shows_warnings_at_most(
+    program: Program, kind: str, ends: Ends
+) -> None:
+    """Not compared with asyncio, whose loop is freed later, when nothing is shown."""
+    ended = ends.of(program, or_skip(kind))
+    assert ended.status == 0
+    shown = [line for line in ended.err.splitlines() if not line.startswith("task: ")]
+    allowed = ["Task was destroyed but it is pending!"]
+    if program.options:
+        allowed += ["ResourceWarning: ", "source_traceback: "]
+    assert [line for line in shown if not line.startswith(tuple(allowed))] == []
+
+
+@pytest.mark.parametrize("kind", OURS)
 @pytest.mark.parametrize("program", named(servers.PROGRAMS))
 def test_a_server_ends_as_under_asyncio(
     program: Program, kind: str, ends: Ends

@@ -197,3 +197,31 @@ def test_a_child_that_frees_the_parents_loop_keeps_the_memory_it_has_mapped_sinc
     )
 
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_what_a_callback_wrote_before_it_forks_is_sent_once_and_by_the_parent(
+    loop: asyncio.AbstractEventLoop, run: Run
+) -> None:
+    connected, peer = socket.socketpair()
+    peer.settimeout(10)
+    seen_by_child: list[int] = []
+
+    async def main() -> None:
+        transport, _ = await loop.create_connection(asyncio.Protocol, sock=connected)
+        await asyncio.sleep(0)
+
+        def see_and_abort() -> int:
+            there = peer.recv(100, socket.MSG_PEEK | socket.MSG_DONTWAIT)
+            outcome(transport.abort)
+            return len(there)
+
+        transport.write(b"before the fork")
+        seen_by_child.append(in_a_child(see_and_abort))
+        transport.close()
+        await asyncio.sleep(0)
+
+    run(main())
+
+    assert seen_by_child == [len(b"before the fork")]
+    assert peer.recv(100, socket.MSG_WAITALL) == b"before the fork"
+    peer.close()

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import weakref
+from collections.abc import Iterator
 
 import pytest
 
@@ -309,14 +310,13 @@ def test_more_reports_than_fit_into_one_wait_come_in_the_next_ones(
         peer.close()
 
 
-def test_a_watch_that_was_unregistered_too_late_lives_as_long_as_its_poller(
-    nothing_is_left: None, pair: Pair
+def test_a_watch_that_was_unregistered_too_late_is_freed_and_not_told(
+    poller: StepPoller, pair: Pair
 ) -> None:
-    """A duplicate keeps the registration, so epoll keeps reporting the watch's
-    address, and no other object may be allocated there."""
+    """A duplicate keeps the registration, so epoll keeps reporting it.  What it
+    reports is no address, so another object may be allocated there."""
     ours, peer = pair
     duplicate = os.dup(ours.fileno())
-    poller = StepPoller()
     watch: StepWatch | None = StepWatch(ours.fileno())
     assert watch is not None
     alive = weakref.ref(watch)
@@ -326,18 +326,68 @@ def test_a_watch_that_was_unregistered_too_late_lives_as_long_as_its_poller(
     poller.unregister(watch)
     watch = None
 
-    peer.send(b"x")
-    poller.wait(COMPLETES_WITHIN_S)
-    poller.dispatch()
-    left = alive()
-    assert left is not None
-    assert left.reports == []
-    left = None
-    poller.close()
-    os.close(duplicate)
-    del poller
-    gc.collect()
     assert alive() is None
+    peer.send(b"x")
+    assert poller.wait(COMPLETES_WITHIN_S) == 0
+    os.close(duplicate)
+
+
+def test_a_report_of_a_closed_file_does_not_reach_the_next_watch_of_its_number(
+    poller: StepPoller, pair: Pair
+) -> None:
+    ours, peer = pair
+    duplicate = os.dup(ours.fileno())
+    old = StepWatch(ours.fileno())
+    poller.watch(old, READABLE)
+    with instead_of(ours) as idle:
+        poller.unregister(old)
+        new = StepWatch(idle)
+        poller.watch(new, READABLE)
+        peer.send(b"x")
+
+        assert poller.wait(COMPLETES_WITHIN_S) == 0
+        assert (old.reports, new.reports) == ([], [])
+        poller.unregister(new)
+    os.close(duplicate)
+
+
+@contextlib.contextmanager
+def instead_of(sock: socket.socket) -> Iterator[int]:
+    """Close the socket; the number is another file's, which has nothing to read."""
+    fd = sock.detach()
+    reading, writing = os.pipe()
+    os.dup2(reading, fd)
+    os.close(reading)
+    yield fd
+    os.close(fd)
+    os.close(writing)
+
+
+def test_who_was_closed_unwatched_leaves_the_next_of_its_number_alone(
+    poller: StepPoller, pair: Pair
+) -> None:
+    old = StepWatch(pair[0].fileno())
+    poller.watch(old, READABLE)
+    with instead_of(pair[0]) as number:
+        new = StepWatch(number)
+        poller.watch(new, READABLE)
+
+        with pytest.raises(FileNotFoundError):
+            poller.watch(old, READABLE | WRITABLE)
+        poller.unregister(old)
+        reading, writing = os.pipe()
+        os.dup2(reading, number)
+        os.write(writing, b"x")
+
+        assert poller.watched == 1
+        poller.unregister(new)
+        poller.watch(new, READABLE)
+        assert poller.wait(COMPLETES_WITHIN_S) == 1
+        poller.dispatch()
+        assert (old.reports, new.reports) == ([], [READABLE])
+        poller.unregister(new)
+        os.close(reading)
+        os.close(writing)
 
 
 def test_two_can_watch_one_descriptor(poller: StepPoller, pair: Pair) -> None:

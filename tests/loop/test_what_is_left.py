@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from confined import run_confined
-from loops import Run, factory_of, in_words
+from loops import OURS, Run, factory_of, in_words, or_skip
 
 pytestmark = pytest.mark.ours_only
 
@@ -138,3 +138,31 @@ def test_a_loop_closes_although_its_own_sockets_were_collected_first(
 
     assert loop.is_closed()
     assert signal.getsignal(signal.SIGUSR1) is signal.SIG_DFL
+
+
+WITHOUT_DESCRIPTORS = """
+import os, resource, sys
+
+unraisable = []
+sys.unraisablehook = unraisable.append
+used = max(map(int, os.listdir("/proc/self/fd")))
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+for room in range(2):                  # of the two that a loop is made of
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + room, hard))
+    try:
+        aioadapt.{name}()
+    except OSError as exc:
+        assert exc.errno == 24, exc    # EMFILE
+    else:
+        raise AssertionError("it was made")
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+assert unraisable == [], unraisable
+aioadapt.{name}().close()
+assert max(map(int, os.listdir("/proc/self/fd"))) == used
+"""
+
+
+@pytest.mark.parametrize("kind", OURS)
+def test_a_loop_that_cannot_be_made_leaves_nothing(kind: str) -> None:
+    _, _, name = in_words(or_skip(kind)).partition(":")
+    run_confined(WITHOUT_DESCRIPTORS.format(name=name))

@@ -14,6 +14,7 @@ from aioadapt import (
     UnknownEngineError,
     UringUnavailableError,
     WrongThreadError,
+    uring_support,
 )
 
 from .plain_loop import ENDS_WITHIN_S, Script, where
@@ -157,6 +158,149 @@ def test_stopping_twice_does_nothing(thread: LoopThread) -> None:
     assert not thread.running
     assert thread.connections == []
     assert repr(thread) == "<LoopThread 't' on plain: stopped>"
+
+
+def test_a_second_stop_leaves_the_clean_up_alone(thread: LoopThread) -> None:
+    """The loop runs again for the clean-up, and stopping that run would end it."""
+    cleaning, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.to_thread(go_on.wait, ENDS_WITHIN_S)
+            done.append("cleaned up")
+
+    thread.submit(wait())
+    thread.submit(asyncio.sleep(0)).result(ENDS_WITHIN_S)
+    with pytest.raises(TimeoutError):
+        thread.stop(0.0)
+    assert cleaning.wait(ENDS_WITHIN_S)
+
+    with pytest.raises(TimeoutError):
+        thread.stop(0.0)
+    iterated = threading.Event()
+    thread.loop.call_soon_threadsafe(iterated.set)
+    assert iterated.wait(ENDS_WITHIN_S), "it would have stopped by now"
+    go_on.set()
+    thread.stop(ENDS_WITHIN_S)
+
+    assert done == ["cleaned up"]
+
+
+def test_a_stop_that_was_queued_behind_the_loops_own_leaves_the_clean_up_alone(
+    thread: LoopThread,
+) -> None:
+    """Two threads stop it at once: the second request runs when it cleans up."""
+    done: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for _ in range(5):
+                await asyncio.sleep(0)
+            done.append("cleaned up")
+
+    async def stop_and_queue_another() -> None:
+        def stop_again() -> None:
+            with pytest.raises(TimeoutError):
+                thread.stop(0.0)
+
+        loop = asyncio.get_running_loop()
+        loop.stop()
+        another = threading.Thread(target=stop_again)
+        another.start()
+        another.join()
+
+    thread.submit(wait())
+    thread.submit(asyncio.sleep(0)).result(ENDS_WITHIN_S)
+    stopping = thread.submit(stop_and_queue_another())
+    stopping.result(ENDS_WITHIN_S)
+    thread.stop(ENDS_WITHIN_S)
+
+    assert done == ["cleaned up"]
+
+
+def test_all_who_stop_it_wait_for_its_end(thread: LoopThread) -> None:
+    cleaning, go_on = threading.Event(), threading.Event()
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.to_thread(go_on.wait, ENDS_WITHIN_S)
+
+    def stop() -> bool:
+        thread.stop(ENDS_WITHIN_S)
+        return thread.loop.is_closed()
+
+    thread.submit(wait())
+    thread.submit(asyncio.sleep(0)).result(ENDS_WITHIN_S)
+    with concurrent.futures.ThreadPoolExecutor() as callers:
+        stops = [callers.submit(stop) for _ in range(3)]
+        assert cleaning.wait(ENDS_WITHIN_S)
+        assert not any(each.done() for each in stops)
+        go_on.set()
+        assert [each.result(ENDS_WITHIN_S) for each in stops] == [True] * 3
+
+
+@pytest.mark.parametrize("engine", ["epoll", "uring"])
+def test_a_second_stop_leaves_the_clean_up_of_a_native_loop_alone(engine: str) -> None:
+    if engine == "uring" and not uring_support().available:
+        pytest.skip("no io_uring here")
+    cleaning, go_on = threading.Event(), threading.Event()
+    done: list[str] = []
+
+    async def wait() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaning.set()
+            await asyncio.to_thread(go_on.wait, ENDS_WITHIN_S)
+            done.append("cleaned up")
+
+    with LoopThread(engine) as thread:
+        thread.submit(wait())
+        thread.submit(asyncio.sleep(0)).result(ENDS_WITHIN_S)
+        with pytest.raises(TimeoutError):
+            thread.stop(0.0)
+        assert cleaning.wait(ENDS_WITHIN_S)
+        with pytest.raises(TimeoutError):
+            thread.stop(0.0)
+        go_on.set()
+
+    assert done == ["cleaned up"]
+
+
+def test_a_thread_being_started_is_stopped_once_it_has_started(
+    script: Script, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stop that comes between leaving "not started" and the thread's first step
+    used to find nothing to stop."""
+    thread = LoopThread(name="t")
+    starting = threading.Event()
+    start = thread._thread.start
+
+    def start_while_another_stops() -> None:
+        stopper.start()
+        assert starting.wait(ENDS_WITHIN_S)
+        start()
+
+    def stop() -> None:
+        starting.set()
+        thread.stop(ENDS_WITHIN_S)
+
+    stopper = threading.Thread(target=stop)
+    monkeypatch.setattr(thread._thread, "start", start_while_another_stops)
+
+    thread.start()
+    stopper.join(ENDS_WITHIN_S)
+
+    assert not thread._thread.is_alive()
 
 
 def test_a_thread_that_was_never_started_stops_at_once() -> None:

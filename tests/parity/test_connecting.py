@@ -151,6 +151,37 @@ async def test_a_unix_path_without_a_server_is_an_error(
         await loop.create_unix_connection(Recorder, dead)
 
 
+@pytest.mark.ours_only
+@pytest.mark.parametrize("call", ["sock_connect", "create_unix_connection"])
+async def test_a_unix_connection_that_a_full_queue_refuses_is_an_error(
+    loop: AbstractEventLoop, tmp_path: Path, call: str
+) -> None:
+    """connect(2) has not even begun then.  asyncio takes it for made, and the first
+    write fails."""
+    path = str(tmp_path / "socket")
+    with (
+        socket.socket(socket.AF_UNIX) as listener,
+        socket.socket(socket.AF_UNIX) as first,
+        socket.socket(socket.AF_UNIX) as ours,
+    ):
+        listener.bind(path)
+        listener.listen(0)
+        first.connect(path)
+        ours.setblocking(False)
+        with pytest.raises(BlockingIOError, match="listen queue is full") as caught:
+            if call == "sock_connect":
+                await loop.sock_connect(ours, path)
+            else:
+                await loop.create_unix_connection(Recorder, path)
+        assert caught.value.errno == errno.EAGAIN
+        assert path in str(caught.value)
+
+        # The socket can be used when there is room again.
+        listener.accept()[0].close()
+        await loop.sock_connect(ours, path)
+        assert ours.getpeername() == path
+
+
 async def test_a_cancelled_create_connection_leaves_nothing(
     loop: AbstractEventLoop,
 ) -> None:

@@ -242,6 +242,25 @@ async def test_sending_once_it_is_closed_does_nothing(
     transport.abort()
 
 
+async def test_a_datagram_sent_in_connection_lost_is_sent(
+    loop: AbstractEventLoop,
+) -> None:
+    """The socket is still open there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as peer:
+        peer.bind(("127.0.0.1", 0))
+
+        class SaysGoodbye(Datagrams):
+            def connection_lost(self, exc: BaseException | None) -> None:
+                self.transport.sendto(b"goodbye", peer.getsockname())
+                super().connection_lost(exc)
+
+        _, protocol = await loop.create_datagram_endpoint(
+            SaysGoodbye, local_addr=("127.0.0.1", 0)
+        )
+        await protocol.close()
+        assert peer.recv(100, socket.MSG_DONTWAIT) == b"goodbye"
+
+
 async def test_a_descriptor_of_an_endpoint_cannot_be_watched(
     loop: AbstractEventLoop,
 ) -> None:

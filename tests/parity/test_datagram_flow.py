@@ -457,7 +457,7 @@ async def test_datagrams_are_counted_and_their_errors_are_not(
     after = loop.stats()  # type: ignore[attr-defined]
     assert after.errors == before.errors
     assert after.bytes_out == before.bytes_out + len(b"anybody?")
-    assert after.direct_sends == before.direct_sends + 2
+    assert after.sends == before.sends + 2
     assert after.connections == 0
     await protocol.close()
 

@@ -1,5 +1,7 @@
 """Half-closed connections: end of file from the peer, and from us."""
 
+import asyncio
+
 import pytest
 
 from .peers import Wire, a_round_trip_elsewhere, connected, connecting, pattern
@@ -128,3 +130,60 @@ async def test_write_eof_after_close_does_nothing() -> None:
         protocol.transport.write_eof()
         assert await protocol.lost() is None
         protocol.transport.write_eof()
+
+
+@pytest.mark.parametrize("pauses", [False, True])
+async def test_what_the_last_bytes_scheduled_runs_before_the_end(
+    wire: Wire, pauses: bool
+) -> None:
+    """Bytes and the end of file arrive at the same time, before or while it pauses."""
+    loop = asyncio.get_running_loop()
+    seen: list[str] = []
+
+    class Schedules(Recorder):
+        def data_received(self, data: bytes) -> None:
+            seen.append("bytes")
+            loop.call_soon(seen.append, "callback")
+
+        def eof_received(self) -> None:
+            seen.append("end")
+
+    async with connected(Schedules, wire) as (protocol, peer):
+
+        def arrive() -> None:
+            peer.send(b"last words")
+            peer.finish_sending()
+            if pauses:
+                loop.call_soon(protocol.transport.pause_reading)
+                loop.call_later(0, protocol.transport.resume_reading)
+
+        loop.call_soon(arrive)
+        assert await protocol.lost() is None
+
+    assert seen == ["bytes", "callback", "end"]
+
+
+@pytest.mark.parametrize("what", ["pause_reading", "abort"])
+async def test_an_end_that_is_read_into_a_buffer_is_told(wire: Wire, what: str) -> None:
+    """The buffer is asked for before the end is found, whatever happens there."""
+
+    class Meddles(BufferedRecorder):
+        def get_buffer(self, sizehint: int) -> bytearray:
+            getattr(self.transport, what)()
+            return super().get_buffer(sizehint)
+
+    async with connected(Meddles, wire) as (protocol, peer):
+        peer.finish_sending()
+        assert await protocol.lost() is None
+        assert protocol.calls == ["connection_made", "eof_received", "connection_lost"]
+
+
+async def test_write_eof_after_a_reset_raises() -> None:
+    """Nothing has been read since, so nobody else can tell."""
+    async with connected(Recorder) as (protocol, peer):
+        protocol.transport.pause_reading()
+        peer.reset()
+        with pytest.raises(OSError, match="Transport endpoint is not connected"):
+            protocol.transport.write_eof()
+        protocol.transport.abort()
+        await protocol.lost()

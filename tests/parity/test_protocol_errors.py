@@ -116,11 +116,39 @@ async def test_a_buffer_that_cannot_be_written_is_fatal_for_its_connection_only(
         connected(Recorder, wire) as (other, others_peer),
     ):
         peer.send(b"x")
-        # asyncio passes on the TypeError of recv_into.
-        assert isinstance(await protocol.lost(), (BufferError, TypeError))
+        assert isinstance(await protocol.lost(), TypeError)
         check_fatal(reported.pop(), protocol, "Fatal read error on socket transport")
         others_peer.send(b"x")
         assert await other.got(1) == b"x"
+
+
+@pytest.mark.parametrize("arrives", ["bytes", "end", "end while it pauses"])
+@pytest.mark.parametrize("wrong", [[0], "text", b"bytes"])
+async def test_a_wrong_buffer_is_refused_in_the_words_of_recv_into(
+    loop: AbstractEventLoop, wire: Wire, reported: Reported, wrong: Any, arrives: str
+) -> None:
+    """Also when the end of file is all that there is to read."""
+
+    class Wrong(BufferedRecorder):
+        def get_buffer(self, sizehint: int) -> Any:
+            return wrong
+
+    async with connected(Wrong, wire) as (protocol, peer):
+        if arrives == "bytes":
+            peer.send(b"x")
+        else:
+            peer.finish_sending()
+        if arrives == "end while it pauses":
+            loop.call_soon(protocol.transport.pause_reading)
+            loop.call_later(0, protocol.transport.resume_reading)
+        error = await protocol.lost()
+        assert isinstance(error, TypeError)
+        assert str(error) == (
+            "recv_into() argument 1 must be read-write bytes-like object, "
+            f"not {type(wrong).__name__}"
+        )
+        assert "eof_received" not in protocol.calls
+        check_fatal(reported.pop(), protocol, "Fatal read error on socket transport")
 
 
 async def test_an_empty_buffer_is_an_error_of_the_protocols(

@@ -7,6 +7,7 @@ from asyncio import AbstractEventLoop
 from collections.abc import Iterator
 
 import pytest
+from loops import run_iterations
 
 from .peers import Wire, a_round_trip_elsewhere, connected
 from .protocols import Recorder
@@ -308,25 +309,6 @@ async def test_a_reader_can_close_its_own_descriptor(loop: AbstractEventLoop) ->
     await done
 
 
-@pytest.mark.closes_what_is_watched
-@pytest.mark.parametrize("kind", ["reader", "writer"])
-def test_what_was_closed_first_can_still_be_removed_once(
-    loop: AbstractEventLoop, kind: str
-) -> None:
-    """A closed socket has no descriptor; the loop recognises the object."""
-    add = getattr(loop, f"add_{kind}")
-    remove = getattr(loop, f"remove_{kind}")
-    ours, theirs = socket.socketpair()
-    add(ours, pytest.fail, "it is closed")
-    ours.close()
-    theirs.close()
-
-    assert remove(ours)
-
-    with pytest.raises(ValueError, match="Invalid file descriptor: -1"):
-        remove(ours)
-
-
 async def test_a_descriptor_number_that_is_used_again_starts_afresh(
     loop: AbstractEventLoop,
 ) -> None:
@@ -512,3 +494,62 @@ async def test_the_socket_of_a_transport_that_closes_can_be_read_while_that_stil
             assert not loop.remove_reader(sock.fileno())
         assert await peer.recv_exactly(len(written)) == written
         await protocol.lost()
+
+
+def test_a_writer_that_the_reader_adds_waits_for_the_next_report(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """The peer is gone, which wakes both."""
+    ours, theirs = pair
+    seen: list[str] = []
+
+    def reader() -> None:
+        seen.append("reader")
+        loop.add_writer(ours, seen.append, "writer")
+        loop.remove_reader(ours)
+        loop.add_reader(ours, second_reader)
+
+    def second_reader() -> None:
+        seen.append("second reader")
+        loop.remove_reader(ours)
+        loop.remove_writer(ours)
+
+    loop.add_reader(ours, reader)
+    theirs.close()
+    run_iterations(loop, 3)
+
+    assert seen == ["reader", "second reader"]
+
+
+def test_a_reader_that_replaces_a_reported_one_waits_for_the_next_report(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """The callback that replaces it was ready when the kernel was asked."""
+    ours, theirs = pair
+    seen: list[str] = []
+    loop.add_reader(ours, seen.append, "reported")
+    loop.call_soon(loop.add_reader, ours, seen.append, "new")
+    theirs.send(b"x")
+    loop.call_soon(loop.call_soon, seen.append, "next iteration")
+    run_iterations(loop, 2)
+    loop.remove_reader(ours)
+    assert seen == ["next iteration", "new"]
+
+
+def test_a_reader_added_by_what_was_ready_waits_for_the_next_report(
+    loop: AbstractEventLoop, pair: Pair
+) -> None:
+    """Another descriptor is reported in this iteration."""
+    ours, theirs = pair
+    seen: list[str] = []
+    first, second = socket.socketpair()
+    with first, second:
+        loop.add_writer(first, seen.append, "writer")
+        theirs.send(b"x")
+        loop.call_soon(loop.add_reader, ours, seen.append, "reader")
+        run_iterations(loop)
+        assert seen == ["writer"]
+        run_iterations(loop)
+        assert sorted(seen) == ["reader", "writer", "writer"]
+        loop.remove_writer(first)
+        loop.remove_reader(ours)

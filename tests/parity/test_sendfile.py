@@ -48,6 +48,20 @@ async def test_a_file_or_a_part_of_it_is_sent_between_two_writes(
         assert await protocol.got(11) == b"still heard"
 
 
+async def test_a_file_is_sent_after_what_was_waiting_for_room(
+    loop: AbstractEventLoop, wire: Wire, file: BinaryIO
+) -> None:
+    head = pattern(8 * 1024 * 1024)
+    async with connected(Recorder, wire) as (protocol, peer):
+        protocol.transport.write(head)
+        assert protocol.transport.get_write_buffer_size()
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        assert await peer.recv_exactly(len(head) + len(DATA)) == head + DATA
+        assert await sending == len(DATA)
+        protocol.transport.write(b"tail")
+        assert await peer.recv_exactly(4) == b"tail"
+
+
 async def test_a_file_is_sent_over_tls_by_reading_it(
     loop: AbstractEventLoop,
     file: BinaryIO,
@@ -178,4 +192,22 @@ async def test_a_connection_that_is_lost_before_the_file_begins_is_an_error(
         await asyncio.sleep(0)
         protocol.transport.abort()
         with pytest.raises(ConnectionError):
+            await sending
+
+
+@pytest.mark.ours_only
+async def test_a_transport_closed_while_its_file_waits_sends_nothing_of_it(
+    loop: AbstractEventLoop, file: BinaryIO
+) -> None:
+    """asyncio's fails with an AttributeError, which also ends the loop's run."""
+
+    async with connected(Recorder) as (protocol, peer):
+        written = 8 * DATA
+        protocol.transport.write(written)
+        assert protocol.transport.get_write_buffer_size() > 0
+        sending = asyncio.ensure_future(loop.sendfile(protocol.transport, file))
+        await asyncio.sleep(0)
+        protocol.transport.close()
+        assert await peer.recv_to_end() == written
+        with pytest.raises(ConnectionError, match="was closed before the file"):
             await sending

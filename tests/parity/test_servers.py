@@ -183,7 +183,7 @@ async def test_a_closed_server_cannot_serve_again(loop: AbstractEventLoop) -> No
 async def test_a_server_can_be_closed_by_the_connection_it_has_just_accepted(
     loop: AbstractEventLoop,
 ) -> None:
-    """The rest of an accepted batch is served or refused, and nothing leaks."""
+    """Those accepted with it are served, and nothing leaks."""
 
     servers: list[asyncio.Server] = []
     protocols: list[Recorder] = []
@@ -202,7 +202,9 @@ async def test_a_server_can_be_closed_by_the_connection_it_has_just_accepted(
     )
     address = servers[0].sockets[0].getsockname()
     await servers[0].start_serving()
-    peers = [Peer(socket.create_connection(address)) for _ in range(20)]
+    # As many as one iteration accepts.  asyncio's accepts more; in either, whoever
+    # comes in the next is refused.
+    peers = [Peer(socket.create_connection(address)) for _ in range(16)]
     while not protocols:
         await asyncio.sleep(0)
     await protocols[0].made()

@@ -112,6 +112,40 @@ def test_a_timer_set_for_now_by_a_callback_waits_for_the_next_iteration(
     assert ran == ["timer"]
 
 
+def test_a_clock_that_was_replaced_counts_for_the_first_timer_too(
+    loop: AbstractEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tests replace it, and theirs may be behind the machine's."""
+    now_s = 0.0
+    monkeypatch.setattr(loop, "time", lambda: now_s)
+    ran: list[str] = []
+    loop.call_soon(lambda: loop.call_later(5, ran.append, "timer"))
+
+    run_iterations(loop, 3)
+    assert ran == []
+    now_s = 5.0
+    run_iterations(loop)
+    monkeypatch.undo()
+    assert ran == ["timer"]
+
+
+def test_a_timer_set_for_the_past_waits_its_turn_beside_others(
+    loop: AbstractEventLoop,
+) -> None:
+    """Others that are pending make no difference."""
+    ran: list[str] = []
+    loop.call_later(1000, print)
+
+    def set_both() -> None:
+        loop.call_soon(ran.append, "soon")
+        loop.call_later(-1, ran.append, "timer")
+
+    loop.call_soon(set_both)
+    run_iterations(loop, 3)
+
+    assert ran == ["soon", "timer"]
+
+
 def test_a_cancelled_timer_does_not_fire(loop: AbstractEventLoop) -> None:
     ran: list[str] = []
     handle = loop.call_later(0, ran.append, "cancelled")

@@ -23,7 +23,7 @@ from serving.served import (
 )
 
 import aioadapt
-from aioadapt import AdaptiveServer, ServeError
+from aioadapt import AdaptiveServer, LoopStoppedError, ServeError
 
 
 async def test_a_live_connection_goes_there_and_back_with_the_engine() -> None:
@@ -273,29 +273,43 @@ async def test_an_application_without_a_life_cycle_is_served() -> None:
         assert await ask(server) == "epoll"
 
 
+class Sleeper(App):
+    """Its requests are answered when the test says so."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asleep = threading.Event()
+        self.cancelled = False
+
+    async def before_answering(self, scope: Any) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._woken = asyncio.Event()
+        self.asleep.set()
+        try:
+            await self._woken.wait()
+        except asyncio.CancelledError:
+            self.cancelled = True
+            raise
+
+    def wake(self) -> None:
+        self._loop.call_soon_threadsafe(self._woken.set)
+
+
+async def asleep(app: Sleeper, server: AdaptiveServer) -> socket.socket:
+    """The client of a request that is being answered."""
+    client = socket.create_connection(server.addresses[0], timeout=WITHIN_S)
+    client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+    assert await to_thread(app.asleep.wait, WITHIN_S)
+    return client
+
+
 @pytest.mark.parametrize("engine", ["epoll", "uring"])
 async def test_a_request_that_is_not_finished_in_time_is_cancelled(engine: str) -> None:
-    class Sleeper(App):
-        def __init__(self) -> None:
-            super().__init__()
-            self.asleep = threading.Event()
-            self.cancelled = False
-
-        async def before_answering(self, scope: Any) -> None:
-            self.asleep.set()
-            try:
-                await asyncio.get_running_loop().create_future()
-            except asyncio.CancelledError:
-                self.cancelled = True
-                raise
-
     app = Sleeper()
 
     settings = {"start": engine, "graceful_s": 0.2, "log_level": "critical"}
     async with serving(app, **settings) as server:
-        with socket.create_connection(server.addresses[0]) as client:
-            client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
-            assert await to_thread(app.asleep.wait, WITHIN_S)
+        with await asleep(app, server):
             await server.stop()
     assert app.cancelled
 
@@ -364,6 +378,172 @@ async def test_stopping_while_the_second_loop_starts_stops_that_too() -> None:
         ends = [engine for engine, what in app.life if what == "shutdown"]
 
     assert sorted(ends) == ["epoll", "uring"]
+
+
+def loop_threads() -> list[str]:
+    return [
+        thread.name
+        for thread in threading.enumerate()
+        if thread.name in ("aioadapt-epoll", "aioadapt-uring")
+    ]
+
+
+async def test_of_several_stops_each_returns_when_everything_has_stopped() -> None:
+    app = Sleeper()
+    async with serving(app) as server:
+        with await asleep(app, server):
+            stops = [asyncio.ensure_future(server.stop()) for _ in range(3)]
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert [each.done() for each in stops] == [False] * 3
+            app.wake()
+            for each in asyncio.as_completed(stops):
+                await each
+                assert loop_threads() == []
+    assert app.life[-1] == ("epoll", "shutdown")
+
+
+async def test_a_stop_that_is_cancelled_goes_on() -> None:
+    app = Sleeper()
+    async with serving(app) as server:
+        with await asleep(app, server) as client:
+            stopping = asyncio.ensure_future(server.stop())
+            while server._sides:
+                await asyncio.sleep(0)
+            stopping.cancel()
+            await asyncio.wait({stopping})
+            assert stopping.cancelled()
+            assert loop_threads() == ["aioadapt-epoll"]
+            app.wake()
+            await server.stop()
+            assert loop_threads() == []
+            assert (await to_thread(client.recv, 100)).startswith(b"HTTP/1.1 200")
+    assert not app.cancelled, "it had time until the end of its grace period"
+    assert app.life[-1] == ("epoll", "shutdown")
+
+
+@pytest.mark.parametrize("step", ["not begun", "ends the controller", "has begun"])
+def test_a_stop_that_is_cancelled_with_its_loop_leaves_nothing(step: str) -> None:
+    """As when Ctrl+C is pressed twice: the runner cancels every task that is left."""
+    app = Sleeper()
+    threads: list[threading.Thread] = []
+
+    async def main() -> None:
+        server = AdaptiveServer(app, port=0, adapt=False, graceful_s=600.0)
+        await server.start()
+        (await asleep(app, server)).close()
+        await server.switch("uring")
+        threads.extend(side.thread._thread for side in server._sides)
+        stopping = asyncio.ensure_future(server.stop())
+        if step == "has begun":
+            while server._sides:
+                await asyncio.sleep(0)
+        elif step == "ends the controller":
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            assert server._sides
+        assert not stopping.done()
+
+    with asyncio.Runner(loop_factory=aioadapt.EpollEventLoop) as runner:
+        runner.run(main())
+
+    assert [thread.is_alive() for thread in threads] == [False, False]
+
+
+async def test_a_server_that_is_stopped_while_it_starts_does_not_start() -> None:
+    class SlowStart(App):
+        async def on_life(self, kind: str) -> None:
+            if kind == "lifespan.startup":
+                starts.set()
+                await to_thread(goes_on.wait, WITHIN_S)
+
+    starts, goes_on = threading.Event(), threading.Event()
+    app = SlowStart()
+    server = AdaptiveServer(app, port=0)
+    starting = asyncio.ensure_future(server.start())
+    assert await to_thread(starts.wait, WITHIN_S)
+    stopping = asyncio.ensure_future(server.stop())
+    await asyncio.sleep(0)
+    goes_on.set()
+
+    with pytest.raises(LoopStoppedError, match="stopped while it started"):
+        await starting
+    await stopping
+    assert app.life == [("epoll", "startup"), ("epoll", "shutdown")]
+    assert loop_threads() == []
+
+
+async def test_stopping_a_server_that_was_not_started_does_nothing() -> None:
+    server = AdaptiveServer(App(), port=0)
+    await server.stop()
+    async with server:
+        assert await ask(server) == "epoll"
+    assert loop_threads() == []
+
+
+async def test_a_second_loop_without_descriptors_to_listen_on_leaves_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    dup = socket.socket.dup
+    made: list[socket.socket] = []
+
+    def dup_one(sock: socket.socket) -> socket.socket:
+        if made:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        made.append(dup(sock))
+        return made[0]
+
+    with (
+        socket.create_server(("127.0.0.1", 0)) as one,
+        socket.create_server(("127.0.0.1", 0)) as other,
+    ):
+        async with serving(App(), sock=[one, other]) as server:
+            monkeypatch.setattr(socket.socket, "dup", dup_one)
+            switch = await server.switch("uring")
+
+            assert "Too many open files" in switch.failed
+            assert loop_threads() == ["aioadapt-epoll"]
+            assert [sock.fileno() for sock in made] == [-1]
+            monkeypatch.undo()
+            assert (await server.switch("uring")).failed == ""
+
+
+async def test_a_second_loop_that_starts_just_as_the_switch_is_cancelled_ends_as_usual(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its application has run the startup, so it must run the shutdown."""
+    app = App()
+    async with serving(app) as server:
+        started: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        wrap_future = asyncio.wrap_future
+
+        def cancel_once_started(future: Any, **others: Any) -> asyncio.Future[Any]:
+            monkeypatch.undo()
+            wrapped = wrap_future(future, **others)
+            # The switch learns of both in one iteration.
+            wrapped.add_done_callback(lambda _: switching.cancel())
+            started.set_result(None)
+            return wrapped
+
+        monkeypatch.setattr(asyncio, "wrap_future", cancel_once_started)
+        switching = asyncio.ensure_future(server.switch("uring"))
+        await started
+        await asyncio.wait({switching})
+
+        assert switching.cancelled()
+        assert app.life[1:] == [("uring", "startup"), ("uring", "shutdown")]
+        assert loop_threads() == ["aioadapt-epoll"]
+        assert (await server.switch("uring")).failed == ""
+
+
+async def test_a_stop_does_not_wait_for_a_side_whose_thread_has_died() -> None:
+    async with serving(App()) as server:
+        await server.switch("uring")
+        thread = server.controller.threads["epoll"]
+        thread.loop.call_soon_threadsafe(thread.loop.stop)
+        assert await server.wait_for_a_dead_thread() is thread
+        await server.stop()
+        assert loop_threads() == []
 
 
 async def test_a_loop_thread_that_dies_is_noticed() -> None:

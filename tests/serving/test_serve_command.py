@@ -325,3 +325,102 @@ def test_a_second_signal_ends_workers_too() -> None:
             served.wait_for("shutting down the workers")
             assert served.end() == -signal.SIGTERM
     assert not any(alive(int(pid)) for pid in answered)
+
+
+def test_a_signal_is_handled_while_workers_finish_because_another_could_not_start(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FOLDER", str(tmp_path))
+    options = "--workers", "2", "--graceful-s", "600"
+    with serving("one_fails:app", *options) as served, a_request_without_end(served):
+        (tmp_path / "busy").touch()
+        served.wait_for("Received SIGTERM, shutting down;")
+        served.process.send_signal(signal.SIGTERM)
+        served.wait_for("shutting down the workers")
+        assert served.end() == -signal.SIGTERM
+
+
+def bind(port: int) -> None:
+    """Listen there, as any server does it."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", port))
+        sock.listen()
+
+
+@pytest.mark.parametrize(
+    ("workers", "signals"),
+    [
+        ("1", "SIGKILL"),
+        ("1", "SIGTERM"),
+        ("1", "two SIGTERMs"),
+        # A parent that is killed leaves workers that finish their requests.
+        ("2", "SIGTERM"),
+        ("2", "two SIGTERMs"),
+    ],
+)
+@pytest.mark.parametrize("engine", ["epoll", "uring"])
+def test_the_port_is_free_when_the_server_has_ended(
+    engine: str, workers: str, signals: str
+) -> None:
+    """Nothing of it may listen after its end, as a request on a ring would."""
+    options = "--start", engine, "--workers", workers, "--graceful-s", "600"
+    with (
+        serving("good:app", "--no-access-log", *options) as served,
+        ExitStack() as stack,
+    ):
+        port = served.port
+        clients = [stack.enter_context(served.connect()) for _ in range(8)]
+        for client in clients:
+            client.get()
+        if signals == "two SIGTERMs":
+            stack.enter_context(a_request_without_end(served))
+            served.process.send_signal(signal.SIGTERM)
+            served.wait_for("shutting down;? ")
+        number = signal.SIGKILL if signals == "SIGKILL" else signal.SIGTERM
+        served.process.send_signal(number)
+        # Not ended(): that waits for the output's end as well.
+        served.process.wait(WITHIN_S)
+        bind(port)
+        status = 0 if signals == "SIGTERM" else -number
+        assert served.ended() == status
+
+
+@pytest.mark.parametrize("engine", ["epoll", "uring"])
+def test_the_port_is_free_when_a_killed_worker_was_the_last_to_listen(
+    engine: str,
+) -> None:
+    options = "--start", engine, "--workers", "2", "--graceful-s", "600"
+    with serving("good:app", "--no-access-log", *options) as served:
+        served.wait_for("Starting on")
+        port = served.port
+        with a_request_without_end(served):
+            served.process.send_signal(signal.SIGTERM)
+            served.wait_for("shutting down the workers")
+            for pid in worker_pids(served.process.pid):
+                os.kill(pid, signal.SIGKILL)
+            served.process.wait(WITHIN_S)
+            bind(port)
+        assert served.ended() == 0
+
+
+def test_a_worker_whose_child_lives_on_is_replaced_and_keeps_no_port(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A child that was started without closing descriptors has all it may inherit."""
+    fifo = tmp_path / "fifo"
+    os.mkfifo(fifo)
+    monkeypatch.setenv("FIFO", str(fifo))
+    with (
+        open(fifo, "r+b", buffering=0) as children_end,
+        serving("has_child:app", "--workers", "2", "--no-access-log") as served,
+    ):
+        served.wait_for("Starting on")
+        killed = who_answer(served, 2).pop()
+        os.kill(int(killed), signal.SIGKILL)
+        served.wait_for(rf"Worker process \[{killed}\] died")
+        served.wait_for("Starting on")
+        served.process.send_signal(signal.SIGTERM)
+        assert served.process.wait(WITHIN_S) == 0
+        bind(served.port)
+        children_end.close()

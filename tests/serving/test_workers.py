@@ -1,12 +1,16 @@
 """The parent of worker processes: when, and how soon, it replaces one."""
 
 import asyncio
+import errno
 import logging
+import os
 import re
+import subprocess
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from serving.served import WITHIN_S
 
 from aioadapt import ServeError
 from aioadapt.serving import workers
@@ -59,6 +63,47 @@ def test_after_one_that_has_lived_the_pause_is_short_again(
     lives = Lives(monkeypatch, {}, {}, {"lives_s": 0.06}, {}, {})
 
     assert lives.pauses_s(caplog) == [0.001, 0.002, 0.001, 0.002]
+
+
+@pytest.mark.parametrize("pidfds", [True, False], ids=["pidfd", "no pidfd"])
+def test_waiting_for_a_workers_end_leaves_the_loop_free(
+    monkeypatch: pytest.MonkeyPatch, pidfds: bool
+) -> None:
+    """The loop has the signals to handle."""
+
+    def pidfd_open(pid: int) -> int:
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+
+    async def main(process: "subprocess.Popen[bytes]") -> None:
+        async with asyncio.timeout(WITHIN_S), asyncio.TaskGroup() as group:
+            waiting = group.create_task(workers._end_of(AsWorker(process)))  # type: ignore[arg-type]
+            for _ in range(10):
+                await asyncio.sleep(0)
+            assert not waiting.done()
+            assert process.stdin is not None
+            process.stdin.close()
+        assert process.returncode == 0
+
+    if not pidfds:
+        monkeypatch.setattr(os, "pidfd_open", pidfd_open)
+    # Ends when its input does.
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE) as process:
+        asyncio.run(main(process))
+
+
+class AsWorker:
+    """A process as multiprocessing shows it, without what that leaves open."""
+
+    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
+        self._process = process
+        self.pid = process.pid
+
+    @property
+    def exitcode(self) -> int | None:
+        return self._process.poll()
+
+    def join(self) -> None:
+        self._process.wait()
 
 
 @pytest.mark.parametrize("exitcode", [0, 1, 2])

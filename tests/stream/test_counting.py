@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from aioadapt._testing.inside import epoll_waits
 from aioadapt.stats import LATENCY_BOUNDS_S, LoopStats, latency_percentile_s
 
 from .conftest import Recorder, Scene
@@ -177,3 +178,23 @@ def test_a_percentile_is_the_bound_of_the_answer_of_that_rank(
     within = sum(LATENCY_BOUNDS_S[place] <= bound_s for place in places)
     below = sum(LATENCY_BOUNDS_S[place] < bound_s for place in places)
     assert below < len(places) * percent / 100 <= within + 1e-9
+
+
+@ours_only
+def test_a_ring_asks_its_epoll_only_when_the_epoll_has_something(
+    scene: Scene,
+) -> None:
+    """As for a client, whose descriptor is watched until it has connected."""
+    if scene.loop.engine == "epoll":
+        pytest.skip("it waits on its epoll")
+    ours, theirs = socket.socketpair()
+    scene.loop.add_reader(ours, scene.loop.remove_reader, ours)
+    theirs.send(b"x")
+    scene.until(lambda: not scene.loop.remove_reader(ours))
+    before = epoll_waits(scene.loop)
+
+    scene.run_iterations(10)
+
+    assert epoll_waits(scene.loop) == before
+    ours.close()
+    theirs.close()

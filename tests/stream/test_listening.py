@@ -74,9 +74,9 @@ def test_pausing_and_resuming_while_connections_come_loses_none(
     assert sorted(int(p.received) for p in protocols) == list(range(60))
 
 
-def test_a_connection_accepted_in_a_pauses_last_moment_is_served(scene: Scene) -> None:
-    """Its accept is in the batch when the listener is paused: with io_uring it is
-    already ours, with epoll it still waits in the socket's queue."""
+def test_a_connection_that_comes_while_accepting_is_paused_is_served_later(
+    scene: Scene,
+) -> None:
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -90,9 +90,8 @@ def test_a_connection_accepted_in_a_pauses_last_moment_is_served(scene: Scene) -
     peer.send(b"served")
     # Ready callbacks run between reaping and dispatching.
     scene.loop.call_soon(listener.pause)
-    scene.run_iterations(3)
-    if scene.loop.engine == "uring":
-        assert len(protocols) == 1
+    scene.run_iterations(5)
+    assert protocols == []
     listener.resume()
 
     scene.until(lambda: protocols and protocols[0].received == b"served")
@@ -219,7 +218,7 @@ def test_a_failing_factory_costs_one_connection_and_no_descriptor(
 
 
 def test_many_connections_are_accepted_in_one_iteration(scene: Scene) -> None:
-    """As many as the backlog holds, not just one in each iteration."""
+    """Not just one: a thousand would have their first answers a second late."""
     protocols: list[Recorder] = []
 
     def factory() -> Recorder:
@@ -230,7 +229,7 @@ def test_many_connections_are_accepted_in_one_iteration(scene: Scene) -> None:
     scene.run_iterations(2)
     for _ in range(80):
         scene.connect(server)
-    scene.run_iterations(3)
+    scene.run_iterations(80 // 16 + 2)
 
     assert len(protocols) == 80
 

@@ -1,5 +1,6 @@
 """Received bytes are held while reading is paused, and delivered once, in order."""
 
+import asyncio
 import socket
 from contextlib import ExitStack
 from typing import Any
@@ -358,4 +359,81 @@ def test_connection_lost_is_called_when_the_kernel_holds_nothing_of_it(
     scene.until(lambda: "lost" in protocol.calls)
 
     assert protocol.in_kernel == before
+    peer.close()
+
+
+class Counts(Recorder):
+    def __init__(self) -> None:
+        super().__init__()
+        self.sizes: list[int] = []
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self.sizes.append(len(data))
+
+
+def send_all(peer: socket.socket, size: int) -> None:
+    """Once it returns, all of it is in the other end's receive queue."""
+    peer.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 * size)
+    peer.sendall(b"x" * size)
+
+
+@pytest.mark.parametrize(
+    "family", [socket.AF_INET, socket.AF_UNIX], ids=["tcp", "unix"]
+)
+def test_what_has_arrived_is_delivered_in_one_piece(scene: Scene, family: int) -> None:
+    """A protocol that pauses after each piece is as fast as over asyncio."""
+    protocol = Counts()
+    peer = connected(scene.loop, protocol, family)
+    for _ in range(2):  # in either mode of the driver
+        send_all(peer, 60_000)
+        scene.run_iterations(3)
+    for _ in range(40):  # and back to the first
+        peer.sendall(b"small")
+        scene.run_iterations(2)
+    send_all(peer, 60_000)
+    scene.run_iterations(3)
+
+    assert protocol.sizes == [60_000, 60_000, *[5] * 40, 60_000]
+    peer.close()
+
+
+def test_what_is_held_is_delivered_in_one_piece(scene: Scene) -> None:
+    protocol = Counts()
+    peer = connected(scene.loop, protocol, socket.AF_INET)
+
+    async def pause_when_it_has_arrived() -> None:
+        for _ in range(5):
+            peer.sendall(b"held")
+            await asyncio.sleep(0)
+            protocol.transport.pause_reading()
+        peer.sendall(b"and more")
+        await asyncio.sleep(0)
+        protocol.transport.resume_reading()
+
+    scene.loop.run_until_complete(pause_when_it_has_arrived())
+    scene.until(lambda: len(protocol.received) == 28)
+
+    assert len(protocol.sizes) <= 3
+    peer.close()
+
+
+def test_pausing_and_resuming_in_one_callback_costs_nothing_in_the_kernel(
+    scene: Scene,
+) -> None:
+    protocol = Recorder()
+    peer = connected(scene.loop, protocol, socket.AF_INET)
+
+    async def pause_and_resume() -> int:
+        before = scene.loop.stats()
+        for _ in range(1000):
+            protocol.transport.pause_reading()
+            protocol.transport.resume_reading()
+        await asyncio.sleep(0)
+        after = scene.loop.stats()
+        return int(after.cancels - before.cancels)
+
+    assert scene.loop.run_until_complete(pause_and_resume()) == 0
+    peer.send(b"and it still reads")
+    scene.until(lambda: protocol.received == b"and it still reads")
     peer.close()

@@ -106,6 +106,64 @@ def test_a_server_closed_while_short_of_descriptors_stays_closed(
     assert short_of_descriptors(loop_kind, "server.close()", False) == ["0" + REFUSED]
 
 
+FREED = """
+import asyncio, os, resource, socket, sys
+from aioadapt._stream import listener as listeners
+
+listeners.ACCEPT_RETRY_DELAY_S = 1000
+loop = aioadapt.{name}()
+said = []
+loop.set_exception_handler(lambda loop, context: said.append(context["message"]))
+CLIENTS, AT_ONCE = 100, 10
+
+class Answer(asyncio.Protocol):
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        self.transport.write(data)
+        self.transport.close()
+
+async def main():
+    server = await loop.create_server(Answer, "127.0.0.1", 0)
+    clients = []
+    for number in range(CLIENTS):
+        clients.append(socket.create_connection(server.sockets[0].getsockname()))
+        clients[-1].setblocking(False)
+    used = max(map(int, os.listdir("/proc/self/fd")))
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (used + 1, hard))
+    fillers = []
+    try:
+        while True:
+            fillers.append(os.dup(0))
+    except OSError:
+        for fd in fillers[:AT_ONCE]:
+            os.close(fd)
+        del fillers[:AT_ONCE]
+    while not said:
+        await asyncio.sleep(0)
+    for client in clients:
+        await loop.sock_sendall(client, b"x")
+        assert await loop.sock_recv(client, 1) == b"x"
+    print(len(clients), *said, loop.stats().errors, flush=True)
+    os._exit(0)
+
+loop.run_until_complete(asyncio.wait_for(main(), 20))
+"""
+
+
+def test_a_listener_short_of_descriptors_goes_on_when_a_connection_is_closed(
+    loop_kind: str,
+) -> None:
+    """It reports once, and its timer is not needed."""
+    _, _, name = in_words(loop_kind).partition(":")
+
+    assert run_confined(FREED.format(name=name)) == (
+        "100 socket.accept() out of system resource 1"
+    )
+
+
 def test_a_family_that_is_not_tcps_is_served(loop: AbstractEventLoop, run: Run) -> None:
     """Virtual machines use AF_VSOCK, which has streams but no TCP_NODELAY."""
     try:

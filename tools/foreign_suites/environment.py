@@ -28,7 +28,7 @@ PYTHON = f"{sys.version_info[0]}.{sys.version_info[1]}{sys.abiflags}"
 @dataclass(frozen=True)
 class Environment:
     source: Path
-    """The source distribution, without the project's own package."""
+    """The unpacked release, without the project's own package."""
     python: Path
 
     def versions(self) -> str:
@@ -57,21 +57,31 @@ def make(suite: Suite) -> Environment:
 
 
 def unpack(suite: Suite, source: Path) -> None:
-    downloads = FOREIGN / "downloads"
-    downloads.mkdir(parents=True, exist_ok=True)
-    exact = f"{suite.name}=={suite.release}"
-    download = (sys.executable, "-m", "pip", "download", "--quiet", "--no-input")
-    run(*download, "--no-deps", "--no-binary", suite.name, "--dest", downloads, exact)
     half_done = FOREIGN / f"{suite.name}-unpacking"
     shutil.rmtree(half_done, ignore_errors=True)
-    as_a_file = f"{suite.name.replace('-', '_')}-{suite.release}"
-    with tarfile.open(downloads / f"{as_a_file}.tar.gz") as archive:
-        archive.extractall(half_done, filter="data")
-    tree = half_done / as_a_file
+    tree = (clone if suite.repository else download)(suite, half_done)
     if suite.package:
         shutil.rmtree(tree / suite.package)
     tree.rename(source)
-    half_done.rmdir()
+    shutil.rmtree(half_done, ignore_errors=True)
+
+
+def clone(suite: Suite, half_done: Path) -> Path:
+    shallow = ("git", "clone", "--quiet", "--depth=1", f"--branch={suite.release}")
+    run(*shallow, suite.repository, half_done)
+    return half_done
+
+
+def download(suite: Suite, half_done: Path) -> Path:
+    downloads = FOREIGN / "downloads"
+    downloads.mkdir(parents=True, exist_ok=True)
+    exact = f"{suite.name}=={suite.release}"
+    pip = (sys.executable, "-m", "pip", "download", "--quiet", "--no-input")
+    run(*pip, "--no-deps", "--no-binary", suite.name, "--dest", downloads, exact)
+    as_a_file = f"{suite.name.replace('-', '_')}-{suite.release}"
+    with tarfile.open(downloads / f"{as_a_file}.tar.gz") as archive:
+        archive.extractall(half_done, filter="data")
+    return half_done / as_a_file
 
 
 def put_ours_in(venv: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import re
 import signal
 import subprocess
@@ -154,6 +155,7 @@ def run_pytest(
         "FOREIGN_SHARE": f"{share.number}/{share.of}",
         "FOREIGN_STANDS_IN_FOR": suite.stands_in_for,
         "PYTHONPATH": str(INJECT),
+        **suite.variables,
     }
     variables.pop("VIRTUAL_ENV", None)
     if only is not None:
@@ -164,6 +166,7 @@ def run_pytest(
     variables["PATH"] = f"{environment.python.parent}:{variables['PATH']}"
     command = [
         *with_ipv6_localhost(),
+        *(not_as_root() if suite.refuses_root else ()),
         *("nice", str(environment.python.with_name("pytest")), "-q", "--tb=short"),
         *("-p", "no:cacheprovider", *plugins, *suite.options),
     ]
@@ -205,6 +208,19 @@ def with_ipv6_localhost() -> list[str]:
     file.write_text(f"{hosts}\n::1 localhost\n")
     bind = 'mount --bind "$0" /etc/hosts && exec "$@"'
     return ["unshare", "--mount", "sh", "-c", bind, str(file)]
+
+
+def not_as_root() -> list[str]:
+    """A command prefix with which root looks like the user "daemon" to the command.
+
+    In a user namespace of its own the files stay accessible, because their owner,
+    root, looks like that user as well.
+    """
+    if os.geteuid() != 0:
+        return []
+    daemon = pwd.getpwnam("daemon")
+    ids = (f"--map-user={daemon.pw_uid}", f"--map-group={daemon.pw_gid}")
+    return ["unshare", "--user", *ids]
 
 
 def wait_for(process: subprocess.Popen[bytes], file: Path) -> tuple[int, bool]:

@@ -85,11 +85,12 @@ class _Server:
             )
         self.port, orders = map(int, line.split())
         self.orders = socket.create_connection(("127.0.0.1", orders))
-        self.client: socket.socket | None = None
-        if self.port:
-            self.client = socket.create_connection(
-                ("127.0.0.1", self.port), timeout=ANSWERS_WITHIN_S
-            )
+        self.client = self._connect() if self.port else None
+
+    def _connect(self) -> socket.socket:
+        return socket.create_connection(
+            ("127.0.0.1", self.port), timeout=ANSWERS_WITHIN_S
+        )
 
     def exchange(self, requests: int) -> int:
         """One request after the other, or the row's own run; returns operations."""
@@ -97,13 +98,17 @@ class _Server:
             self.orders.sendall(b"r")
             return OPERATIONS
         request = b"x" * ECHO_BYTES
-        if self._row != "echo":
+        is_echo = self._row in ("echo", "churn")
+        if not is_echo:
             request = b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"
         for _ in range(requests):
+            if self._row == "churn":
+                self.client.close()
+                self.client = self._connect()
             self.client.sendall(request)
             received = self.client.recv(65536)
             ends = (len(received) == ECHO_BYTES, received.endswith(b"hello"))
-            while not ends[self._row != "echo"]:
+            while not ends[not is_echo]:
                 more = self.client.recv(65536)
                 if not more:
                     raise CountingError(f"{self._row}: the server closed: {received!r}")

@@ -94,7 +94,12 @@ def timer(loop: asyncio.AbstractEventLoop) -> None:
     fire(OPERATIONS)
 
 
-SERVED: dict[str, Any] = {"echo": echo, "uvicorn": uvicorn, "aiohttp": aiohttp}
+SERVED: dict[str, Any] = {
+    "echo": echo,
+    "churn": echo,  # the client opens a connection for each request
+    "uvicorn": uvicorn,
+    "aiohttp": aiohttp,
+}
 RUN: dict[str, Callable[[asyncio.AbstractEventLoop], None]] = {
     "call_soon": call_soon,
     "timer": timer,
