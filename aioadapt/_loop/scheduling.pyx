@@ -105,19 +105,28 @@ cdef class SchedulingCore(MovingCore):
         """Run the timers due now that were set before this iteration, up to *newest*."""
         cdef double due_s, end_s = now_s + CLOCK_RESOLUTION_S
         cdef list due = self.due_timers
-        cdef list newer = []
+        cdef list newer = None
+        cdef object timer = None
         while self.timers.count and self.timers.heap[0].due_s < end_s:
             if self.timers.heap[0].sequence > newest:
                 due_s = self.timers.heap[0].due_s
+                newer = newer or []
                 newer.append((due_s, self.timers.take_first()))
                 continue
+            if timer is not None:
+                due.append(timer)
             timer = self.timers.take_first()
             if type(timer) is not TimerHandle:
                 timer._scheduled = False
-            due.append(timer)
-        for due_s, timer in newer:
-            self.timers.add(due_s, timer)
-        self.counted.timers += len(due)
+            self.counted.timers += 1
+        if newer is not None:
+            for due_s, later in newer:
+                self.timers.add(due_s, later)
+        if timer is None:
+            return 0
+        if not due:
+            return self.run_handle(timer)     # as nearly always
+        due.append(timer)
         due.reverse()
         try:
             while due:
