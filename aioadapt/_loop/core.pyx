@@ -303,10 +303,22 @@ cdef class LoopCore:
         return 0
 
     cdef int schedule(self, object callback, tuple args, object context) except -1:
-        """call_soon, for transports: behind what call_soon_threadsafe was given before."""
+        """call_soon, for transports."""
+        return self.schedule_handle(new_handle(self, callback, args, context))
+
+    cdef int schedule_handle(self, object handle) except -1:
+        """It runs behind what call_soon_threadsafe was given before."""
         if self.inbox.has_calls():
             self.take_calls()
-        return self.push_ready(new_handle(self, callback, args, context))
+        return self.push_ready(handle)
+
+    cdef object take_newest(self):
+        """The handle that was scheduled last."""
+        cdef object handle
+        self.ready_count -= 1
+        handle = <object> self.ready[(self.first_ready + self.ready_count) & (self.ready_room - 1)]
+        Py_DECREF(handle)             # the local variable holds a reference now
+        return handle
 
     cdef int when_fd_is_freed(self, object callback) except -1:
         """Call it soon after the loop has closed the descriptor of a transport."""

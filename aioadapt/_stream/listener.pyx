@@ -4,9 +4,6 @@ Of several loops or processes on one listening socket, each that is awake takes 
 connections in an iteration.  A multishot accept of io_uring would hold a place in the
 socket's wait queue, and whoever armed first would get everything, also while it is busy.
 
-As in asyncio, the listener's callback accepts, a task makes the protocol in the next
-iteration, and connection_made is called in the one after.
-
 TCP_NODELAY is set on the listening socket, and on Linux accepted connections
 inherit it.  That saves a call per connection, and responses sent in two parts do
 not wait 40 ms for a delayed acknowledgement.
@@ -26,7 +23,6 @@ from libc.errno cimport (
     errno,
 )
 from libc.stdint cimport uint32_t
-from posix.unistd cimport close as close_fd
 
 from aioadapt._http1.exchange cimport Exchange
 from aioadapt._kernel.addresses cimport address_of
@@ -46,6 +42,7 @@ from aioadapt._loop.core cimport LoopCore
 from aioadapt._loop.counters cimport count_failure
 from aioadapt._loop.fd_callbacks cimport descriptor_of
 from aioadapt._loop.handle cimport enter_context, new_handle, report_failure
+from aioadapt._stream.accepting cimport ConnectionMaker
 from aioadapt._stream.stream cimport Released, Stream, new_stream
 
 import contextvars
@@ -62,7 +59,7 @@ cdef enum:
     ACCEPTS_PER_ITERATION = 16
 
 
-cdef class Listener:
+cdef class Listener(ConnectionMaker):
     """One listening socket of one asyncio Server."""
 
     def __init__(self, loop, sock, protocol_factory, server, sslcontext, backlog, timeouts,
@@ -129,13 +126,13 @@ cdef class Listener:
     cdef int accept_some(self) except -1:
         cdef sockaddr_storage address
         cdef socklen_t size
-        cdef int fd, _, on = 1
+        cdef int fd, i, on = 1
         # O_NONBLOCK belongs to the open file, which duplicates share, and Python's
         # socket.dup() sets it to the mode of the object it duplicates.  So another
         # server's duplicate may just have made our socket blocking, and an accept
         # that finds nothing would then block the whole interpreter.
         ioctl(self.fd, FIONBIO, &on)
-        for _ in range(min(self.backlog, ACCEPTS_PER_ITERATION)):
+        for i in range(min(self.backlog, ACCEPTS_PER_ITERATION)):
             if not self.is_accepting:
                 return 0
             size = sizeof(address)
@@ -143,57 +140,15 @@ cdef class Listener:
             if fd >= 0:
                 self.accepted(fd, address_of(&address, size))
             elif errno == EAGAIN:
+                if i == 0:
+                    # Another loop on this socket was sooner.  The kernel wakes the
+                    # newest registration first, so next time that is this loop.
+                    self.stop()
+                    self._go_on()
                 return 0
             elif not is_transient(errno):
                 return self.accept_failed(errno)
         return 0
-
-    cdef int accepted(self, int fd, object peername) except -1:
-        """As in asyncio, a task makes the protocol in the next iteration."""
-        cdef Accepted accepted = Accepted.__new__(Accepted)
-        accepted.fd = fd
-        self.loop.counted.accepts += 1
-        if self.sslcontext is not None:
-            self.loop.create_task(self.loop._accept_connection2(
-                self.protocol_factory, accepted.as_socket(self), {"peername": peername},
-                self.sslcontext, self.server, *self.timeouts))
-        else:
-            self.loop.create_task(self._accept_connection2(accepted, peername))
-        return 0
-
-    async def _accept_connection2(self, Accepted accepted, peername):
-        """asyncio's name for it, which a program can see."""
-        cdef Stream stream
-        protocol = transport = None
-        try:
-            protocol = self.protocol_factory()
-            stream = new_stream(self.loop, accepted.fd, self.family, self.type, self.proto,
-                                protocol, self.server)
-            accepted.fd = -1
-            stream.peername_known = peername
-            if self.loop.watch_http1:
-                stream.exchange = Exchange.__new__(Exchange)
-            transport = stream.transport
-            waiter = self.loop.create_future()
-            self.loop.schedule(stream.open, (waiter,), None)
-            try:
-                await waiter
-            except BaseException:
-                transport.close()
-                raise
-        except (SystemExit, KeyboardInterrupt):
-            raise
-        except BaseException as exc:
-            if self.loop._debug:
-                context = {
-                    "message": "Error on transport creation for incoming connection",
-                    "exception": exc,
-                }
-                if protocol is not None:
-                    context["protocol"] = protocol
-                if transport is not None:
-                    context["transport"] = transport
-                self.loop.call_exception_handler(context)
 
     cdef int accept_failed(self, int error) except -1:
         """As asyncio: report it, and if resources have run out, retry after a delay.
@@ -286,21 +241,3 @@ cdef class AcceptWatch(Watch):
             if entered:
                 PyContext_Exit(listener.context)
         return 0
-
-
-cdef class Accepted:
-    """Owns a descriptor until it has a stream."""
-
-    def __cinit__(self):
-        self.fd = -1
-
-    def __dealloc__(self):
-        # The task was cancelled before it began, or the factory has failed.
-        if self.fd >= 0:
-            close_fd(self.fd)
-
-    cdef object as_socket(self, Listener listener):
-        sock = socket.socket(listener.family, listener.type, listener.proto, fileno=self.fd)
-        self.fd = -1
-        sock.setblocking(False)
-        return sock
