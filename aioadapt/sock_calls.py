@@ -144,4 +144,8 @@ class SockCalls(asyncio.SelectorEventLoop):
                 )
             )
             return
-        super()._sock_connect_cb(fut, sock, address)  # type: ignore[misc]
+        try:
+            super()._sock_connect_cb(fut, sock, address)  # type: ignore[misc]
+        finally:
+            # The future's exception has this frame in its traceback: a cycle.
+            del fut

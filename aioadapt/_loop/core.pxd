@@ -22,6 +22,7 @@ cdef class LoopCore:
 
         PyObject **ready             # ring of owned handles
         Py_ssize_t first_ready, ready_count, ready_room
+        Py_ssize_t accept_steps      # of the ready: steps of accepted connections
         Timers timers
         list due_timers              # taken from the heap and run next; the first is last
         Inbox inbox

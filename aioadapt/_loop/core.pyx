@@ -5,7 +5,8 @@
 2. run        callbacks that were ready, and calls from other threads
 3. dispatch   what was reaped: protocols get their bytes, readers are called
 4. timers     run the ones that are due
-5. run        callbacks added by 3 and 4, if 2 added none
+5. run        callbacks added by 3 and 4, if 2 added none; and once more, if now only
+              accepted connections wait for connection_made
 6. end        arm what has to be armed, release connections that are to move and
               are quiet
 
@@ -240,6 +241,8 @@ cdef class LoopCore:
             self.run_due_timers(now_s, newest_timer)
         if nothing_was_added and not self._stopping:
             self.run_ready()
+            if self.accept_steps and self.ready_count == self.accept_steps and not self._stopping:
+                self.run_ready()
         self.end_iteration()
         self.is_gathering = False
         self.iteration += 1
@@ -416,6 +419,7 @@ cdef class LoopCore:
             Py_DECREF(item)
             self.first_ready = (self.first_ready + 1) & (self.ready_room - 1)
             self.ready_count -= 1
+        self.accept_steps = 0
         self.flush_queue.clear()
         self.end_queue.clear()
         self.release_queue.clear()

@@ -37,6 +37,7 @@ cdef class Accepting(Handle):
         object first_step            # handle: of the real task that has taken over
         object waiter                # of a real task: done once opened
 
+    cdef int schedule(self) except -1
     cdef int take_step(self) except -1
     cdef int make_in_task(self) except -1
     cdef int make(self) except -1

@@ -64,7 +64,7 @@ cdef class ConnectionMaker:
                 self.sslcontext, self.server, *self.timeouts))
         elif self.may_go_without_a_task():
             accepting.task = self.new_task()
-            self.loop.schedule_handle(accepting)
+            accepting.schedule()
         else:
             self.loop.create_task(self._accept_connection2(accepting))
         return 0
@@ -122,7 +122,12 @@ cdef class Accepting(Handle):
         if self.fd >= 0:
             close_fd(self.fd)
 
+    cdef int schedule(self) except -1:
+        (<FdCore> self.loop).accept_steps += 1
+        return (<FdCore> self.loop).schedule_handle(self)
+
     cdef int run(self) except -1:
+        (<FdCore> self.loop).accept_steps -= 1
         if self.task is None:
             return self.open()
         self.task.running = self
@@ -179,7 +184,7 @@ cdef class Accepting(Handle):
         self.stream = stream
         self.stage = MADE
         self.context = PyContext_CopyCurrent()
-        return loop.schedule_handle(self)
+        return self.schedule()
 
     cdef int open(self) except -1:
         cdef object context = self.context

@@ -2,7 +2,9 @@
 
 import asyncio
 import errno
+import gc
 import socket
+import sys
 from asyncio import AbstractEventLoop
 from pathlib import Path
 
@@ -19,6 +21,22 @@ async def test_a_refused_connection_says_so(
     with pytest.raises(ConnectionRefusedError, match=str(port)) as caught:
         await loop.create_connection(Recorder, host, port)
     assert caught.value.errno == errno.ECONNREFUSED
+
+
+async def test_the_error_of_a_refused_connection_is_in_no_cycle(
+    loop: AbstractEventLoop, closed_port: tuple[str, int]
+) -> None:
+    with socket.socket() as sock:
+        sock.setblocking(False)
+        error = None
+        try:
+            await loop.sock_connect(sock, closed_port)
+        except OSError as exc:
+            error = exc
+    await asyncio.sleep(0)
+    assert isinstance(error, ConnectionRefusedError)
+    # Only frames that do not run are referrers.
+    assert [r for r in gc.get_referrers(error) if r is not sys._getframe()] == []
 
 
 async def test_the_local_address_can_be_chosen(loop: AbstractEventLoop) -> None:
