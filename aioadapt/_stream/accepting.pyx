@@ -30,7 +30,9 @@ import asyncio
 import socket
 
 from aioadapt.stdlib_private import (
+    enter_current_tasks,
     enter_task,
+    leave_current_tasks,
     leave_task,
     register_task,
     set_result_unless_cancelled,
@@ -302,7 +304,9 @@ cdef class AcceptTask:
         """From now on an asyncio.Task does the rest."""
         cdef FdCore loop = self.maker.loop
         cdef Accepting accepting
+        cdef bint is_over
         if self.real is None:
+            is_over = self.is_over()
             accepting = self.find()
             coro = self.maker._accept_connection2(accepting)
             if accepting.stage != ACCEPTED:
@@ -312,6 +316,18 @@ cdef class AcceptTask:
             unregister_task(self.real)
             if self.is_pending:
                 accepting.first_step = loop.take_newest()
-            elif self in self.maker.idle_tasks:
+            elif is_over:
+                run_now(loop, loop.take_newest())
+            if self in self.maker.idle_tasks:
                 self.maker.idle_tasks.remove(self)
         return self.real
+
+
+cdef int run_now(object loop, object step) except -1:
+    """A step of a task, though another task may be in the middle of one."""
+    current = leave_current_tasks(loop)
+    try:
+        step._run()
+    finally:
+        enter_current_tasks(loop, current)
+    return 0
