@@ -78,10 +78,10 @@ ACCEPT_RETRY_DELAY_S: float = constants.ACCEPT_RETRY_DELAY
 SERVER_NAMES_CLIENTS = "transport" in base_events.Server._attach.__code__.co_varnames  # type: ignore[attr-defined]
 
 #: For tasks of a class of one's own; documented under "Extending asyncio".
-register_task: Callable[[Any], None] = tasks._register_task  # type: ignore[attr-defined]
-unregister_task: Callable[[Any], None] = tasks._unregister_task  # type: ignore[attr-defined]
-enter_task: Callable[[Any, Any], None] = tasks._enter_task  # type: ignore[attr-defined]
-leave_task: Callable[[Any, Any], None] = tasks._leave_task  # type: ignore[attr-defined]
+register_task: Callable[[Any], None] = tasks._register_task
+unregister_task: Callable[[Any], None] = tasks._unregister_task
+enter_task: Callable[[Any, Any], None] = tasks._enter_task
+leave_task: Callable[[Any, Any], None] = tasks._leave_task
 
 
 def leave_current_tasks(loop: Any) -> tuple[Any, Any]:

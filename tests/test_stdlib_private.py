@@ -124,6 +124,7 @@ HOOKS = [
     ),
 ]
 
+ACCEPTS = "no protocol factory of a server can run"
 NESTS = "nest_asyncio: no task can run within another"
 
 # We call or read these.
@@ -156,6 +157,10 @@ USED = [
     Part(base_events, "_format_handle", "no warning of slow callbacks", "handle"),
     Part(events, "_event_loop_policy", "a child watcher that was set is not asked"),
     Part(tasks, "_current_tasks", NESTS),
+    Part(tasks, "_register_task", ACCEPTS, "task"),
+    Part(tasks, "_unregister_task", ACCEPTS, "task"),
+    Part(tasks, "_enter_task", ACCEPTS, "loop, task"),
+    Part(tasks, "_leave_task", ACCEPTS, "loop, task"),
     Part(events.Handle, "_run", "no callback runs in debug mode", ""),
     Part(events.Handle, "_cancelled", "debug mode runs what was cancelled"),
     Part(

@@ -241,8 +241,9 @@ cdef class LoopCore:
             self.run_due_timers(now_s, newest_timer)
         if nothing_was_added and not self._stopping:
             self.run_ready()
-            if self.accept_steps and self.ready_count == self.accept_steps and not self._stopping:
-                self.run_ready()
+            if self.accept_steps and self.accept_steps == self.ready_count:
+                if not self._stopping:
+                    self.run_ready()
         self.end_iteration()
         self.is_gathering = False
         self.iteration += 1
@@ -318,8 +319,9 @@ cdef class LoopCore:
     cdef object take_newest(self):
         """The handle that was scheduled last."""
         cdef object handle
+        cdef Py_ssize_t end = self.first_ready + self.ready_count
         self.ready_count -= 1
-        handle = <object> self.ready[(self.first_ready + self.ready_count) & (self.ready_room - 1)]
+        handle = <object> self.ready[(end - 1) & (self.ready_room - 1)]
         Py_DECREF(handle)             # the local variable holds a reference now
         return handle
 

@@ -22,7 +22,7 @@ from cpython.contextvars cimport PyContext_CopyCurrent, PyContext_Exit
 from posix.unistd cimport close as close_fd
 
 from aioadapt._http1.exchange cimport Exchange
-from aioadapt._loop.core cimport LoopCore
+from aioadapt._loop.fd_callbacks cimport FdCore
 from aioadapt._loop.handle cimport enter_context
 from aioadapt._stream.stream cimport Stream, new_stream
 

@@ -66,9 +66,7 @@ class Scene:
     def the_task(self) -> Task[Any]:
         """The one that accepts: the others sleep in ``until``."""
         [task] = [
-            t
-            for t in asyncio.all_tasks(self.loop)
-            if "_accept_connection2" in repr(t)
+            t for t in asyncio.all_tasks(self.loop) if "_accept_connection2" in repr(t)
         ]
         self.task = task
         return task
