@@ -4,8 +4,8 @@
 A version number does not tell: distributions backport features, containers
 filter system calls, and sandboxes implement some calls and not others.  So the
 probe sets up a small ring and tries, once, everything that the loop will need:
-receive into provided buffers, send, poll, accept, cancel, and wait with a
-timeout.  What works as it should is a feature; what does not is missing.
+receive into provided buffers, poll, cancel, and wait with a timeout.  What works
+as it should is a feature; what does not is missing.
 
 The ring, its sockets and its memory are gone when the probe returns.  Nothing
 here says *why* the kernel refused: ``refusal.py`` explains that, from the errno
@@ -25,7 +25,6 @@ from posix.stdlib cimport posix_memalign
 from posix.unistd cimport _SC_PAGESIZE, sysconf
 
 from aioadapt._kernel.findings import Findings
-from aioadapt._kernel.loopback import connect_to, listener_and_client
 
 from aioadapt._kernel.liburing cimport (
     Completion, IORING_CQE_BUFFER_SHIFT, IORING_CQE_F_BUFFER, IORING_CQE_F_MORE,
@@ -38,8 +37,7 @@ from aioadapt._kernel.liburing cimport (
     io_uring_buf_ring_mask, io_uring_enable_rings, io_uring_free_probe,
     io_uring_get_probe_ring, io_uring_get_sqe, io_uring_opcode_supported,
     io_uring_params, io_uring_prep_cancel64, io_uring_prep_cancel_fd,
-    io_uring_prep_multishot_accept, io_uring_prep_poll_multishot,
-    io_uring_prep_recv_multishot, io_uring_prep_send, io_uring_probe,
+    io_uring_prep_poll_multishot, io_uring_prep_recv_multishot, io_uring_probe,
     io_uring_queue_exit, io_uring_queue_init_params, io_uring_register_buf_ring,
     io_uring_sqe, io_uring_sqe_set_flags,
 )
@@ -74,9 +72,7 @@ cdef long long ANSWER_NS = 1_000_000_000
 # One operation of each kind is enough, so its kind serves as its user_data.
 cdef enum Op:
     RECV = 1
-    SEND
     POLL
-    ACCEPT
     CANCEL
     NO_OP       # nothing is ever submitted with this one
 
@@ -267,13 +263,6 @@ cdef class _Trial:
     cdef char *buffer(self, int index) noexcept:
         return self.lent + self.page_bytes + index * BUFFER_BYTES
 
-    cdef bint send(self, int fd, bytes data) except -1:
-        cdef io_uring_sqe *sqe = self.ask(SEND)
-        io_uring_prep_send(sqe, fd, <char *> data, len(data), 0)
-        sqe.user_data = SEND
-        answer = self.answer(SEND)
-        return answer is not None and answer[0] == len(data)
-
     cdef bint has_received(self, bytes data) except -1:
         """Did the armed recv deliver exactly this, into a lent buffer, and stay armed?"""
         cdef int index
@@ -288,19 +277,16 @@ cdef class _Trial:
             return False
         return memcmp(self.buffer(index), <char *> data, len(data)) == 0
 
-    cdef receive_and_send(self, ours, peer):
+    cdef receive(self, ours, peer):
         cdef io_uring_sqe *sqe
         if "buffer_rings" not in self.features:
-            if self.send(peer.fileno(), b"sent"):
-                self.features.add("send")
             return
         sqe = self.ask(RECV)
         io_uring_prep_recv_multishot(sqe, ours.fileno(), NULL, 0, 0)
         io_uring_sqe_set_flags(sqe, IOSQE_BUFFER_SELECT)
         sqe.buf_group = BUFFER_GROUP
         sqe.user_data = RECV
-        if self.send(peer.fileno(), b"sent"):
-            self.features.add("send")
+        peer.send(b"sent")
         if self.has_received(b"sent"):
             peer.send(b"once more")
             if self.has_received(b"once more"):
@@ -308,9 +294,7 @@ cdef class _Trial:
         self.cancel(RECV)
 
     cdef poll(self, ours, peer):
-        cdef io_uring_sqe *sqe = self.ask(POLL)
-        io_uring_prep_poll_multishot(sqe, ours.fileno(), select.POLLIN)
-        sqe.user_data = POLL
+        self.arm_poll(ours)
         peer.send(b"readable")
         answer = self.answer(POLL)
         if answer is None:
@@ -318,8 +302,16 @@ cdef class _Trial:
         res, flags = answer
         if res > 0 and res & select.POLLIN and flags & IORING_CQE_F_MORE:
             self.features.add("poll_multishot")
-            self.cancel_by_descriptor(POLL, ours.fileno())
         self.cancel(POLL)
+        if POLL not in self.in_kernel:
+            self.arm_poll(ours)
+            self.cancel_by_descriptor(POLL, ours.fileno())
+            self.cancel(POLL)
+
+    cdef arm_poll(self, ours):
+        cdef io_uring_sqe *sqe = self.ask(POLL)
+        io_uring_prep_poll_multishot(sqe, ours.fileno(), select.POLLIN)
+        sqe.user_data = POLL
 
     cdef cancel_by_descriptor(self, Op op, int fd):
         cdef io_uring_sqe *sqe = self.ask(CANCEL)
@@ -331,39 +323,6 @@ cdef class _Trial:
             return
         if self.last_answer(op) is not None:
             self.features.add("cancel_fd")
-
-    cdef accept(self, listener, client):
-        """Accept one connection that already waits, and one that comes while armed."""
-        cdef io_uring_sqe *sqe = self.ask(ACCEPT)
-        io_uring_prep_multishot_accept(sqe, listener.fileno(), NULL, NULL, 0)
-        sqe.user_data = ACCEPT
-        if self.has_accepted(client):
-            with connect_to(listener) as another:
-                if self.has_accepted(another):
-                    self.features.add("accept_multishot")
-        self.cancel(ACCEPT)
-
-    cdef bint has_accepted(self, client) except -1:
-        """Did the armed accept return the client's other end, and stay armed?"""
-        answer = self.answer(ACCEPT)
-        if answer is None:
-            return False
-        fd, flags = answer
-        if fd < 0:
-            if fd in (-errnos.EMFILE, -errnos.ENFILE):
-                raise _Refused(-fd, "accept a connection")
-            return False
-        # Kernels 6.6.1 to 6.8-rc3 could return a number here that is somebody
-        # else's descriptor, or no descriptor at all: we must not close that.
-        try:
-            accepted = socket.socket(fileno=fd)
-        except OSError:
-            return False
-        if accepted.getpeername() != client.getsockname():
-            accepted.detach()
-            return False
-        accepted.close()
-        return bool(flags & IORING_CQE_F_MORE)
 
 
 def probe(flags=SETUP_FLAGS):
@@ -381,11 +340,8 @@ def probe(flags=SETUP_FLAGS):
             trial.lend_buffers()
             ours, peer = socket.socketpair()
             with ours, peer:
-                trial.receive_and_send(ours, peer)
+                trial.receive(ours, peer)
                 trial.poll(ours, peer)
-            listener, client = listener_and_client()
-            with listener, client:
-                trial.accept(listener, client)
     except _Refused as refused:
         return trial.found(refused.errno, refused.step)
     except OSError as error:

@@ -8,11 +8,9 @@ from dataclasses import dataclass
 REQUIRED = (
     "nodrop",
     "ext_arg",
-    "send",
     "buffer_rings",
     "recv_multishot",
     "poll_multishot",
-    "accept_multishot",
     "cancel",
 )
 

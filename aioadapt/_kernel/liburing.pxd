@@ -128,8 +128,6 @@ cdef extern from *:
         io_uring_sqe *sqe, int fd, const msghdr *message, unsigned flags) nogil
     void io_uring_prep_poll_add(io_uring_sqe *sqe, int fd, unsigned mask) nogil
     void io_uring_prep_poll_multishot(io_uring_sqe *sqe, int fd, unsigned mask) nogil
-    void io_uring_prep_multishot_accept(
-        io_uring_sqe *sqe, int fd, void *address, void *size, int flags) nogil
     void io_uring_prep_cancel64(
         io_uring_sqe *sqe, uint64_t user_data, int flags) nogil
     void io_uring_prep_cancel_fd(io_uring_sqe *sqe, int fd, unsigned flags) nogil

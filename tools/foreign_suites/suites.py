@@ -10,6 +10,7 @@ without uvloop has it installed, and the loop under test replaces it.
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Mapping
@@ -192,6 +193,8 @@ SUITES = {
             package="tornado",
             also=("pytest>=8.4", "pytest-timeout>=2.3"),
             options=(
+                # As above.
+                *("-c", os.devnull, "--rootdir=."),
                 *("-o", "python_files=*_test.py", "--timeout=60"),
                 *("--pyargs", "tornado.test"),
             ),
