@@ -10,6 +10,12 @@ def in_a_child(what: Callable[[], int | None]) -> int:
 
     The status is what *what* returned, 0 for None, and 1 if it raised.
     """
+    _, status = os.waitpid(fork(what), 0)
+    return os.waitstatus_to_exitcode(status)
+
+
+def fork(what: Callable[[], int | None]) -> int:
+    """The same without waiting: returns the child's process id."""
     with warnings.catch_warnings():
         # Python warns because the test run has threads; the child starts none.
         warnings.filterwarnings("ignore", ".* is multi-threaded", DeprecationWarning)
@@ -20,5 +26,4 @@ def in_a_child(what: Callable[[], int | None]) -> int:
             status = what() or 0
         finally:
             os._exit(status)
-    _, status = os.waitpid(pid, 0)
-    return os.waitstatus_to_exitcode(status)
+    return pid

@@ -54,7 +54,7 @@ cdef class AcceptTask:
         Accepting running            # while it takes a step
         int fd                       # afterwards, where its stream is: -1 for none
         unsigned long long id
-        unsigned long long opened_in         # the loop's iteration
+        long long opened_in          # the loop's iteration
         object real                  # the asyncio.Task, once somebody needs one
         object __weakref__
 

@@ -214,7 +214,7 @@ cdef class Accepting(Handle):
             task.fd = -1
             if stage == OPENED:
                 task.fd, task.id = self.stream.fd, self.stream.id
-                task.opened_in = self.stream.loop.iteration
+                task.opened_in = self.stream.loop.counted.iterations
             self.maker.idle_tasks.append(task)
         return 0
 
@@ -269,12 +269,9 @@ cdef class AcceptTask:
 
     cdef bint is_over(self) noexcept:
         """In asyncio it ends in the iteration after the one that opened the connection."""
-        cdef FdCore loop = self.maker.loop
         if self.is_pending:
             return False
-        if self.fd < 0 or loop.iteration > self.opened_in + 1:
-            return True
-        return loop.iteration == self.opened_in + 1 and not loop.is_parked
+        return self.fd < 0 or self.maker.loop.counted.iterations > self.opened_in
 
     cdef Accepting find(self):
         """It has a step to take, or takes it, or has taken the last one just now."""

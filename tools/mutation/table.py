@@ -154,8 +154,7 @@ MUTANTS: list[Mutant] = [
     M("_stream/accepting.pyx", "            enter_task(self.loop, self.task)\n            try:\n                self.make()\n"
       "            finally:\n                leave_task(self.loop, self.task)\n", "            self.make()\n"),
     M("_stream/accepting.pyx", "                task.fd, task.id = self.stream.fd, self.stream.id\n", "                pass\n"),
-    M("_stream/accepting.pyx", "        return loop.iteration == self.opened_in + 1 and not loop.is_parked",
-      "        return loop.iteration == self.opened_in + 1"),
+    M("_stream/accepting.pyx", "self.maker.loop.counted.iterations > self.opened_in", "True"),
     M("_stream/accepting.pyx", "            elif is_over:\n                run_now(", "            elif False:\n                run_now("),
     M("_stream/accepting.pyx", "            if accepting.stage != ACCEPTED:\n", "            if False:\n"),
     M("_loop/core.pyx", "                if not self._stopping:\n                    self.run_ready()\n",
