@@ -193,8 +193,8 @@ SUITES = {
             package="tornado",
             also=("pytest>=8.4", "pytest-timeout>=2.3"),
             options=(
-                # As above.
-                *("-c", os.devnull, "--rootdir=."),
+                # Not our own configuration, and no capture of logs: it has its own.
+                *("-c", os.devnull, "--rootdir=.", "-p", "no:logging"),
                 *("-o", "python_files=*_test.py", "--timeout=60"),
                 *("--pyargs", "tornado.test"),
             ),
