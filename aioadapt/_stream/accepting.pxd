@@ -36,6 +36,7 @@ cdef class Accepting(Handle):
         AcceptTask task              # None if there is a real one from the beginning
         object first_step            # handle: of the real task that has taken over
         object waiter                # of a real task: done once opened
+        object ends_run              # the SystemExit or KeyboardInterrupt of the factory
 
     cdef int schedule(self) except -1
     cdef int take_step(self) except -1

@@ -99,7 +99,7 @@ cdef class ConnectionMaker:
                 accepting.make()
                 awaited = accepting.waiter = self.loop.create_future()
             else:
-                # It has taken over, and is awaited here when its first step comes.
+                # It has taken over, and waits here for its first step.
                 awaited = asyncio.sleep(0)
             try:
                 await awaited
@@ -107,6 +107,8 @@ cdef class ConnectionMaker:
                 if accepting.stream is not None:
                     accepting.stream.transport.close()
                 raise
+            if accepting.ends_run is not None:
+                raise accepting.ends_run
         except (SystemExit, KeyboardInterrupt):
             raise
         except BaseException as exc:
@@ -157,14 +159,22 @@ cdef class Accepting(Handle):
                 self.make()
             finally:
                 leave_task(self.loop, self.task)
-        except (SystemExit, KeyboardInterrupt):
-            raise
+        except (SystemExit, KeyboardInterrupt) as exc:
+            # It is the task's exception, too: asyncio tells if nobody asks for it.
+            self.ends_run = exc
+            self.task.is_pending = True
+            self.task.real_task()
         except BaseException as exc:
             self.report(exc)
         finally:
             if entered:
                 PyContext_Exit(context)
-        return 0
+        if self.first_step is None or self.stage != FAILED:
+            return 0
+        first_step, self.first_step = self.first_step, None
+        if self.ends_run is not None:
+            return run_now(self.loop, first_step)
+        return (<FdCore> self.loop).schedule_handle(first_step)
 
     cdef int make(self) except -1:
         """Make protocol and transport; connection_made follows in the next iteration."""
@@ -207,7 +217,7 @@ cdef class Accepting(Handle):
         if task is None:
             return 0
         task.is_pending = False
-        if self.first_step is not None:
+        if self.first_step is not None and stage == OPENED:
             first_step, self.first_step = self.first_step, None
             return (<FdCore> self.loop).schedule_handle(first_step)
         if task.real is None:
@@ -311,12 +321,12 @@ cdef class AcceptTask:
             self.real = asyncio.Task(coro, loop=loop, context=accepting.context)
             # This one is registered, for both.
             unregister_task(self.real)
+            if self in self.maker.idle_tasks:
+                self.maker.idle_tasks.remove(self)
             if self.is_pending:
                 accepting.first_step = loop.take_newest()
             elif is_over:
                 run_now(loop, loop.take_newest())
-            if self in self.maker.idle_tasks:
-                self.maker.idle_tasks.remove(self)
         return self.real
 
 

@@ -170,6 +170,9 @@ cdef class Endpoint(Detachable):
         if self.life >= CLOSING or not self.is_paused:
             return 0
         self.is_paused = False
+        # If the protocol keeps it open, asyncio finds the end anew: start_tls, for one,
+        # pauses and resumes, and its protocol has to be told.
+        self.eof_seen = False
         self.reader_context = PyContext_CopyCurrent()
         self.deliver_held_soon()
         self.update_reading()

@@ -258,6 +258,23 @@ def test_a_factory_that_fails_ends_its_task(scene: Scene) -> None:
     assert asyncio.all_tasks(scene.loop) == set()
 
 
+@pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # asyncio's socket
+def test_a_factory_that_ends_the_run_is_reported_as_a_tasks_exception(
+    scene: Scene,
+) -> None:
+    def leave() -> None:
+        raise SystemExit(3)
+
+    told: list[str] = []
+    scene.loop.set_exception_handler(lambda _, about: told.append(about["message"]))
+    scene.then["factory"] = leave
+    scene.connect()
+    with pytest.raises(SystemExit):
+        scene.until("never")
+    gc.collect()
+    assert told == ["Task exception was never retrieved"]
+
+
 def test_a_task_factory_gets_asyncios_coroutine(scene: Scene) -> None:
     names: list[str] = []
 

@@ -62,6 +62,20 @@ async def test_a_protocol_that_returns_true_can_go_on_writing(wire: Wire) -> Non
         assert protocol.calls.count("eof_received") == 1
 
 
+async def test_a_protocol_that_stays_open_is_told_again_when_it_resumes_reading(
+    wire: Wire,
+) -> None:
+    async with connected(StaysOpen, wire) as (protocol, peer):
+        peer.finish_sending()
+        await protocol.until(lambda: "eof_received" in protocol.calls)
+        protocol.transport.pause_reading()
+        await a_round_trip_elsewhere()
+        assert protocol.calls.count("eof_received") == 1
+        protocol.transport.resume_reading()
+        await protocol.until(lambda: protocol.calls.count("eof_received") == 2)
+        assert not protocol.transport.is_closing()
+
+
 async def test_what_waits_is_sent_before_the_peers_end_closes_the_connection(
     wire: Wire,
 ) -> None:
