@@ -144,7 +144,10 @@ def is_known(program: Program, difference: Difference) -> bool:
         expected == seen == "now"
         and "writelines(" in steps
         and "abort(" in steps
-        and all(_received(event) > BUFFER_BYTES // 2 for event in (difference.expected, difference.seen))
+        and all(
+            _received(event) > BUFFER_BYTES // 2
+            for event in (difference.expected, difference.seen)
+        )
     ):
         return True
     # Where the factory gives something that is no protocol, or ends the run, asyncio leaves
