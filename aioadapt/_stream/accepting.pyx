@@ -28,6 +28,7 @@ from aioadapt._stream.stream cimport Stream, new_stream
 
 import asyncio
 import socket
+from asyncio.events import _get_running_loop, _set_running_loop
 
 from aioadapt.stdlib_private import (
     enter_current_tasks,
@@ -331,10 +332,13 @@ cdef class AcceptTask:
 
 
 cdef int run_now(object loop, object step) except -1:
-    """A step of a task, though another task may be in the middle of one."""
+    """A step of a task, in the middle of another's or while the loop does not run."""
+    running = _get_running_loop()
     current = leave_current_tasks(loop)
+    _set_running_loop(loop)
     try:
         step._run()
     finally:
+        _set_running_loop(running)
         enter_current_tasks(loop, current)
     return 0
