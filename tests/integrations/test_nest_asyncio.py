@@ -20,6 +20,9 @@ async def after(delay_s, result):
 loop = new_loop()
 """
 
+POLICY = "'asyncio.get_event_loop_policy' is deprecated"
+"""nest_asyncio asks for it, on Python 3.14, too."""
+
 
 @pytest.fixture
 def says(loop_kind: str) -> "Says":
@@ -34,7 +37,9 @@ class Says:
 
     def __call__(self, program: str) -> list[str]:
         return printed_by_python(
-            "-W", "error", "-", in_words(self.kind), stdin=START + program
+            *("-W", "error", "-W", f"ignore:{POLICY}:DeprecationWarning"),
+            *("-", in_words(self.kind)),
+            stdin=START + program,
         ).splitlines()
 
 
