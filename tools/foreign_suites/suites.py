@@ -192,9 +192,9 @@ SUITES = {
             lambda source: [],  # its tests are in the package, and need unittest
             package="tornado",
             also=("pytest>=8.4", "pytest-timeout>=2.3"),
+            variables={"FOREIGN_SILENCED": "tornado.access"},
             options=(
-                # Not our own configuration, and no capture of logs: it has its own.
-                *("-c", os.devnull, "--rootdir=.", "-p", "no:logging"),
+                *("-c", os.devnull, "--rootdir=."),  # not our own configuration
                 *("-o", "python_files=*_test.py", "--timeout=60"),
                 *("--pyargs", "tornado.test"),
             ),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import logging
 import os
 import re
 import time
@@ -25,6 +26,10 @@ RESULTS = Path(os.environ["FOREIGN_RESULTS"])
 
 #: A file with the tests to run, one name per line; None: all.
 ONLY = Path(os.environ["FOREIGN_ONLY"]) if "FOREIGN_ONLY" in os.environ else None
+
+# As a project's own runner does.
+if "FOREIGN_SILENCED" in os.environ:
+    logging.getLogger(os.environ["FOREIGN_SILENCED"]).setLevel(logging.CRITICAL)
 
 _ran: Counter[str] = Counter()
 _began_s = 0.0
