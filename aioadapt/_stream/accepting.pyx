@@ -80,11 +80,10 @@ cdef class ConnectionMaker:
 
     cdef AcceptTask new_task(self):
         cdef AcceptTask task
-        if self.idle_tasks:
-            task = self.idle_tasks[0]
-            # Two references are the list's and ours: the program has none.
-            if task.is_over() and Py_REFCNT(task) == 2:
-                del self.idle_tasks[0]
+        while self.idle_tasks and (<AcceptTask> self.idle_tasks[0]).is_over():
+            task = self.idle_tasks.pop(0)
+            # The only reference is ours: the program has kept none.
+            if Py_REFCNT(task) == 1:
                 task.is_pending = True
                 return task
         task = AcceptTask.__new__(AcceptTask)

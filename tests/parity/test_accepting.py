@@ -241,6 +241,22 @@ def test_a_task_that_the_program_keeps_is_not_the_next_connections(
     assert [task.done() for task in kept] == [True] * 3
 
 
+@pytest.mark.ours_only
+def test_one_task_stands_for_all_connections_but_those_whose_task_is_kept(
+    scene: Scene,
+) -> None:
+    seen: list[int] = []
+    kept: list[Any] = []
+    scene.then["factory"] = lambda: kept.append(asyncio.current_task())
+    for _ in range(8):
+        scene.connect()
+        scene.until("made")
+        scene.passes(3)
+        scene.then["factory"] = lambda: seen.append(id(asyncio.current_task()))
+    assert len(seen) == 7
+    assert len(set(seen)) == 1
+
+
 @pytest.mark.filterwarnings("ignore:unclosed:ResourceWarning")  # asyncio's socket
 def test_a_factory_that_fails_ends_its_task(scene: Scene) -> None:
     def fail() -> None:

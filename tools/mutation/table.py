@@ -151,7 +151,7 @@ MUTANTS: list[Mutant] = [
     M("_stream/endpoint.pyx", "        self.eof_seen = False\n        self.reader_context", "        self.reader_context"),
     M("_stream/accepting.pyx", "        self.fd = -1\n        stream.peername", "        stream.peername"),
     M("_stream/accepting.pyx", "        if self.fd >= 0:\n            close_fd(self.fd)\n", "        pass\n"),
-    M("_stream/accepting.pyx", "task.is_over() and Py_REFCNT(task) == 2:", "task.is_over():"),
+    M("_stream/accepting.pyx", "if Py_REFCNT(task) == 1:", "if True:"),
     M("_stream/accepting.pyx", "            enter_task(self.loop, self.task)\n            try:\n                self.make()\n"
       "            finally:\n                leave_task(self.loop, self.task)\n", "            self.make()\n"),
     M("_stream/accepting.pyx", "                task.fd, task.id = self.stream.fd, self.stream.id\n", "                pass\n"),
