@@ -216,8 +216,10 @@ class _Parent:
             try:
                 await _end_of(process)
             except asyncio.CancelledError:
-                # Another worker could not start, so the server ends.
-                process.terminate()
+                # Another worker could not start, so the server ends.  A second signal
+                # would cost this one the requests that it is to finish.
+                if not self._finishing.is_set():
+                    process.terminate()
                 await _end_of(process)
                 raise
             # Its last message may have arrived together with its end.

@@ -106,6 +106,36 @@ class AsWorker:
         self._process.wait()
 
 
+def test_one_that_cannot_start_has_the_others_told_once(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A second SIGTERM would end them at once, with the requests that they have."""
+    told: list[SimpleNamespace] = []
+
+    def process(**_: Any) -> SimpleNamespace:
+        made = SimpleNamespace(pid=1, exitcode=None, signals=0, start=int)
+        made.terminate = lambda: setattr(made, "signals", made.signals + 1)
+        told.append(made)
+        return made
+
+    async def end_of(process: SimpleNamespace) -> None:
+        if process is told[0] and process.signals == 0:
+            await asyncio.Event().wait()
+        process.exitcode = 1
+
+    monkeypatch.setattr(
+        workers, "_spawn", SimpleNamespace(Pipe=workers._spawn.Pipe, Process=process)
+    )
+    monkeypatch.setattr(workers, "_end_of", end_of)
+    listening: Any = SimpleNamespace(close=int, sockets=[])
+    parent = workers._Parent("app", {}, listening, 2)
+
+    with pytest.raises(ServeError, match="a worker could not start"):
+        asyncio.run(parent.run())
+
+    assert [process.signals for process in told] == [1, 0]
+
+
 @pytest.mark.parametrize("exitcode", [0, 1, 2])
 def test_one_that_ends_by_itself_without_having_served_ends_the_server(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, exitcode: int
