@@ -288,11 +288,9 @@ cdef class AcceptTask:
         cdef FdCore loop = self.maker.loop
         cdef Accepting accepting
         cdef Stream stream
-        cdef Py_ssize_t i
         if self.running is not None:
             return self.running
-        for i in range(loop.ready_count):
-            item = <object> loop.ready[(loop.first_ready + i) & (loop.ready_room - 1)]
+        for item in loop._ready:
             if type(item) is Accepting and (<Accepting> item).task is self:
                 return item
         accepting = Accepting.__new__(Accepting)

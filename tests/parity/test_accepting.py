@@ -149,34 +149,23 @@ def test_a_task_that_a_callback_cancels_closes_the_connection(
     assert client.recv(1) == b""
 
 
-def test_the_tasks_of_a_loop_that_a_factory_stops_can_be_cancelled(
-    scene: Scene,
+@pytest.mark.parametrize(
+    ("event", "so_far"), [("factory", ["factory"]), ("made", ["factory", "made"])]
+)
+def test_the_tasks_of_a_loop_that_is_stopped_can_be_cancelled(
+    scene: Scene, event: str, so_far: list[str]
 ) -> None:
     """As aiosmtpd's controller does when a factory takes too long."""
-    scene.then["factory"] = scene.loop.stop
+    scene.then[event] = scene.loop.stop
     client = scene.connect()
     scene.loop.run_forever()
-    assert scene.events == ["factory"]
+    assert scene.events == so_far
 
     task = scene.the_task()
     assert task.cancel()
-    scene.loop.run_until_complete(task)
-    scene.passes(3)
-    assert scene.events == ["factory", "made", "lost"]
-    assert client.recv(1) == b""
-
-
-def test_the_tasks_of_a_loop_that_connection_made_stops_can_be_cancelled(
-    scene: Scene,
-) -> None:
-    scene.then["made"] = scene.loop.stop
-    client = scene.connect()
-    scene.loop.run_forever()
-
-    task = scene.the_task()
-    task.cancel()
     done, _ = scene.loop.run_until_complete(asyncio.wait({task}))
     assert task in done
+    scene.loop.run_until_complete(task)
     scene.passes(3)
     assert scene.events == ["factory", "made", "lost"]
     assert client.recv(1) == b""
@@ -314,6 +303,6 @@ def test_a_loop_closed_between_accept_and_factory_closes_the_connection(
     loop.run_forever()
     scene.server.close()
     loop.close()
-    if scene.events == []:
-        assert client.recv(1) == b""
+    assert scene.events == []
+    assert client.recv(1) == b""
     client.close()

@@ -45,25 +45,27 @@ class Sharer(Scene):
 
 
 @pytest.fixture
-def pair(loop_factory: LoopFactory) -> Iterator[tuple[Sharer, Sharer]]:
-    pair = Sharer(loop_factory()), Sharer(loop_factory())
-    yield pair
-    for scene in pair:
-        scene.close()
-
-
-@pytest.fixture
 def listening() -> Iterator[socket.socket]:
     with socket.create_server(("127.0.0.1", 0), backlog=300) as sock:
         yield sock
+
+
+@pytest.fixture
+def pair(
+    loop_factory: LoopFactory, listening: socket.socket
+) -> Iterator[tuple[Sharer, Sharer]]:
+    pair = Sharer(loop_factory()), Sharer(loop_factory())
+    for scene in pair:
+        scene.share(listening)
+    yield pair
+    for scene in pair:
+        scene.close()
 
 
 def test_a_loop_beside_one_that_does_not_run_serves_everybody(
     pair: tuple[Sharer, Sharer], listening: socket.socket
 ) -> None:
     first, second = pair
-    for scene in pair:
-        scene.share(listening)
     for _ in range(4 * BATCH):
         first.peers.append(socket.create_connection(listening.getsockname()))
 
@@ -78,8 +80,6 @@ def test_a_loop_that_closes_its_server_leaves_the_queue_to_the_others(
     pair: tuple[Sharer, Sharer], listening: socket.socket, taken: int
 ) -> None:
     first, second = pair
-    for scene in pair:
-        scene.share(listening)
     for _ in range(taken + 10):
         first.peers.append(socket.create_connection(listening.getsockname()))
     first.run_iterations(1 if taken else 0)
@@ -95,8 +95,6 @@ def test_a_loop_that_came_too_late_goes_on_accepting(
     pair: tuple[Sharer, Sharer], listening: socket.socket
 ) -> None:
     first, second = pair
-    for scene in pair:
-        scene.share(listening)
     for turn in range(1, 4):
         for early, late in ((first, second), (second, first)):
             early.peers.append(socket.create_connection(listening.getsockname()))
