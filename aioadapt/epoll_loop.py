@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from ._datagram.drivers import EpollDatagramDriver
-from ._stream.epoll_driver import EpollCore, EpollStreamDriver
+from ._engine.epoll.core import EpollCore
+from ._engine.epoll.datagram_driver import EpollDatagramDriver
+from ._engine.epoll.stream_driver import EpollStreamDriver
 from .native_loop import NativeLoop
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from ._datagram.drivers import UringDatagramDriver
-from ._stream.uring_core import UringCore
-from ._stream.uring_driver import UringStreamDriver
+from ._engine.uring.core import UringCore
+from ._engine.uring.datagram_driver import UringDatagramDriver
+from ._engine.uring.stream_driver import UringStreamDriver
 from .native_loop import NativeLoop
 from .support import uring_refusal
 

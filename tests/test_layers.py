@@ -25,6 +25,7 @@ LAYERS: list[set[str]] = [
     {"_kernel"},
     {"_http1", "support"},
     {"_loop"},
+    {"_engine"},
     {"_stream"},
     {"_datagram"},
     {"native_loop", "epoll_loop", "uring_loop"},

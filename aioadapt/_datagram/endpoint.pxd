@@ -13,14 +13,12 @@ cdef class DatagramEndpoint(Endpoint):
     cdef int sendto(self, object data, object address) except -1
     cdef object send_now(self, object data, object address)
     cdef int queue(self, object data, object address) except -1
-    cdef int readable(self) except -1
     cdef int receive(self) except -1
     cdef int receive_elsewhere(self) except -1
     cdef int deliver_all(self, list arrived) except -1
     cdef int deliver(self, object data, object address) except -1
     cdef int hold(self, list arrived, Py_ssize_t first) except -1
     cdef int tell_of(self, object exc) except -1
-    cdef int writable(self) except -1
     cdef int send_waiting(self) except -1
 
 

@@ -199,13 +199,14 @@ cdef class DatagramEndpoint(Endpoint):
 
     # -- arriving -------------------------------------------------------------
 
-    cdef int readable(self) except -1:
+    cdef Py_ssize_t readable(self) except -1:
         """From the driver: datagrams have arrived."""
         cdef object context = self.reader_context
         cdef bint entered = enter_context(context)
         try:
             self.receive()
-            return self.loop.flush_queue.run()
+            self.loop.flush_queue.run()
+            return 0
         finally:
             if entered:
                 PyContext_Exit(context)
@@ -305,6 +306,9 @@ cdef class DatagramEndpoint(Endpoint):
         if started:
             report_slow_read(self.loop, self.transport, (now_ns() - started) * 1e-9)
         return 0
+
+    cdef int poll_failed(self, int error) except -1:
+        return self.tell_of(OSError(error, os.strerror(error)))
 
     cdef int tell_of(self, object failure) except -1:
         """Call error_received; the endpoint stays open."""

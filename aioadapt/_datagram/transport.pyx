@@ -8,7 +8,7 @@ an asyncio.Transport, and its flow control is asyncio's.
 from cpython.object cimport PyObject
 
 from aioadapt._datagram.endpoint cimport DatagramEndpoint, new_datagram_endpoint
-from aioadapt._stream.life cimport CLOSING, ENDED, OPEN
+from aioadapt._stream.life cimport CLOSING, ENDED, OPEN, ORPHANED
 from aioadapt._stream.slots cimport in_slot, slot_offset
 
 import warnings
@@ -31,7 +31,7 @@ class NativeDatagramTransport(FlowControlMixin, DatagramTransport):
         words = [type(self).__name__]
         if endpoint.life >= ENDED:
             words.append("closed")
-        elif endpoint.life >= CLOSING and not endpoint.is_orphaned:
+        elif endpoint.life >= CLOSING and endpoint.life != ORPHANED:
             words.append("closing")
         words.append(f"fd={endpoint.fd}")
         if endpoint.life <= CLOSING:

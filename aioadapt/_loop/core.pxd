@@ -2,7 +2,7 @@ from cpython.object cimport PyObject
 from libc.stdint cimport uint32_t
 
 from aioadapt._loop.counters cimport Counters
-from aioadapt._loop.hooks cimport Detachable, HookQueue
+from aioadapt._loop.hooks cimport HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
@@ -30,10 +30,7 @@ cdef class LoopCore:
         HookQueue end_queue          # what is left for the end of the iteration
         bint is_gathering            # what a callback writes now is sent when it ends
         long long flushed_at_ns      # the last time in this iteration; or when it began
-        list release_queue           # Detachable: streams to be released when quiet
-        bint is_settling             # a stream settles until the next iteration: do not sleep
-        Inbox yielding_to            # of another loop, which should run before us
-        long long latency_mode_until_ns   # iterations are short until then
+        bint must_turn               # the next iteration does not sleep
         unsigned long long fork_generation
         long long awake_since_ns
         Counters counted
@@ -62,18 +59,14 @@ cdef class LoopCore:
     cdef int run_ready(self) except -1
     cdef int end_iteration(self) except -1
     cdef int flush_in(self, object context) except -1
-    cdef int release_quiet(self) except -1
     cdef int take_calls(self) except -1
     cdef int deliver_messages(self) except -1
     cdef int put_back(self, list messages) except -1
-    cdef int yield_to_other(self) except -1
-    cdef void yield_gil(self) noexcept
-    cdef bint in_latency_mode(self) noexcept
+    cdef bint is_awaited(self) noexcept
     cdef double now_s(self) except? -1
     cdef int run_due_timers(self, double now_s, unsigned long long newest) except -1
     cdef int run_handle(self, object item) except -1
     cdef int run_foreign(self, object handle) except -1
-    cdef int queue_release(self, Detachable stream) except -1
     cdef int when_fd_is_freed(self, object callback) except -1
     cdef int fd_freed(self) except -1
     cdef int check_not_forked(self) except -1

@@ -35,7 +35,7 @@ from libc.math cimport INFINITY
 from aioadapt._kernel.forks cimport forks
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.handle cimport Handle, enter_context, new_handle
-from aioadapt._loop.hooks cimport Detachable, HookQueue
+from aioadapt._loop.hooks cimport HookQueue
 from aioadapt._loop.inbox cimport Inbox
 from aioadapt._loop.timers cimport Timers
 
@@ -63,7 +63,6 @@ cdef class LoopCore:
         self.is_parked = True
         self.flush_queue = HookQueue()
         self.end_queue = HookQueue()
-        self.release_queue = []
         self.due_timers = []
         self.streams_by_fd = {}
         self.listeners = {}
@@ -116,20 +115,6 @@ cdef class LoopCore:
 
     cdef bint has_reaped(self) noexcept:
         return False
-
-    # Implemented in moving.pyx.
-
-    cdef int release_quiet(self) except -1:
-        raise NotImplementedError
-
-    cdef int queue_release(self, Detachable stream) except -1:
-        raise NotImplementedError
-
-    cdef int yield_to_other(self) except -1:
-        raise NotImplementedError
-
-    cdef void yield_gil(self) noexcept:
-        """Let a waiting thread take the GIL."""
 
     def _run_once(self):
         """One iteration; when called from ``run_forever``, all of them until ``stop``.
@@ -190,7 +175,7 @@ cdef class LoopCore:
         asleep_at = now_ns()
         if (
             self.ready_count or self._stopping or self.end_queue.first is not None
-            or self.is_settling or self.has_reaped()
+            or self.must_turn or self.has_reaped()
         ):
             timeout_ns = 0
         elif self.timers.count:
@@ -209,7 +194,7 @@ cdef class LoopCore:
             if timeout_ns != 0:
                 # A signal since the last callback is handled now, not after the sleep.
                 PyErr_CheckSignals()
-            if self.in_latency_mode():
+            if self.is_awaited():
                 at_most = EVENTS_PER_SHORT_ITERATION
             self.reap(timeout_ns, at_most)
         else:
@@ -235,7 +220,7 @@ cdef class LoopCore:
                 self.deliver_messages()
             # Latency mode may have started meanwhile; the rest runs in the next
             # iteration.
-            if events >= EVENTS_PER_SHORT_ITERATION and self.in_latency_mode():
+            if events >= EVENTS_PER_SHORT_ITERATION and self.is_awaited():
                 break
         if self.timers.count:
             self.run_due_timers(now_s, newest_timer)
@@ -373,19 +358,12 @@ cdef class LoopCore:
     cdef int end_iteration(self) except -1:
         if self.end_queue.first is not None:
             self.end_queue.run_once()
-        self.is_settling = False
-        if self.release_queue:
-            self.release_quiet()
-        elif self.yielding_to is None and self.awake_since_ns < self.latency_mode_until_ns:
-            # The other loop may have read its messages late and be waiting for us.
-            self.yield_gil()
-        if self.yielding_to is not None:
-            self.yield_to_other()
+        self.must_turn = False
         return 0
 
-    cdef bint in_latency_mode(self) noexcept:
+    cdef bint is_awaited(self) noexcept:
         """Is another thread waiting for this iteration to end?"""
-        return len(self.release_queue) != 0 or self.awake_since_ns < self.latency_mode_until_ns
+        return False
 
     cdef int flush_in(self, object context) except -1:
         """Send what the callback has written, as if it did so itself."""
@@ -424,7 +402,6 @@ cdef class LoopCore:
         self.accept_steps = 0
         self.flush_queue.clear()
         self.end_queue.clear()
-        self.release_queue.clear()
         self.waiting_for_fd.clear()
 
     def _close_wakeup(self):

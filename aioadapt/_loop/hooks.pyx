@@ -1,4 +1,4 @@
-"""What can be queued with a loop: a flush, and the release of a stream."""
+"""What can be queued with a loop, for the end of a callback or of the iteration."""
 
 cimport cython
 
@@ -50,14 +50,3 @@ cdef class HookQueue:
     cdef void clear(self) noexcept:
         while self.first is not None:
             self.take()
-
-
-cdef class Detachable(FlushHook):
-    """A stream that is to be released: tried at the end of each iteration until done."""
-
-    cdef bint could_release(self) noexcept:
-        """Is it quiet, and not settling yet?"""
-        raise NotImplementedError
-
-    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
-        raise NotImplementedError

@@ -9,7 +9,6 @@ from posix.unistd cimport usleep
 
 from aioadapt._kernel.linux cimport now_ns
 from aioadapt._loop.core cimport LoopCore
-from aioadapt._loop.hooks cimport NOT_ADMITTED, RELEASE_OVER, Detachable, ReleaseStep
 from aioadapt._loop.inbox cimport Inbox
 
 cdef enum:
@@ -19,8 +18,43 @@ cdef enum:
     YIELD_TO_AT_MOST_US = 1000      # a guess: longer than nearly every callback
 
 
+cdef class ReleaseRequest:
+    """A stream that is to be released: tried at the end of each iteration until done."""
+
+    cdef bint could_release(self) noexcept:
+        """Is it quiet, and not settling yet?"""
+        raise NotImplementedError
+
+    cdef bint settles(self) noexcept:
+        raise NotImplementedError
+
+    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
+        raise NotImplementedError
+
+
 cdef class MovingCore(LoopCore):
     """See the top of this file."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.release_queue = []
+
+    cdef int end_iteration(self) except -1:
+        LoopCore.end_iteration(self)
+        if self.release_queue:
+            self.release_quiet()
+        elif self.yielding_to is None and self.awake_since_ns < self.latency_mode_until_ns:
+            # The other loop may have read its messages late and be waiting for us.
+            self.yield_gil()
+        if self.yielding_to is not None:
+            self.yield_to_other()
+        return 0
+
+    cdef bint is_awaited(self) noexcept:
+        return len(self.release_queue) != 0 or self.awake_since_ns < self.latency_mode_until_ns
+
+    def _drop_everything(self):
+        self.release_queue.clear()
+        LoopCore._drop_everything(self)
 
     cdef void yield_gil(self) noexcept:
         """Let a waiting thread take the GIL."""
@@ -39,26 +73,26 @@ cdef class MovingCore(LoopCore):
             self.yield_gil()
             self.run_release_queue(False)
         try:
-            if self.any_settling():
+            if self.any_settles():
                 self.finish_cancels()
                 self.run_ready()
                 self.iteration += 1
                 self.run_release_queue(True)
         finally:
-            self.is_settling = self.any_settling()
+            self.must_turn = self.any_settles()
         return 0
 
     cdef bint any_could_release(self) noexcept:
-        cdef Detachable stream
-        for stream in self.release_queue:
-            if stream.could_release():
+        cdef ReleaseRequest request
+        for request in self.release_queue:
+            if request.could_release():
                 return True
         return False
 
-    cdef bint any_settling(self) noexcept:
-        cdef Detachable stream
-        for stream in self.release_queue:
-            if stream.is_settling:
+    cdef bint any_settles(self) noexcept:
+        cdef ReleaseRequest request
+        for request in self.release_queue:
+            if request.settles():
                 return True
         return False
 
@@ -70,7 +104,7 @@ cdef class MovingCore(LoopCore):
         return 0
 
     cdef int run_release_queue(self, bint only_settling) except -1:
-        cdef Detachable stream
+        cdef ReleaseRequest request
         cdef Py_ssize_t i = 0
         cdef list release_queue = self.release_queue
         cdef object full_group = None
@@ -78,27 +112,27 @@ cdef class MovingCore(LoopCore):
         self.release_queue = []
         try:
             while i < len(release_queue):
-                stream = <Detachable> release_queue[i]
+                request = <ReleaseRequest> release_queue[i]
                 i += 1
-                if not stream.is_settling and (
-                        only_settling or stream.admission_group is full_group is not None):
-                    self.release_queue.append(stream)
+                if not request.settles() and (
+                        only_settling or request.admission_group is full_group is not None):
+                    self.release_queue.append(request)
                     continue
-                state = stream.release_if_quiet()
+                state = request.release_if_quiet()
                 if state != RELEASE_OVER:
-                    self.release_queue.append(stream)
+                    self.release_queue.append(request)
                 if state == NOT_ADMITTED:
                     # With hundreds of streams, asking for each one takes milliseconds.
-                    full_group = stream.admission_group
+                    full_group = request.admission_group
         except BaseException:
             self.release_queue.extend(release_queue[i - 1:])
             raise
         return 0
 
-    cdef int queue_release(self, Detachable stream) except -1:
-        if not stream.is_release_queued:
-            stream.is_release_queued = True
-            self.release_queue.append(stream)
+    cdef int queue_release(self, ReleaseRequest request) except -1:
+        if not request.is_queued:
+            request.is_queued = True
+            self.release_queue.append(request)
         return 0
 
     def yield_to(self, LoopCore other not None):

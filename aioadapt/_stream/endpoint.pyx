@@ -1,6 +1,6 @@
 """A descriptor, its protocol, and their life cycle.
 
-    OPENING --> OPEN --> CLOSING --> ENDING --> ENDED
+    OPENING --> OPEN --> CLOSING --> ENDING --> DETACHED or OVERDUE --> ENDED
                   |                    ^
                   |'---- (abort) ------'
                   '--> GIVEN_AWAY
@@ -16,18 +16,21 @@ the state of all four.
 from cpython.contextvars cimport PyContext_CopyCurrent
 from posix.unistd cimport close as close_fd
 
+from aioadapt._engine.driver cimport Driven, Driver
 from aioadapt._kernel.addresses cimport own_address, peer_address
 from aioadapt._loop.core cimport LoopCore
-from aioadapt._loop.hooks cimport Detachable
 from aioadapt._loop.handle cimport new_handle, report_failure
 from aioadapt._stream.life cimport (
     CLOSING,
+    DETACHED,
     ENDED,
     ENDING,
     GIVEN_AWAY,
     Life,
     OPEN,
     OPENING,
+    ORPHANED,
+    OVERDUE,
 )
 from aioadapt._stream.outgoing cimport Outgoing
 
@@ -48,50 +51,15 @@ cdef extern from "Python.h":
 
 cdef object logger = logging.getLogger("asyncio")
 cdef tuple LIFE_WORDS = (
-    "opening", "open", "closing", "ending", "closed", "moved to another loop")
+    "opening", "open", "closing", "ending", "ending", "ending", "ending", "closed",
+    "moved to another loop")
 
 
 cdef object life_in_words(Life life):
     return LIFE_WORDS[<int> life]
 
 
-cdef class Driver:
-    """Moves the bytes of one stream: the four operations, and nothing else."""
-
-    cdef int serve(self, Endpoint stream) except -1:
-        """Report to this stream from now on; if it is None, report nothing."""
-        raise NotImplementedError
-
-    cdef int start_reading(self) except -1:
-        """From now on, report what arrives."""
-        raise NotImplementedError
-
-    cdef int stop_reading(self) except -1:
-        """Receive no more; what has been received already is still reported."""
-        raise NotImplementedError
-
-    cdef int update_room(self) except -1:
-        """As long as ``wants_room``, report when the socket has room."""
-        raise NotImplementedError
-
-    cdef int detach(self) except -1:
-        """Call ``on_detached`` as soon as the kernel holds nothing of the stream."""
-        raise NotImplementedError
-
-    cdef bint is_in_kernel(self) noexcept:
-        """May the kernel still use the descriptor, or memory, of this stream?"""
-        return False
-
-    cdef int park(self) except -1:
-        """The loop stops running: begin to take back what is on the ring."""
-        return 0
-
-    cdef int unpark(self) except -1:
-        """The loop runs again, perhaps on another thread."""
-        return 0
-
-
-cdef class Endpoint(Detachable):
+cdef class Endpoint(Driven):
     """See the top of this file."""
 
     def __cinit__(self, LoopCore loop not None, Driver driver not None):
@@ -131,17 +99,30 @@ cdef class Endpoint(Detachable):
         if waiter is not None:
             set_result_unless_cancelled(waiter, None)
 
+    cdef unsigned not_reading(self) noexcept:
+        """Everything that keeps it from reading: a set of NotReading."""
+        cdef unsigned reasons = 0
+        if self.life != OPEN:
+            reasons |= NOT_OPEN
+        if self.is_paused:
+            reasons |= PAUSED
+        if self.eof_seen:
+            reasons |= AT_END
+        if self.held:
+            reasons |= HOLDS_BYTES
+        if self.held_end != 0:
+            reasons |= HOLDS_END
+        return reasons
+
     cdef int update_reading(self) except -1:
         """The one place that decides whether the driver reads."""
-        cdef bint wanted = (
-            self.life == OPEN and not self.is_paused and not self.is_settling
-            and not self.eof_seen and not self.held and self.held_end == 0)
+        cdef bint wanted = self.not_reading() == 0
         if wanted != self.is_reading:
             self.is_reading = wanted
             if wanted:
                 self.driver.start_reading()
             else:
-                self.driver.stop_reading()
+                self.driver.stop_reading(self.is_paused and self.life == OPEN)
         return 0
 
     cdef int update_reading_or_end(self) except -1:
@@ -202,9 +183,6 @@ cdef class Endpoint(Detachable):
         return PyObject_CallMethodOneArg(self.protocol, name, argument)
 
     cdef int set_protocol(self, object protocol) except -1:
-        if self.exchange is not None and self.protocol is not None:
-            # STARTTLS or a WebSocket: what follows is not HTTP/1.
-            self.exchange.give_up("the protocol was replaced")
         self.protocol = protocol
         self.is_buffered = isinstance(protocol, BufferedProtocol)
         return 0
@@ -270,9 +248,13 @@ cdef class Endpoint(Detachable):
             self.empty_waiter.set_exception(
                 ConnectionError("Connection is closed by peer"))
         self.call_connection_lost_soon()
-        if not self.is_releasing:      # otherwise the driver is detaching already
+        if not self.is_detaching():
             self.driver.detach()
         return 0
+
+    cdef bint is_detaching(self) noexcept:
+        """Is the driver detaching already?"""
+        return False
 
     cdef int call_connection_lost_soon(self) except -1:
         return self.loop.schedule(self._call_connection_lost, (), self.ending_context)
@@ -283,29 +265,31 @@ cdef class Endpoint(Detachable):
         If connection_lost has become due meanwhile, it is called now, even if the
         loop is about to stop: asyncio would have closed the descriptor by now.
         """
-        if self.life == ENDING and not self.is_orphaned:
-            self.is_releasing = False
-            self.is_detached = True
-            if self.lost_is_due:
-                new_handle(
-                    self.loop, self._call_connection_lost, (), self.ending_context).run()
+        if self.life == ENDING:
+            self.life = DETACHED
+        elif self.life == OVERDUE:
+            self.life = DETACHED
+            new_handle(
+                self.loop, self._call_connection_lost, (), self.ending_context).run()
         return 0
 
     def _call_connection_lost(self):
         # Reaped is enough: what has yet to be dispatched is out of the kernel.
-        if not self.is_detached and self.driver.is_in_kernel():
-            self.lost_is_due = True
+        if self.life == ENDING and self.driver.is_in_kernel():
+            self.life = OVERDUE
             return
         exc = self.ending_exc
-        release_handler, self.release_handler = self.release_handler, None
         self.life = ENDED
         try:
             self.protocol.connection_lost(exc)
         finally:
             self.unregister()
             self.close_descriptor()
-            if release_handler is not None:
-                release_handler.closed()
+            self.has_ended()
+
+    cdef int has_ended(self) except -1:
+        """The descriptor is closed: tell who waits for it."""
+        return 0
 
     cdef int unregister(self) except -1:
         """Break the links to the loop, the server, the driver and the protocol."""
@@ -324,7 +308,6 @@ cdef class Endpoint(Detachable):
         self.transport = None
         self.ending_exc = None
         self.reader_context = self.writer_context = self.ending_context = None
-        self.tag = None              # it may refer to us
         return 0
 
     cdef int close_descriptor(self) except -1:
@@ -345,12 +328,10 @@ cdef class Endpoint(Detachable):
 
     def orphan(self):
         """The loop is closing: detach the driver and call the protocol no more."""
-        self.is_orphaned = True
-        self.release_handler = None
+        cdef bint is_detaching = self.life >= ENDING or self.is_detaching()
+        self.life = ORPHANED
         self.is_reading = False
-        if self.life < ENDING:
-            self.life = ENDING
-        if not self.is_releasing:
+        if not is_detaching:
             self.driver.detach()
         self.driver.serve(None)
 

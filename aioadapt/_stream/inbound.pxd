@@ -2,10 +2,7 @@ from aioadapt._stream.outbound cimport Outbound
 
 
 cdef class Inbound(Outbound):
-    cdef int received(self, const char *data, Py_ssize_t n) except -1
-    cdef int received_end(self, int end, bint has_buffer=*) except -1
-    cdef int readable(self) except -1
-    cdef int receive_into_buffer(self) except -1
+    cdef Py_ssize_t receive_into_buffer(self) except -1
     cdef bytes take_held(self)
     cdef object next_buffer(self)
     cdef bint has_next_buffer(self) except -1

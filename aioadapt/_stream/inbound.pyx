@@ -19,6 +19,7 @@ from aioadapt._kernel.linux cimport MSG_DONTWAIT, now_ns, recv
 from aioadapt._loop.core cimport READ_BYTES
 from aioadapt._loop.counters cimport count_failure
 from aioadapt._loop.handle cimport enter_context
+from aioadapt._stream.endpoint cimport NOT_OPEN, PAUSED, STOPPED_TO_MOVE
 from aioadapt._stream.life cimport ENDED, OPEN
 from aioadapt._stream.outbound cimport Outbound
 
@@ -83,7 +84,15 @@ cdef class Inbound(Outbound):
             if entered:
                 PyContext_Exit(context)
 
-    cdef int readable(self) except -1:
+    cdef int received_end_after_bytes(self, int end) except -1:
+        """As in asyncio, it is found in the iteration after that of the bytes."""
+        if self.life != OPEN:
+            return self.received_end(end)
+        self.held_end = end
+        self.deliver_held_soon()
+        return self.update_reading()
+
+    cdef Py_ssize_t readable(self) except -1:
         """From the driver: receive and deliver, once; it reports again what is left."""
         cdef char *buffer
         cdef Py_ssize_t n
@@ -92,15 +101,13 @@ cdef class Inbound(Outbound):
         buffer = self.loop.buffer_to_read()
         n = recv(self.fd, buffer, READ_BYTES, MSG_DONTWAIT)
         if n > 0:
-            self.last_received = n
-            return self.received(buffer, n)
-        if n == 0:
-            return self.received_end(1)
-        if errno == EAGAIN or errno == EINTR:
-            return 0
-        return self.received_end(-errno)
+            self.received(buffer, n)
+            return n
+        if n == 0 or (errno != EAGAIN and errno != EINTR):
+            self.received_end(1 if n == 0 else -errno)
+        return 0
 
-    cdef int receive_into_buffer(self) except -1:
+    cdef Py_ssize_t receive_into_buffer(self) except -1:
         """Receive directly into the protocol's buffer."""
         cdef object context = self.reader_context
         cdef bint entered = enter_context(context)
@@ -118,13 +125,13 @@ cdef class Inbound(Outbound):
             error = errno
             PyBuffer_Release(&view)
             if n > 0:
-                self.last_received = n
                 self.loop.counted.bytes_in += n
                 self.loop.counted.receives += 1
                 self.buffer_filled(n)
             elif n == 0 or (error != EAGAIN and error != EINTR):
                 self.received_end(1 if n == 0 else -error, True)
-            return self.loop.flush_queue.run()
+            self.loop.flush_queue.run()
+            return max(n, 0)
         finally:
             if entered:
                 PyContext_Exit(context)
@@ -333,4 +340,4 @@ cdef class Inbound(Outbound):
         return chunk
 
     cdef bint may_deliver(self) noexcept:
-        return self.life == OPEN and not self.is_paused and not self.is_settling
+        return not self.not_reading() & (NOT_OPEN | PAUSED | STOPPED_TO_MOVE)

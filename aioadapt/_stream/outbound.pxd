@@ -1,13 +1,19 @@
+from aioadapt._http1.exchange cimport Exchange
 from aioadapt._stream.endpoint cimport Endpoint
 
 
 cdef class Outbound(Endpoint):
+    cdef:
+        # Only streams of plain servers, on a loop with watch_http1, have an exchange.
+        Exchange exchange
+        long long asked_at_ns        # when the oldest unanswered request arrived
+        long long last_byte_ns
+
     cdef int write(self, object data) except -1
     cdef int write_eof(self) except -1
     cdef int send_now(self) except -1
     cdef int wait_for_room(self) except -1
     cdef void time_gathering(self) noexcept
-    cdef int has_room(self) except -1
     cdef bint watch_outbound(self, const char *data, Py_ssize_t n) noexcept
     cdef int sent(self, Py_ssize_t n) except -1
     cdef int send_failed(self, int error) except -1

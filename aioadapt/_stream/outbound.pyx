@@ -109,6 +109,12 @@ cdef class Outbound(Endpoint):
         self.loop.flush_queue.add(self)
         return 0
 
+    cdef int set_protocol(self, object protocol) except -1:
+        if self.exchange is not None and self.protocol is not None:
+            # STARTTLS or a WebSocket: what follows is not HTTP/1.
+            self.exchange.give_up("the protocol was replaced")
+        return Endpoint.set_protocol(self, protocol)
+
     cdef int flush(self) except -1:
         """Send what has been gathered."""
         if self.out.size and self.life <= CLOSING:
@@ -154,7 +160,7 @@ cdef class Outbound(Endpoint):
         # Not an error of the write: what it is about may be sent already.
         return self.update_room_or_end()
 
-    cdef int has_room(self) except -1:
+    cdef int writable(self) except -1:
         """From the driver: the socket has room again."""
         cdef object context = self.writer_context
         cdef bint entered = enter_context(context)

@@ -1,4 +1,5 @@
-from aioadapt._loop.hooks cimport RELEASE_RAISED, ReleaseStep
+from aioadapt._loop.moving cimport RELEASE_RAISED, ReleaseRequest, ReleaseStep
+from aioadapt._stream.detaching cimport Detaching
 from aioadapt._stream.inbound cimport Inbound
 
 
@@ -12,8 +13,23 @@ cdef class Released:
         readonly double last_byte_at
 
 
+cdef class StreamRequest(ReleaseRequest):
+    cdef:
+        Stream stream
+        object handler
+
+
 cdef class Stream(Inbound):
+    cdef:
+        readonly unsigned long long id
+        long long requests_before    # answered on other loops
+        public object tag            # moves with the connection; see Released
+        Detaching detaching
+        StreamRequest request        # to release it; or None
+        unsigned long long settle_iteration   # in which settling began
+
     cdef bint is_quiet(self) noexcept
+    cdef bint can_leave(self) noexcept
     cdef object finish_release(self)
     cdef ReleaseStep try_release(self) except RELEASE_RAISED
     cdef int resume_serving(self) except -1

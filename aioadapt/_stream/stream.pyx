@@ -1,11 +1,11 @@
 """One connection: what the protocol is told, and in which order.
 
 A stream owns the descriptor, the bytes waiting in either direction, and the rules
-of order.  Its *driver* (epoll_driver.pyx, uring_driver.pyx) moves the bytes, with
-four operations: start reading, stop reading, send, detach.  A driver reports what
-happened (``received``, ``received_end``, ``sent``, ``send_failed``,
-``on_detached``) and decides nothing.  So a stream can be given another driver while
-it lives, and everything that a protocol can observe is written once.
+of order.  Its *driver* (_engine/driver.pxd) moves the bytes, with four operations:
+start reading, stop reading, wait for room, detach.  It reports what happened
+(``received``, ``received_end``, ``writable``, ``on_detached``) and decides nothing.  So
+a stream can be given another driver while it lives, and everything that a protocol can
+observe is written once.
 
 A stream has four layers, each built on the one before: endpoint.pyx (a descriptor,
 its protocol, their life cycle), outbound.pyx (bytes to send), inbound.pyx (bytes
@@ -14,20 +14,44 @@ from its loop.
 
 Releasing: once the connection is quiet, stop reading and let it settle for one whole
 iteration, so that the host server's own task finishes too.  If it is still quiet
-then, detach the driver and hand the descriptor to the release handler.  Each try
-answers with a ``ReleaseStep``.
+then, detach the driver and hand the descriptor to the release handler.  How far it is
+is a state of detaching.pyx; each try answers with a ``ReleaseStep``.
 """
 
 from aioadapt._kernel.linux cimport now_ns
-from aioadapt._loop.hooks cimport (
-    RELEASE_RAISED,
-    RELEASE_OVER,
+from aioadapt._loop.moving cimport (
+    MovingCore,
     NOT_ADMITTED,
     NOT_QUIET,
-    SETTLING,
+    RELEASE_OVER,
+    RELEASE_RAISED,
+    ReleaseRequest,
     ReleaseStep,
+    SETTLES,
 )
-from aioadapt._stream.endpoint cimport life_in_words
+from aioadapt._stream.detaching cimport (
+    ACTIVITY,
+    ADMITTED,
+    CANCEL,
+    DONE_ACTIVE,
+    DONE_QUIET,
+    END,
+    MOVING,
+    QUIET_ITERATION,
+    RELEASE,
+    SETTLING,
+    UNDOING_WANTED,
+    WANTED,
+    after,
+)
+from aioadapt._stream.endpoint cimport (
+    AT_END,
+    HOLDS_BYTES,
+    HOLDS_END,
+    PAUSED,
+    STOPPED_TO_MOVE,
+    life_in_words,
+)
 from aioadapt._stream.inbound cimport Inbound
 from aioadapt._stream.life cimport ENDING, GIVEN_AWAY, OPEN
 
@@ -41,6 +65,26 @@ cdef class Released:
 
     def __repr__(self):
         return f"<Released fd={self.fd} peer={self.peername!r} unread={len(self.unread)}>"
+
+
+cdef class StreamRequest(ReleaseRequest):
+    """A stream's place in the loop's release queue; out of date once it has another."""
+
+    cdef bint could_release(self) noexcept:
+        if self.stream.request is not self or self.stream.life >= ENDING:
+            return True              # so that it leaves the release queue
+        return self.stream.detaching == WANTED and self.stream.is_quiet()
+
+    cdef bint settles(self) noexcept:
+        return self.stream.request is self and self.stream.detaching == SETTLING
+
+    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
+        cdef ReleaseStep step = RELEASE_OVER
+        if self.stream.request is self and self.stream.life < ENDING:
+            step = self.stream.try_release()
+        if step == RELEASE_OVER:
+            self.is_queued = False
+        return step
 
 
 cdef class Stream(Inbound):
@@ -99,9 +143,9 @@ cdef class Stream(Inbound):
             return "TLS" if isinstance(self.protocol, SSLProtocol) else "not watched"
         if not self.exchange.is_quiet():
             return self.exchange.why
-        if self.eof_seen or self.eof_asked:
+        if self.not_reading() & AT_END or self.eof_asked:
             return "half-closed"
-        if self.is_paused or self.held or self.held_end:
+        if self.not_reading() & (PAUSED | HOLDS_BYTES | HOLDS_END):
             return "reading is paused"
         if self.out.size:
             return "bytes are being sent"
@@ -109,11 +153,30 @@ cdef class Stream(Inbound):
 
     cdef bint is_quiet(self) noexcept:
         return (
-            self.life == OPEN and self.exchange is not None and self.exchange.is_quiet()
+            not self.not_reading() & ~STOPPED_TO_MOVE and not self.eof_asked
             and self.out.size == 0
-            and not self.is_paused and not self.eof_seen and not self.eof_asked)
+            and self.exchange is not None and self.exchange.is_quiet())
+
+    cdef bint can_leave(self) noexcept:
+        """Is it still quiet, except for received bytes, which move along?"""
+        cdef unsigned held = self.not_reading() & (HOLDS_BYTES | HOLDS_END)
+        if self.not_reading() & ~(STOPPED_TO_MOVE | held) or self.eof_asked \
+                or self.out.size != 0 or not self.exchange.is_quiet():
+            return False
+        return not held & HOLDS_END or (held & HOLDS_BYTES and self.held_end > 0)
+
+    cdef unsigned not_reading(self) noexcept:
+        cdef unsigned reasons = Inbound.not_reading(self)
+        if SETTLING <= self.detaching <= UNDOING_WANTED:
+            reasons |= STOPPED_TO_MOVE
+        return reasons
 
     # -- releasing ------------------------------------------------------------
+
+    @property
+    def release_handler(self):
+        """It is told how the requested release goes; None if none was requested."""
+        return None if self.request is None else self.request.handler
 
     def release(self, handler, *, immediately=False):
         """Release the connection from this loop as soon as it is quiet.
@@ -131,85 +194,105 @@ cdef class Stream(Inbound):
             if self.release_handler is not handler:
                 handler.closed()
             return
-        if self.release_handler is not None and self.release_handler is not handler:
+        if self.request is None:
+            self.request = StreamRequest.__new__(StreamRequest)
+            self.request.stream = self
+            self.request.handler = handler
+        elif self.request.handler is not handler:
             raise RuntimeError(f"{self!r} is already being released")
-        self.release_handler = handler
-        self.admission_group = getattr(handler, "admission_group", None)
-        if self.is_release_queued:
+        self.request.admission_group = getattr(handler, "admission_group", None)
+        self.detaching = after(self.detaching, RELEASE)
+        if self.request.is_queued:
             return
-        if not immediately or self.release_if_quiet() != RELEASE_OVER:
-            self.loop.queue_release(self)
+        if not immediately or self.request.release_if_quiet() != RELEASE_OVER:
+            (<MovingCore> self.loop).queue_release(self.request)
 
     def cancel_release(self):
         """Cancel the release; the handler is not called any more."""
-        self.release_handler = None
-        if self.is_releasing:
-            self.release_is_cancelled = True       # takes effect once detached
-        elif self.is_settling:
+        cdef bint has_stopped = self.detaching == SETTLING
+        self.request = None
+        self.detaching = after(self.detaching, CANCEL)
+        if has_stopped:
             self.resume_serving()
-
-    cdef bint could_release(self) noexcept:
-        if self.release_handler is None or self.life >= ENDING:
-            return True              # so that it leaves the release queue
-        return not self.is_settling and self.is_quiet()
-
-    cdef ReleaseStep release_if_quiet(self) except RELEASE_RAISED:
-        cdef ReleaseStep state = self.try_release()
-        if state == RELEASE_OVER:
-            self.is_release_queued = False
-        return state
 
     cdef ReleaseStep try_release(self) except RELEASE_RAISED:
-        if self.release_handler is None or self.life >= ENDING or self.is_releasing:
-            return RELEASE_OVER
-        if not self.is_settling:
-            if not self.is_quiet() or self.held or self.held_end:
+        cdef object handler = self.request.handler
+        if self.detaching == WANTED:
+            if not self.is_quiet():
                 return NOT_QUIET
-            if not self.release_handler.may_release():
+            if not handler.may_release():
                 return NOT_ADMITTED
-            self.is_settling = True
+            if self.detaching != WANTED:
+                return RELEASE_OVER          # its handler has ended or cancelled it
+            self.detaching = after(self.detaching, ADMITTED)
             self.settle_iteration = self.loop.iteration
             self.update_reading()
-            self.release_handler.stopped_reading()
-            return SETTLING
-        if self.held_end < 0 or (self.held_end and not self.held) or not self.is_quiet():
-            release_handler = self.release_handler
+            handler.stopped_reading()
+            return SETTLES
+        if self.detaching != SETTLING:
+            return RELEASE_OVER
+        if not self.can_leave():
+            self.detaching = after(self.detaching, ACTIVITY)
             self.resume_serving()
-            release_handler.became_active()
+            handler.became_active()
             return NOT_QUIET
         if self.loop.iteration <= self.settle_iteration:
-            return SETTLING
-        self.is_releasing = True
+            return SETTLES
+        self.detaching = after(self.detaching, QUIET_ITERATION)
         self.driver.detach()
         return RELEASE_OVER
 
     cdef int resume_serving(self) except -1:
-        self.is_settling = False
-        if self.release_handler is not None:
-            self.loop.queue_release(self)
+        if self.request is not None:
+            (<MovingCore> self.loop).queue_release(self.request)
         self.deliver_held_soon()
         self.update_room_or_end()        # it may have been written to meanwhile
         return self.update_reading_or_end()
 
+    cdef bint is_detaching(self) noexcept:
+        return MOVING <= self.detaching <= UNDOING_WANTED
+
     cdef int on_detached(self) except -1:
-        cdef bint was_cancelled = self.release_is_cancelled
-        if not self.is_releasing or self.life == ENDING or self.is_orphaned:
+        cdef bint is_moving = self.detaching == MOVING
+        if self.life >= ENDING or not self.is_detaching():
             return Inbound.on_detached(self)
-        self.is_releasing = False
-        if was_cancelled or not self.is_quiet() or self.held_end < 0 or (
-                self.held_end and not self.held):
-            self.release_is_cancelled = False
-            release_handler = self.release_handler
-            self.resume_serving()
-            if release_handler is not None and not was_cancelled:
-                release_handler.became_active()
+        if self.can_leave():
+            self.detaching = after(self.detaching, DONE_QUIET)
+            if is_moving:
+                self.finish_release()
+                return 0
         else:
-            self.finish_release()
+            self.detaching = after(self.detaching, DONE_ACTIVE)
+        self.resume_serving()
+        if is_moving and self.request is not None:
+            self.request.handler.became_active()
         return 0
+
+    # -- ending ---------------------------------------------------------------
+
+    cdef int end(self, object exc) except -1:
+        Inbound.end(self, exc)
+        self.detaching = after(self.detaching, END)
+        return 0
+
+    cdef int has_ended(self) except -1:
+        request, self.request = self.request, None
+        if request is not None:
+            (<StreamRequest> request).handler.closed()
+        return 0
+
+    cdef int unregister(self) except -1:
+        self.tag = None              # it may refer to us
+        return Inbound.unregister(self)
+
+    def orphan(self):
+        self.request = None
+        Inbound.orphan(self)
 
     cdef object finish_release(self):
         cdef Released released = Released.__new__(Released)
-        release_handler, self.release_handler = self.release_handler, None
+        cdef StreamRequest request = self.request
+        self.request = None
         released.fd = self.fd
         released.family, released.type, released.proto = self.family, self.type, self.proto
         released.peername, released.sockname = self.peername, self.sockname
@@ -230,7 +313,7 @@ cdef class Stream(Inbound):
         self.held = None
         self.fd = -1
         self.loop.schedule(protocol.connection_lost, (None,), self.reader_context)
-        release_handler.released(released)
+        request.handler.released(released)
 
 
 cdef Stream new_stream(

@@ -11,7 +11,7 @@ from cpython.object cimport PyObject
 
 from aioadapt._kernel.addresses cimport own_address, peer_address
 from aioadapt._kernel.linux cimport AF_INET, AF_INET6
-from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN
+from aioadapt._stream.life cimport CLOSING, ENDED, GIVEN_AWAY, OPEN, ORPHANED
 from aioadapt._stream.slots cimport in_slot, slot_offset
 from aioadapt._stream.stream cimport Stream, new_stream
 
@@ -43,10 +43,10 @@ class StreamTransport(FlowControlMixin):
         words = [type(self).__name__]
         if stream.life >= ENDED:
             words.append("moved" if stream.life == GIVEN_AWAY else "closed")
-        elif stream.life >= CLOSING and not stream.is_orphaned:
+        elif stream.life >= CLOSING and stream.life != ORPHANED:
             words.append("closing")
         words.append(f"fd={stream.fd}")
-        if stream.life <= CLOSING and not stream.is_orphaned:
+        if stream.life <= CLOSING:
             words.append("read=polling" if stream.is_reading else "read=idle")
             state = "polling" if stream.out.size else "idle"
             words.append(f"write=<{state}, bufsize={stream.out.size}>")

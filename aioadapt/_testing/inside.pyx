@@ -13,18 +13,21 @@ nothing to find.
 
 from cpython.object cimport PyObject
 
-from aioadapt._datagram.drivers cimport DatagramPoll, DatagramWatch
+from aioadapt._engine.driver cimport Driven
+from aioadapt._engine.epoll.datagram_driver cimport DatagramWatch
+from aioadapt._engine.epoll.stream_driver cimport StreamWatch
+from aioadapt._engine.uring.core cimport UringCore
+from aioadapt._engine.uring.datagram_driver cimport DatagramPoll
+from aioadapt._engine.uring.stream_driver cimport RecvOp, RoomOp
 from aioadapt._kernel.linux cimport EPOLLOUT
 from aioadapt._kernel.op cimport OP_IN_KERNEL, Op
 from aioadapt._kernel.poller cimport Poller, Watch
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCallbacks, FdCore
-from aioadapt._stream.epoll_driver cimport StreamWatch
+from aioadapt._stream.endpoint cimport Endpoint
 from aioadapt._stream.life cimport ENDING
 from aioadapt._stream.listener cimport AcceptWatch
 from aioadapt._stream.stream cimport Stream
-from aioadapt._stream.uring_core cimport UringCore
-from aioadapt._stream.uring_driver cimport RecvOp, RoomOp
 
 
 def found_inside(FdCore loop not None):
@@ -91,17 +94,9 @@ cdef str why_stray(FdCore loop, Watch watch):
     cdef FdCallbacks callbacks
     cdef bint waits_for_room = watch.interest & EPOLLOUT
     if isinstance(watch, StreamWatch):
-        stream = (<StreamWatch> watch).driver.stream
-        if stream is None or (<StreamWatch> watch).driver.stream.life >= ENDING:
-            return "its stream has ended"
-        if waits_for_room and not (<StreamWatch> watch).driver.stream.wants_room:
-            return "EPOLLOUT with nothing to send"
+        return why_stray_driven((<StreamWatch> watch).driver.stream, waits_for_room)
     elif isinstance(watch, DatagramWatch):
-        endpoint = (<DatagramWatch> watch).driver.endpoint
-        if endpoint is None or (<DatagramWatch> watch).driver.endpoint.life >= ENDING:
-            return "its endpoint has ended"
-        if waits_for_room and not (<DatagramWatch> watch).driver.endpoint.wants_room:
-            return "EPOLLOUT with nothing to send"
+        return why_stray_driven((<DatagramWatch> watch).driver.endpoint, waits_for_room)
     elif isinstance(watch, AcceptWatch):
         if not (<AcceptWatch> watch).listener.is_accepting:
             return "its listener does not accept"
@@ -114,6 +109,14 @@ cdef str why_stray(FdCore loop, Watch watch):
     return None
 
 
+cdef str why_stray_driven(Driven driven, bint waits_for_room):
+    if driven is None or (<Endpoint> driven).life >= ENDING:
+        return "what it served has ended"
+    if waits_for_room and not driven.wants_room:
+        return "EPOLLOUT with nothing to send"
+    return None
+
+
 def is_releasing(Stream stream not None):
     """Whether its driver is detaching, for a release."""
-    return bool(stream.is_releasing)
+    return bool(stream.is_detaching())

@@ -27,6 +27,7 @@ TREE = FOLDER / "tree"
 FIRST = {
     "_kernel": ["kernel", "loop", "stream", "parity"],
     "_loop": ["loop", "parity", "stream", "migration"],
+    "_engine": ["stream", "parity", "migration", "bad_input"],
     "_stream": ["stream", "parity", "migration", "bad_input"],
     "_datagram": ["parity", "bad_input"],
     "_http1": ["http1", "stream"],

@@ -1,87 +1,18 @@
-"""Datagram drivers: tell an endpoint that datagrams have come, or that there is room.
+"""The io_uring driver of a datagram endpoint: a poll for arrivals, and one for room.
 
-Over epoll this takes one watch, over io_uring a poll for each of the two.  Both
-are level-triggered: what one iteration leaves in the socket is reported in the
-next, after the other sockets.  Detaching is EPOLL_CTL_DEL, or a cancel of each
-poll and its last completion.  So the port is free once connection_lost has been
-called.
+Both are level-triggered: what one iteration leaves in the socket is reported in the
+next, after the other sockets.  Detaching is a cancel of each poll and its last
+completion.  So the port is free once connection_lost has been called.
 """
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, ENOMEM
-from libc.stdint cimport uint32_t
 
-from aioadapt._datagram.endpoint cimport DatagramEndpoint
+from aioadapt._engine.driver cimport Driven, Driver
 from aioadapt._kernel.liburing cimport io_uring_prep_poll_add, io_uring_sqe
-from aioadapt._kernel.linux cimport (
-    ECANCELED,
-    EPOLLERR,
-    EPOLLHUP,
-    EPOLLIN,
-    EPOLLOUT,
-    POLLIN,
-    POLLOUT,
-)
+from aioadapt._kernel.linux cimport ECANCELED, POLLIN, POLLOUT
 from aioadapt._kernel.op cimport OP_IDLE, Op
-from aioadapt._kernel.poller cimport Watch
 from aioadapt._loop.hooks cimport FlushHook
-from aioadapt._stream.endpoint cimport Endpoint, Driver
-
-import os
-
-
-cdef class DatagramWatch(Watch):
-
-    cdef int ready(self, uint32_t events) except -1:
-        cdef EpollDatagramDriver driver = self.driver
-        # As with asyncio's selector, a hang-up or an error wakes both.
-        if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
-            if driver.endpoint is not None:
-                driver.endpoint.readable()
-        # The protocol may have ended it in the meantime.
-        if events & (EPOLLOUT | EPOLLHUP | EPOLLERR) and self.interest & EPOLLOUT:
-            if driver.endpoint is not None:
-                driver.endpoint.writable()
-        return 0
-
-
-cdef class EpollDatagramDriver(Driver):
-
-    def __cinit__(self, loop):
-        self.loop = loop
-
-    cdef int serve(self, Endpoint endpoint) except -1:
-        self.endpoint = <DatagramEndpoint> endpoint
-        return 0
-
-    cdef int start_reading(self) except -1:
-        return self.update_interest()
-
-    cdef int stop_reading(self) except -1:
-        return self.update_interest()
-
-    cdef int update_room(self) except -1:
-        return self.update_interest()
-
-    cdef int update_interest(self) except -1:
-        cdef uint32_t interest = 0
-        self.loop.check_not_forked()
-        if self.endpoint.is_reading:
-            interest |= EPOLLIN
-        if self.endpoint.wants_room:
-            interest |= EPOLLOUT
-        if self.watch is None:
-            self.watch = DatagramWatch.__new__(DatagramWatch)
-            self.watch.fd = self.endpoint.fd
-            self.watch.driver = self
-        return self.loop.poller.watch(self.watch, interest)
-
-    cdef int detach(self) except -1:
-        if self.watch is not None:
-            self.loop.check_not_forked()
-            self.loop.poller.unregister(self.watch)
-            self.watch = None
-        return 0 if self.endpoint is None else self.endpoint.on_detached()
 
 
 @cython.no_gc_clear
@@ -106,14 +37,14 @@ cdef class UringDatagramDriver(Driver):
     def __cinit__(self, loop):
         self.loop = loop
 
-    cdef int serve(self, Endpoint endpoint) except -1:
-        self.endpoint = <DatagramEndpoint> endpoint
+    cdef int serve(self, Driven endpoint) except -1:
+        self.endpoint = endpoint
         return 0
 
     cdef int start_reading(self) except -1:
         return self.update(False)
 
-    cdef int stop_reading(self) except -1:
+    cdef int stop_reading(self, bint may_resume) except -1:
         return self.update(False)
 
     cdef int update_room(self) except -1:
@@ -163,7 +94,7 @@ cdef class UringDatagramDriver(Driver):
         if result < 0:
             # For instance if somebody else has closed the descriptor.  Another
             # poll would get the same answer at once, and so forever.
-            return self.endpoint.tell_of(OSError(-result, os.strerror(-result)))
+            return self.endpoint.poll_failed(-result)
         # Queued before the protocol runs, since that may raise out of the loop.
         again = PollAgain.__new__(PollAgain)
         again.op = self.room_op if room else self.arrival_op

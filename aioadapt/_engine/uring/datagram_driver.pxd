@@ -1,26 +1,8 @@
 cimport cython
-from libc.stdint cimport uint32_t
-
-from aioadapt._datagram.endpoint cimport DatagramEndpoint
+from aioadapt._engine.driver cimport Driven, Driver
+from aioadapt._engine.uring.core cimport UringCore
 from aioadapt._kernel.op cimport Op
-from aioadapt._kernel.poller cimport Watch
 from aioadapt._loop.hooks cimport FlushHook
-from aioadapt._stream.endpoint cimport Driver
-from aioadapt._stream.epoll_driver cimport EpollCore
-from aioadapt._stream.uring_core cimport UringCore
-
-
-cdef class DatagramWatch(Watch):
-    cdef EpollDatagramDriver driver
-
-
-cdef class EpollDatagramDriver(Driver):
-    cdef:
-        EpollCore loop
-        DatagramEndpoint endpoint    # None when there is nobody to report to
-        DatagramWatch watch
-
-    cdef int update_interest(self) except -1
 
 
 @cython.no_gc_clear
@@ -33,7 +15,7 @@ cdef class DatagramPoll(Op):
 cdef class UringDatagramDriver(Driver):
     cdef:
         UringCore loop
-        DatagramEndpoint endpoint    # None when there is nobody to report to
+        Driven endpoint              # None when there is nobody to report to
         DatagramPoll arrival_op
         DatagramPoll room_op
         bint is_detaching

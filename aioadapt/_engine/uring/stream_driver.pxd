@@ -1,9 +1,14 @@
 cimport cython
+from aioadapt._engine.driver cimport Driven, Driver
+from aioadapt._engine.uring.core cimport UringCore
 from aioadapt._kernel.op cimport Op
 from aioadapt._loop.hooks cimport FlushHook
-from aioadapt._stream.endpoint cimport Driver
-from aioadapt._stream.stream cimport Stream
-from aioadapt._stream.uring_core cimport UringCore
+
+
+cdef enum ServingState:
+    SERVING              # each operation is begun and cancelled as the stream wants
+    OUT_OF_BUFFERS       # the recv ended for want of a buffer, and begins again later
+    DETACHING            # both are cancelled, and nothing is begun
 
 
 cdef enum ReceiveMode:
@@ -26,15 +31,14 @@ cdef class RoomOp(Op):
 cdef class UringStreamDriver(Driver):
     cdef:
         UringCore loop
-        Stream stream                # None: there is nothing to report to
+        Driven stream                # None: there is nothing to report to
         RecvOp recv                  # None until reading first starts
-        RoomOp room_op             # None until the socket is first full
+        RoomOp room_op               # None until the socket is first full
         UpdateReceive at_end         # None until first needed
         ReceiveMode mode             # of the next receive
         int small_reads              # in a row, in mode POLL
         unsigned long long bytes_iteration   # the last one in which bytes arrived
-        bint ran_out                 # the recv ended because there was no buffer
-        bint is_detaching
+        ServingState state
 
     cdef int recv_completed(self, int result, unsigned flags, bint last) except -1
     cdef int update_receive_soon(self) except -1

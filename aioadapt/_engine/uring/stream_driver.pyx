@@ -14,14 +14,18 @@ While a full socket is waited for, a one-shot poll is in the kernel.  Detaching 
 both operations and waits for the last completion of each.
 
 An operation may finish after the driver has been told something else.  So every last
-completion looks at what the stream wants, and whether it ``is_detaching``, to decide
-what comes next.
+completion looks at what the stream wants, and at the driver's state, to decide what
+comes next:
+
+    SERVING --no buffer was left--> OUT_OF_BUFFERS --half of them are back--> SERVING
+    SERVING or OUT_OF_BUFFERS --detach--> DETACHING --both operations are over--> SERVING
 """
 
 cimport cython
 from libc.errno cimport EAGAIN, EINTR, ENOBUFS
 from libc.string cimport memcpy
 
+from aioadapt._engine.driver cimport Driven, Driver
 from aioadapt._kernel.liburing cimport (
     Completion,
     IORING_CQE_BUFFER_SHIFT,
@@ -45,9 +49,6 @@ from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.core cimport READ_BYTES
 from aioadapt._loop.hooks cimport FlushHook
-from aioadapt._stream.endpoint cimport Endpoint, Driver
-from aioadapt._stream.life cimport OPEN
-from aioadapt._stream.stream cimport Stream
 
 cdef enum:
     # Guesses: what a provided buffer holds, and longer than a pause in an upload.
@@ -98,9 +99,10 @@ cdef class UpdateReceive(FlushHook):
 
     cdef int flush(self) except -1:
         cdef Ring ring = self.driver.loop.ring
-        if self.driver.ran_out and 2 * ring.buffers.taken > ring.buffers.count:
-            return self.driver.update_receive_soon()
-        self.driver.ran_out = False
+        if self.driver.state == OUT_OF_BUFFERS:
+            if 2 * ring.buffers.taken > ring.buffers.count:
+                return self.driver.update_receive_soon()
+            self.driver.state = SERVING
         return self.driver.update_receive()
 
 
@@ -109,8 +111,8 @@ cdef class UringStreamDriver(Driver):
     def __cinit__(self, loop):
         self.loop = loop
 
-    cdef int serve(self, Endpoint stream) except -1:
-        self.stream = <Stream> stream
+    cdef int serve(self, Driven stream) except -1:
+        self.stream = stream
         return 0
 
     # -- reading --------------------------------------------------------------
@@ -118,10 +120,8 @@ cdef class UringStreamDriver(Driver):
     cdef int start_reading(self) except -1:
         return self.update_receive()
 
-    cdef int stop_reading(self) except -1:
-        if self.stream.is_paused and self.stream.life == OPEN:
-            return self.update_receive_soon()
-        return self.update_receive()
+    cdef int stop_reading(self, bint may_resume) except -1:
+        return self.update_receive_soon() if may_resume else self.update_receive()
 
     cdef int update_receive_soon(self) except -1:
         self.loop.check_not_forked()
@@ -133,7 +133,7 @@ cdef class UringStreamDriver(Driver):
 
     cdef int update_receive(self) except -1:
         """Begin or cancel the receive, so that it is in the kernel if it is wanted."""
-        if self.is_detaching or self.stream is None or self.loop.is_parked:
+        if self.state == DETACHING or self.stream is None or self.loop.is_parked:
             return 0
         if not self.stream.is_reading:
             return 0 if self.recv is None else self.loop.cancel(self.recv)
@@ -162,18 +162,18 @@ cdef class UringStreamDriver(Driver):
         return self.update_room()
 
     cdef int poll_completed(self, int result) except -1:
-        if self.is_detaching:
+        cdef Py_ssize_t n
+        if self.state == DETACHING:
             return self.detach_when_idle()
         # Before the protocol is called: it may raise out of the loop.
         self.update_receive_soon()
         if result < 0 or self.stream is None or not self.stream.is_reading \
                 or self.loop.is_parked:
             return 0
-        self.stream.last_received = 0
-        self.stream.readable()
+        n = self.stream.readable()
         if self.stream is not None and self.stream.family != AF_UNIX:
             self.small_reads += 1
-            if self.stream.last_received >= SMALL_BYTES:
+            if n >= SMALL_BYTES:
                 self.small_reads = 0
             elif self.small_reads >= SMALL_READS:
                 self.mode = MULTISHOT
@@ -187,7 +187,7 @@ cdef class UringStreamDriver(Driver):
             number = flags >> IORING_CQE_BUFFER_SHIFT
             if result == <int> buffers.size_bytes and self.stream is not None:
                 return self.received_much(number, last)
-            if last and not self.is_detaching:
+            if last and self.state != DETACHING:
                 self.update_receive()    # now: a protocol may raise out of the loop
             try:
                 if result > 0 and self.stream is not None:
@@ -221,13 +221,13 @@ cdef class UringStreamDriver(Driver):
             if next.result != size:
                 break
         self.mode = POLL
-        if not self.is_detaching:
+        if self.state != DETACHING:
             if last:
                 self.update_receive_soon()
             else:
                 self.loop.cancel(self.recv)
         self.stream.received(joined, taken)
-        if last and (next.result <= 0 or self.is_detaching):
+        if last and (next.result <= 0 or self.state == DETACHING):
             return self.recv_ended(next.result)
         return 0
 
@@ -237,24 +237,22 @@ cdef class UringStreamDriver(Driver):
             result < 0 and result not in (-ECANCELED, -ENOBUFS, -EINTR, -EAGAIN))
         if is_end and self.stream is not None:
             # As in asyncio, the end is found in the iteration after that of the bytes.
-            if self.bytes_iteration == self.loop.iteration and self.stream.life == OPEN:
-                self.stream.held_end = 1 if result == 0 else result
-                self.stream.deliver_held_soon()
-                self.stream.update_reading()
+            if self.bytes_iteration == self.loop.iteration:
+                self.stream.received_end_after_bytes(1 if result == 0 else result)
             else:
                 self.stream.received_end(1 if result == 0 else result)
-        if self.is_detaching:
+        if self.state == DETACHING:
             return self.detach_when_idle()
         if result == -ENOBUFS:
             self.loop.counted.enobufs += 1
-            self.ran_out = True
+            self.state = OUT_OF_BUFFERS
             return self.update_receive_soon()
         return 0 if is_end else self.update_receive()
 
     # -- writing --------------------------------------------------------------
 
     cdef int update_room(self) except -1:
-        if self.stream is None or not self.stream.wants_room or self.is_detaching \
+        if self.stream is None or not self.stream.wants_room or self.state == DETACHING \
                 or self.loop.is_parked:
             return 0             # one that is in the kernel may as well complete
         if self.room_op is None:
@@ -265,14 +263,14 @@ cdef class UringStreamDriver(Driver):
         return self.loop.begin(self.room_op) if self.room_op.state == OP_IDLE else 0
 
     cdef int room_completed(self, int result) except -1:
-        if self.is_detaching:
+        if self.state == DETACHING:
             return self.detach_when_idle()
         if self.stream is None or not self.stream.wants_room or self.loop.is_parked:
             return 0
         if result < 0 or result & (POLLERR | POLLHUP) and self.recv_is_reaped():
             # Cancelled; or the connection has failed, and the receive knows why.
             return self.update_room()
-        return self.stream.has_room()
+        return self.stream.writable()
 
     cdef bint recv_is_reaped(self) noexcept:
         """Does its last completion follow in this iteration?"""
@@ -289,7 +287,7 @@ cdef class UringStreamDriver(Driver):
             and not self.room_op.last_is_reaped)
 
     cdef int detach(self) except -1:
-        self.is_detaching = True
+        self.state = DETACHING
         if self.recv is not None:
             self.loop.cancel(self.recv)
         if self.room_op is not None:
@@ -297,13 +295,13 @@ cdef class UringStreamDriver(Driver):
         return self.detach_when_idle()
 
     cdef int detach_when_idle(self) except -1:
-        if not self.is_detaching:
+        if self.state != DETACHING:
             return 0
         if self.recv is not None and self.recv.state != OP_IDLE:
             return 0
         if self.room_op is not None and self.room_op.state != OP_IDLE:
             return 0
-        self.is_detaching = False
+        self.state = SERVING
         # Operations refer to their driver; dropping them breaks the cycle.
         self.recv = None
         self.room_op = None

@@ -6,6 +6,7 @@ connections, so that any thread may run it next, or close it.  What arrives mean
 held, and no protocol is called.  When the loop runs again, its drivers begin anew.
 """
 
+from aioadapt._engine.driver cimport Driven
 from aioadapt._kernel.liburing cimport (
     io_uring_prep_poll_add,
     io_uring_prep_poll_multishot,
@@ -15,7 +16,6 @@ from aioadapt._kernel.linux cimport POLLIN
 from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCore
-from aioadapt._stream.endpoint cimport Endpoint
 
 import threading
 
@@ -44,7 +44,7 @@ cdef class UringCore(FdCore):
             self.ring = Ring()
             self.ring.enable()
         for endpoint in self.endpoints():
-            (<Endpoint> endpoint).unpark()
+            (<Driven> endpoint).unpark()
         return 0
 
     cdef int engine_pauses(self) except -1:
@@ -57,7 +57,7 @@ cdef class UringCore(FdCore):
         cdef Ring ring = self.ring
         cdef object interrupt = None
         for endpoint in self.endpoints():
-            (<Endpoint> endpoint).driver.park()
+            (<Driven> endpoint).driver.park()
         while self.in_kernel() > 0 or ring.cancels_in_flight or ring.has_completions():
             try:
                 if not ring.has_completions():

@@ -1,0 +1,1 @@
+"""Readiness: a loop that waits in epoll, and its drivers."""

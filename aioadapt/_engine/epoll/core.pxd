@@ -1,0 +1,7 @@
+from aioadapt._kernel.poller cimport Watch
+from aioadapt._loop.fd_callbacks cimport FdCore
+
+
+cdef class EpollCore(FdCore):
+    cdef:
+        Watch wakeup_watch

@@ -1,0 +1,6 @@
+from typing import Any
+
+class EpollDatagramDriver:
+    def __init__(self, loop: Any) -> None: ...
+
+class DatagramWatch: ...

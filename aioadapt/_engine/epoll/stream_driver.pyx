@@ -1,0 +1,67 @@
+"""The epoll driver of a stream.
+
+Start reading sets EPOLLIN, stop reading clears it, and EPOLLOUT is set while a full
+socket is waited for.  Detaching is EPOLL_CTL_DEL and takes effect
+immediately: between two calls of epoll_wait the kernel holds nothing of a stream.
+"""
+
+from libc.stdint cimport uint32_t
+
+from aioadapt._engine.driver cimport Driven, Driver
+from aioadapt._kernel.linux cimport EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT
+from aioadapt._kernel.poller cimport Watch
+
+
+cdef class StreamWatch(Watch):
+
+    cdef int ready(self, uint32_t events) except -1:
+        cdef EpollStreamDriver driver = self.driver
+        if driver.stream is None:
+            return 0
+        if events & (EPOLLIN | EPOLLHUP | EPOLLERR) and self.interest & EPOLLIN:
+            driver.stream.readable()
+        # Reading may have ended the stream.
+        if driver.stream is not None and driver.stream.wants_room and events & ~EPOLLIN:
+            driver.stream.writable()
+        return 0
+
+
+cdef class EpollStreamDriver(Driver):
+
+    def __cinit__(self, loop):
+        self.loop = loop
+
+    cdef int serve(self, Driven stream) except -1:
+        self.stream = stream
+        return 0
+
+    cdef int start_reading(self) except -1:
+        return self.update_interest()
+
+    cdef int stop_reading(self, bint may_resume) except -1:
+        return self.update_interest()
+
+    cdef int update_room(self) except -1:
+        return self.update_interest()
+
+    cdef int update_interest(self) except -1:
+        cdef uint32_t interest = 0
+        self.loop.check_not_forked()
+        if self.stream.is_reading:
+            interest |= EPOLLIN
+        if self.stream.wants_room:
+            interest |= EPOLLOUT
+        if self.watch is None:
+            if interest == 0:
+                return 0
+            self.watch = StreamWatch.__new__(StreamWatch)
+            self.watch.fd = self.stream.fd
+            self.watch.driver = self
+        return self.loop.poller.watch(self.watch, interest)
+
+    cdef int detach(self) except -1:
+        if self.watch is not None:
+            self.loop.check_not_forked()
+            self.loop.poller.unregister(self.watch)
+            self.watch = None
+        return 0 if self.stream is None else self.stream.on_detached()

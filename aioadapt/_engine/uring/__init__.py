@@ -1,0 +1,1 @@
+"""Completion: a loop that waits on a ring, and its drivers."""

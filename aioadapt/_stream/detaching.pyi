@@ -1,0 +1,4 @@
+STATES: tuple[str, ...]
+EVENTS: tuple[str, ...]
+
+def state_after(state: str, event: str) -> str | None: ...
