@@ -97,8 +97,10 @@ def _played(schedule: Schedule) -> Outcome:
     steps = " ".join(map(str, schedule.program))
     if "renew(" in steps:  # it closes what is watched
         outcome.problems = [it for it in outcome.problems if CLOSED_FIRST not in it]
-    # In these a protocol looks for its bytes in another buffer, on asyncio too.
+    # In these a protocol looks for its bytes in another buffer, on asyncio too: its own,
+    # or that of a StreamReader before it.
     mixes_buffers = "give(" in steps or "'get_buffer'" in steps
+    mixes_buffers |= "open_streams(" in steps and "set_protocol(" in steps
     if not mixes_buffers and world.got_other_bytes():
         outcome.problems.append("a protocol got other bytes than the peer had sent")
     outcome.made.update(world.made)
@@ -282,9 +284,10 @@ class StruckWorld(World):
                 found.append(f"connection_lost was called {lost} times")
             ended_by = next((it[1] for it in trace if it[0] == "connection_lost"), "")
             hit = {it.inode for it in self.struck if may_end_one(it)}
-            if ended_by in ("TimeoutError", "PermissionError") and (
-                self._struck_log.inodes.get(connection.name) not in hit
-            ):
+            # Unknown of a stream that was given a protocol of ours later.
+            inode = self._struck_log.inodes.get(connection.name)
+            is_anothers = inode is not None and inode not in hit
+            if ended_by in ("TimeoutError", "PermissionError") and is_anothers:
                 found.append(f"ended by the {ended_by} of another")
             if connection.name in self._blurred:
                 continue
