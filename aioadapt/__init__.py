@@ -7,6 +7,7 @@ every program that imports aioadapt and then runs pytest.
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .adaptive_loop import AdaptiveEventLoop
     from .control.controller import Controller
     from .control.decide import Decision, Verdict
     from .control.start import WorkloadHint
@@ -44,6 +45,7 @@ else:
     # later) appears only in programs that use one.  pytest, which loads
     # aioadapt.pytest_plugin whenever it starts, loads nothing else.
     _HOMES = {
+        "AdaptiveEventLoop": "adaptive_loop",
         "AdaptiveServer": "serving.adaptive_server",
         "AioadaptError": "errors",
         "Connection": "migration.connection",
@@ -97,6 +99,7 @@ else:
 # EventLoopPolicy is left out: "import *" must not warn, nor fail from Python 3.16 on.
 # So are the names that need uvicorn.
 __all__ = [
+    "AdaptiveEventLoop",
     "AioadaptError",
     "Connection",
     "Controller",

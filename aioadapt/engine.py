@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from .errors import UnknownEngineError
 from .support import uring_refusal
 
-ENGINES = ("auto", "epoll", "uring")
+ENGINES = ("auto", "adaptive", "epoll", "uring")
 
 ENVIRONMENT_VARIABLE = "AIOADAPT_ENGINE"
 
@@ -58,13 +58,15 @@ def new_event_loop(engine: str | None = None) -> asyncio.AbstractEventLoop:
     """Create a loop; this function can be passed as a loop factory.
 
     Args:
-        engine: ``"epoll"``, ``"uring"``, or ``"auto"``, which is io_uring where it
-            can be used and epoll otherwise.  If it is epoll, the reason is logged
-            once per process, at level INFO on the logger ``aioadapt``.  None uses
+        engine: ``"epoll"``, ``"uring"``, ``"adaptive"``, or ``"auto"``, which is
+            io_uring where it can be used and epoll otherwise.  If it is epoll, or if
+            an adaptive loop can only use epoll, the reason is logged once per process,
+            at level INFO on the logger ``aioadapt``.  None uses
             ``$AIOADAPT_ENGINE``, or ``"auto"`` if that is not set.
 
     Returns:
-        An :class:`aioadapt.EpollEventLoop` or an :class:`aioadapt.UringEventLoop`.
+        An :class:`aioadapt.EpollEventLoop`, an :class:`aioadapt.UringEventLoop` or an
+        :class:`aioadapt.AdaptiveEventLoop`.
 
     Raises:
         UnknownEngineError: there is no such engine.
@@ -113,21 +115,27 @@ def _factory(name: str) -> Callable[[], asyncio.AbstractEventLoop]:
     """The loop class for this engine, imported only when needed."""
     if name != "epoll":
         refusal = uring_refusal()
+        if name == "adaptive":
+            from .adaptive_loop import AdaptiveEventLoop
+
+            if refusal is not None:
+                _log_fallback(name, refusal.reason)
+            return AdaptiveEventLoop
         if refusal is None:
             from .uring_loop import UringEventLoop
 
             return UringEventLoop
         if name == "uring":
             raise refusal.error()
-        _log_fallback(refusal.reason)
+        _log_fallback(name, refusal.reason)
 
     from .epoll_loop import EpollEventLoop
 
     return EpollEventLoop
 
 
-def _log_fallback(reason: str) -> None:
+def _log_fallback(name: str, reason: str) -> None:
     global _has_told_of_fallback
     if not _has_told_of_fallback:
         _has_told_of_fallback = True
-        _log.info("engine 'auto' falls back to epoll: %s", reason)
+        _log.info("engine %r falls back to epoll: %s", name, reason)

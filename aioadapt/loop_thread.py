@@ -182,7 +182,7 @@ class LoopThread:
 
     @property
     def engine(self) -> str:
-        """ "epoll" or "uring"; before the start, the engine that was requested."""
+        """ "epoll", "uring" or "adaptive"; before the start, what was requested."""
         return self._engine
 
     @property
@@ -232,7 +232,8 @@ class LoopThread:
         # Before it serves anything: a stream is watched from its first byte or
         # not at all.
         self._loop.watch_http1 = True
-        self._engine = self._loop.stats().engine
+        if self._engine == "auto":
+            self._engine = self._loop.stats().engine
         return self._loop
 
     def _set_running(self) -> None:

@@ -22,10 +22,14 @@ LATENCY_BOUNDS_S = _bounds_s()
 class LoopStats:
     """Counters of one loop since it was created.
 
-    They only grow, except ``connections`` and ``in_kernel``, which are current values.
+    They only grow, except ``connections``, ``on_uring`` and ``in_kernel``, which are
+    current values.
 
     ``events`` are descriptors found ready, or completions; at most 1,024 are reaped
-    per iteration.  ``busy_s`` is time not spent waiting in the kernel.
+    per iteration.  ``swaps`` are connections that were given the other engine; of an
+    adaptive loop ``on_uring`` is how many are on io_uring now, ``waits`` counts both
+    engines, and ``epoll_waits`` those in epoll.  ``busy_s`` is time not spent waiting in
+    the kernel.
     ``receives`` and ``sends`` are calls or completions, not bytes.  ``enobufs`` counts
     receives that found no free buffer and were restarted, ``cq_overflows`` counts bursts
     that did not fit into the completion queue and were kept by the kernel; neither loses
@@ -63,6 +67,9 @@ class LoopStats:
     errors: int = 0
     cancels: int = 0
     cq_overflows: int = 0
+    swaps: int = 0
+    epoll_waits: int = 0
+    on_uring: int = 0
     in_kernel: int = field(default=0)
 
 

@@ -43,6 +43,11 @@ TEST_ENDS_WITHIN_S = 20.0
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
+        "steady_engine: not of a connection that gets the other engine meanwhile, which "
+        "takes it an iteration or two",
+    )
+    config.addinivalue_line(
+        "markers",
         "ours_only: a promise of aioadapt's loops beyond what asyncio does",
     )
     config.addinivalue_line(
@@ -62,7 +67,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if "loop_kind" in metafunc.fixturenames:
         ours_only = metafunc.definition.get_closest_marker("ours_only") is not None
-        kinds = OURS if ours_only else KINDS
+        kinds: tuple[str, ...] = OURS if ours_only else KINDS
+        if metafunc.definition.get_closest_marker("steady_engine") is not None:
+            kinds = tuple(kind for kind in kinds if kind != "swapping")
         metafunc.parametrize("loop_kind", kinds, indirect=True)
 
 

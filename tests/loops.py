@@ -9,6 +9,7 @@ from typing import Any, Protocol, TypeVar
 import pytest
 
 import aioadapt
+from aioadapt._testing.swapping import SwappingCore
 
 T = TypeVar("T")
 LoopFactory = Callable[[], asyncio.AbstractEventLoop]
@@ -21,12 +22,20 @@ class Run(Protocol):
     def __call__(self, main: Coroutine[Any, Any, T], /) -> T: ...
 
 
-KINDS = ("asyncio", "epoll", "uring")
-"""asyncio comes first: it is the reference for the other two."""
+KINDS = ("asyncio", "epoll", "uring", "adaptive", "swapping")
+"""asyncio comes first: it is the reference for the others."""
 
-OURS = ("epoll", "uring")
+OURS = ("epoll", "uring", "adaptive", "swapping")
 
-_CLASSES = {"epoll": "EpollEventLoop", "uring": "UringEventLoop"}
+_CLASSES = {
+    "epoll": "EpollEventLoop",
+    "uring": "UringEventLoop",
+    "adaptive": "AdaptiveEventLoop",
+}
+
+
+class SwappingEventLoop(SwappingCore, aioadapt.AdaptiveEventLoop):
+    """An adaptive loop that gives connections the other engine in every iteration."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,9 @@ def factory_of(kind: str) -> LoopFactory:
     """
     if kind == "asyncio":
         return asyncio.SelectorEventLoop
+    if kind == "swapping":
+        factory_of("uring")
+        return SwappingEventLoop
     name = _CLASSES[kind]
     factory: LoopFactory | None = getattr(aioadapt, name, None)
     if factory is None:
@@ -78,7 +90,8 @@ def in_words(kind: str) -> str:
     """How a subprocess names this kind of loop: ``module:attribute``."""
     if kind == "asyncio":
         return "asyncio:SelectorEventLoop"
-    return f"aioadapt:{_CLASSES[kind]}"
+    # A program elsewhere does not have our test's loop.
+    return f"aioadapt:{_CLASSES.get(kind, 'AdaptiveEventLoop')}"
 
 
 PYTHON = sys.version_info[:2]

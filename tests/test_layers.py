@@ -28,7 +28,7 @@ LAYERS: list[set[str]] = [
     {"_engine"},
     {"_stream"},
     {"_datagram"},
-    {"native_loop", "epoll_loop", "uring_loop"},
+    {"native_loop", "epoll_loop", "uring_loop", "adaptive_loop"},
     {"engine", "policy"},
     {"loop_thread", "migration"},
     {"control"},

@@ -8,7 +8,7 @@ cdef enum:
 cdef struct Counters:
     unsigned long long iterations, events, callbacks, timers, busy_ns
     unsigned long long bytes_in, bytes_out, receives, sends
-    unsigned long long accepts, moves_in, moves_out, enobufs, errors
+    unsigned long long accepts, moves_in, moves_out, swaps, enobufs, errors
     unsigned long long requests, answering_ns
     unsigned long long latencies[LATENCIES]
 

@@ -47,6 +47,7 @@ cdef dict counts_by_name(Counters *c):
         "accepts": c.accepts,
         "moves_in": c.moves_in,
         "moves_out": c.moves_out,
+        "swaps": c.swaps,
         "enobufs": c.enobufs,
         "errors": c.errors,
         "requests": c.requests,

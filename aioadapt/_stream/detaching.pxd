@@ -11,6 +11,8 @@ cdef enum Detaching:
     MOVING               # the driver is detaching, for a release
     UNDOING              # as well, but the release was cancelled
     UNDOING_WANTED       # as well, and then it was wanted again
+    SWAPPING             # the driver is detaching; another one serves it then
+    SWAPPING_WANTED      # as well, and then it is to be released
     GONE                 # released or ended: its Life says which
 
 cdef enum DetachEvent:
@@ -19,8 +21,9 @@ cdef enum DetachEvent:
     ADMITTED             # it is quiet, and its handler says that it may go now
     ACTIVITY             # settling, it turned out not to be quiet
     QUIET_ITERATION      # it was quiet for a whole iteration
-    DONE_QUIET           # the driver has detached, and it is still quiet
-    DONE_ACTIVE          # the driver has detached, and it is not
+    SWAP                 # another driver is to serve it
+    DONE_QUIET           # the driver has detached, and the stream may leave
+    DONE                 # the driver has detached, and the stream stays
     END                  # it ends
 
 cdef Detaching after(Detaching state, DetachEvent event) noexcept

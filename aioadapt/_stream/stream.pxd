@@ -1,3 +1,5 @@
+from aioadapt._engine.driver cimport Driver
+from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._loop.moving cimport RELEASE_RAISED, ReleaseRequest, ReleaseStep
 from aioadapt._stream.detaching cimport Detaching
 from aioadapt._stream.inbound cimport Inbound
@@ -19,6 +21,10 @@ cdef class StreamRequest(ReleaseRequest):
         object handler
 
 
+cdef class SwapHook(FlushHook):
+    cdef Stream stream
+
+
 cdef class Stream(Inbound):
     cdef:
         readonly unsigned long long id
@@ -27,12 +33,17 @@ cdef class Stream(Inbound):
         Detaching detaching
         StreamRequest request        # to release it; or None
         unsigned long long settle_iteration   # in which settling began
+        Driver next_driver           # serves it once the present one has detached; or None
+        SwapHook swap_hook           # None until first needed
 
     cdef bint is_quiet(self) noexcept
     cdef bint can_leave(self) noexcept
     cdef object finish_release(self)
     cdef ReleaseStep try_release(self) except RELEASE_RAISED
     cdef int resume_serving(self) except -1
+    cdef int queue_swap(self) except -1
+    cdef int begin_swap(self) except -1
+    cdef int finish_swap(self) except -1
 
 
 cdef Stream new_stream(

@@ -18,7 +18,9 @@ then, detach the driver and hand the descriptor to the release handler.  How far
 is a state of detaching.pyx; each try answers with a ``ReleaseStep``.
 """
 
+from aioadapt._engine.driver cimport Driver
 from aioadapt._kernel.linux cimport now_ns
+from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._loop.moving cimport (
     MovingCore,
     NOT_ADMITTED,
@@ -33,13 +35,16 @@ from aioadapt._stream.detaching cimport (
     ACTIVITY,
     ADMITTED,
     CANCEL,
-    DONE_ACTIVE,
+    DONE,
     DONE_QUIET,
     END,
     MOVING,
     QUIET_ITERATION,
     RELEASE,
     SETTLING,
+    SWAP,
+    SWAPPING,
+    SWAPPING_WANTED,
     UNDOING_WANTED,
     WANTED,
     after,
@@ -85,6 +90,13 @@ cdef class StreamRequest(ReleaseRequest):
         if step == RELEASE_OVER:
             self.is_queued = False
         return step
+
+
+cdef class SwapHook(FlushHook):
+    """Begins to give a stream another driver, between two callbacks."""
+
+    cdef int flush(self) except -1:
+        return self.stream.begin_swap()
 
 
 cdef class Stream(Inbound):
@@ -245,33 +257,90 @@ cdef class Stream(Inbound):
     cdef int resume_serving(self) except -1:
         if self.request is not None:
             (<MovingCore> self.loop).queue_release(self.request)
+        if self.next_driver is not None:
+            self.queue_swap()
         self.deliver_held_soon()
         self.update_room_or_end()        # it may have been written to meanwhile
         return self.update_reading_or_end()
 
     cdef bint is_detaching(self) noexcept:
-        return MOVING <= self.detaching <= UNDOING_WANTED
+        return MOVING <= self.detaching <= SWAPPING_WANTED
 
     cdef int on_detached(self) except -1:
         cdef bint is_moving = self.detaching == MOVING
         if self.life >= ENDING or not self.is_detaching():
             return Inbound.on_detached(self)
-        if self.can_leave():
+        if self.detaching >= SWAPPING:
+            return self.finish_swap()
+        if is_moving and self.can_leave():
             self.detaching = after(self.detaching, DONE_QUIET)
-            if is_moving:
-                self.finish_release()
-                return 0
-        else:
-            self.detaching = after(self.detaching, DONE_ACTIVE)
+            self.finish_release()
+            return 0
+        self.detaching = after(self.detaching, DONE)
         self.resume_serving()
         if is_moving and self.request is not None:
             self.request.handler.became_active()
         return 0
 
+    # -- another driver -------------------------------------------------------
+
+    @property
+    def engine(self):
+        """The name of the engine that serves it, or will once its driver has detached."""
+        return (self.driver if self.next_driver is None else self.next_driver).engine
+
+    def swap_soon(self, Driver driver not None):
+        """Let this driver serve it from the end of the iteration on.
+
+        Not at once: the caller may have been called by the driver.
+        """
+        if self.life >= ENDING:
+            return
+        self.next_driver = driver
+        self.queue_swap()
+
+    cdef int queue_swap(self) except -1:
+        if self.swap_hook is None:
+            self.swap_hook = SwapHook.__new__(SwapHook)
+            self.swap_hook.stream = self
+        self.loop.end_queue.add(self.swap_hook)
+        return 0
+
+    cdef int begin_swap(self) except -1:
+        cdef Driver before = self.driver     # it may be replaced before detach returns
+        cdef bint is_detaching = self.is_detaching()
+        if self.next_driver is None:
+            return 0
+        self.detaching = after(self.detaching, SWAP)
+        if not is_detaching and self.detaching >= SWAPPING and self.life < ENDING:
+            return before.detach()
+        return 0                             # it waits for the driver, or for a move
+
+    cdef int finish_swap(self) except -1:
+        cdef Driver before = self.driver
+        before.serve(None)
+        self.driver, self.next_driver = self.next_driver, None
+        self.driver.serve(self)
+        self.detaching = after(self.detaching, DONE)
+        self.loop.counted.swaps += 1
+        if self.request is not None:
+            (<MovingCore> self.loop).queue_release(self.request)
+        try:
+            if self.is_reading:
+                self.driver.start_reading()
+            if self.wants_room:
+                self.driver.update_room()
+        except OSError as exc:
+            return self.fatal(exc, "Fatal error: the descriptor cannot be watched")
+        return 0
+
     # -- ending ---------------------------------------------------------------
 
     cdef int end(self, object exc) except -1:
+        if self.is_detaching():
+            self.loop.check_not_forked()     # otherwise detaching does
         Inbound.end(self, exc)
+        self.next_driver = None
         self.detaching = after(self.detaching, END)
         return 0
 
@@ -285,8 +354,12 @@ cdef class Stream(Inbound):
         self.tag = None              # it may refer to us
         return Inbound.unregister(self)
 
+    cdef object get_extra(self, object name, object default):
+        return self.engine if name == "engine" else Inbound.get_extra(self, name, default)
+
     def orphan(self):
         self.request = None
+        self.next_driver = None
         Inbound.orphan(self)
 
     cdef object finish_release(self):

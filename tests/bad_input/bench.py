@@ -291,7 +291,10 @@ def in_warning(caught: warnings.WarningMessage) -> str:
 _NORMAL = [
     (re.compile(pattern), by)
     for pattern, by in [
-        (r"\b(EpollEventLoop|UringEventLoop|_UnixSelectorEventLoop)\b", "Loop"),
+        (
+            r"\b((Epoll|Uring|Adaptive|Swapping)EventLoop|_UnixSelectorEventLoop)\b",
+            "Loop",
+        ),
         (r"\b(StreamTransport|_SelectorSocketTransport)\b", "SocketTransport"),
         (r"0x[0-9a-f]+", "0x"),
         (r"\b(fd=|descriptor |pid=|Task-)-?\d+", r"\1N"),

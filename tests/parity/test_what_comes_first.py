@@ -97,6 +97,7 @@ async def test_who_waits_for_a_connection_has_it_before_its_first_bytes(
         assert got == [transport]
 
 
+@pytest.mark.steady_engine
 def test_a_due_timer_runs_after_bytes_that_are_there(
     loop: AbstractEventLoop, run: Run
 ) -> None:

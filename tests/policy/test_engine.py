@@ -94,6 +94,22 @@ def test_auto_falls_back_to_epoll_and_says_why_once_at_info(
     ]
 
 
+def test_adaptive_gives_the_adaptive_loop() -> None:
+    assert kind_of_loop("adaptive") == "AdaptiveEventLoop"
+
+
+@pytest.mark.usefixtures("without_uring")
+def test_an_adaptive_loop_says_once_why_it_is_on_epoll_only(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with caplog.at_level("INFO", logger="aioadapt"):
+        assert kind_of_loop("adaptive") == kind_of_loop("adaptive")
+
+    assert caplog.messages == [
+        "engine 'adaptive' falls back to epoll: cannot set up an io_uring (because)"
+    ]
+
+
 @pytest.mark.usefixtures("without_uring")
 def test_uring_raises_with_the_cause_where_it_is_not_to_be_had() -> None:
     with pytest.raises(aioadapt.UringUnavailableError) as caught:
@@ -172,7 +188,7 @@ def test_an_unknown_argument_is_refused_with_the_known_ones() -> None:
 
     assert str(caught.value) == (
         "there is no engine 'kqueue' (from the argument `engine`); "
-        "known: 'auto', 'epoll', 'uring'"
+        "known: 'auto', 'adaptive', 'epoll', 'uring'"
     )
     assert isinstance(caught.value, ValueError)
     assert isinstance(caught.value, aioadapt.AioadaptError)

@@ -111,6 +111,7 @@ def test_an_answer_took_from_its_request_to_its_end(scene: Scene) -> None:
 
 
 @ours_only
+@pytest.mark.steady_engine
 def test_events_are_what_the_kernel_found_and_not_what_timers_do(scene: Scene) -> None:
     peer, _ = scene.accept(scene.serve(Recorder))
     before = stats_of(scene)

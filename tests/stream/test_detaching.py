@@ -14,17 +14,21 @@ STEPS = {
     ("SETTLING", "QUIET_ITERATION"): "MOVING",
     ("MOVING", "CANCEL"): "UNDOING",
     ("MOVING", "DONE_QUIET"): "GONE",
-    ("MOVING", "DONE_ACTIVE"): "WANTED",
+    ("MOVING", "DONE"): "WANTED",
     ("UNDOING", "RELEASE"): "UNDOING_WANTED",
-    ("UNDOING", "DONE_QUIET"): "ATTACHED",
-    ("UNDOING", "DONE_ACTIVE"): "ATTACHED",
+    ("UNDOING", "DONE"): "ATTACHED",
     ("UNDOING_WANTED", "CANCEL"): "UNDOING",
-    ("UNDOING_WANTED", "DONE_QUIET"): "WANTED",
-    ("UNDOING_WANTED", "DONE_ACTIVE"): "WANTED",
+    ("UNDOING_WANTED", "DONE"): "WANTED",
+    ("ATTACHED", "SWAP"): "SWAPPING",
+    ("WANTED", "SWAP"): "SWAPPING_WANTED",
+    ("SWAPPING", "RELEASE"): "SWAPPING_WANTED",
+    ("SWAPPING", "DONE"): "ATTACHED",
+    ("SWAPPING_WANTED", "CANCEL"): "SWAPPING",
+    ("SWAPPING_WANTED", "DONE"): "WANTED",
 }
 # What others may do at any moment; the rest the stream itself only does where it leads
 # somewhere.
-AT_ANY_TIME = {"RELEASE", "CANCEL", "END"}
+AT_ANY_TIME = {"RELEASE", "CANCEL", "SWAP", "END"}
 
 
 @pytest.mark.parametrize("event", EVENTS)
@@ -42,12 +46,15 @@ def test_every_event_in_every_state(state: str, event: str) -> None:
 @pytest.mark.parametrize("state", STATES)
 def test_a_driver_that_detaches_is_always_waited_for(state: str) -> None:
     """Only its end, or that of the stream, leads out of these states."""
-    detaching = {"MOVING", "UNDOING", "UNDOING_WANTED"}
-    leads_out = {"DONE_QUIET", "DONE_ACTIVE", "END"}
+    detaching = {"MOVING", "UNDOING", "UNDOING_WANTED", "SWAPPING", "SWAPPING_WANTED"}
+    leads_out = {"DONE", "END"} | ({"DONE_QUIET"} if state == "MOVING" else set())
 
     after = {event: state_after(state, event) for event in EVENTS}
 
     if state in detaching:
         assert {e for e, s in after.items() if s and s not in detaching} == leads_out
     else:
-        assert {e for e, s in after.items() if s in detaching} <= {"QUIET_ITERATION"}
+        assert {e for e, s in after.items() if s in detaching} <= {
+            "QUIET_ITERATION",
+            "SWAP",
+        }

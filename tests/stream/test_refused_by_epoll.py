@@ -64,7 +64,12 @@ loop.run_until_complete(within())
 loop.close()
 """
 
-CLASSES = {"epoll": "EpollEventLoop", "uring": "UringEventLoop"}
+CLASSES = {
+    "epoll": "EpollEventLoop",
+    "uring": "UringEventLoop",
+    "adaptive": "AdaptiveEventLoop",
+    "swapping": "AdaptiveEventLoop",
+}
 
 
 def play(main: str, kind: str = "epoll") -> str:

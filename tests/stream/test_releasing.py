@@ -309,6 +309,7 @@ def test_a_server_that_closes_while_its_connection_settles_ends_it(
     assert place.peer.recv(1) == b""
 
 
+@pytest.mark.steady_engine
 def test_one_that_may_not_leave_is_asked_again_when_the_next_iteration_ends(
     place: Place,
 ) -> None:

@@ -5,3 +5,7 @@ from aioadapt._loop.fd_callbacks cimport FdCore
 cdef class EpollCore(FdCore):
     cdef:
         Watch wakeup_watch
+
+
+cdef class WakeupWatch(Watch):
+    pass

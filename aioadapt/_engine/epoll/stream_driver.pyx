@@ -31,6 +31,10 @@ cdef class EpollStreamDriver(Driver):
     def __cinit__(self, loop):
         self.loop = loop
 
+    @property
+    def engine(self):
+        return "epoll"
+
     cdef int serve(self, Driven stream) except -1:
         self.stream = stream
         return 0

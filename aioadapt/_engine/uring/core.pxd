@@ -8,12 +8,19 @@ cdef class UringCore(FdCore):
         Ring ring                    # owned; None until the loop first runs
         WakeupOp wakeup_op
         PollerOp poller_op           # the epoll that watches descriptors
-        unsigned long long cancels_before, overflows_before
+        unsigned long long enters_before, cancels_before, overflows_before
+        int served_on_ring           # streams whose driver is of this engine
 
     cdef int begin(self, Op op) except -1
     cdef int cancel(self, Op op) except -1
     cdef int submit(self) except -1
     cdef int park(self) except -1
+    cdef int ring_serves_nothing(self) except -1
+    cdef int make_ring(self) except -1
+    cdef int leave_ring_of_another_thread(self) except -1
+    cdef int forget_ring(self) except -1
+    cdef int close_ring(self) except -1
+    cdef int unpark_all(self) except -1
     cdef int make_polls(self) except -1
     cdef int in_kernel(self) noexcept
 

@@ -34,17 +34,38 @@ cdef class UringCore(FdCore):
 
     cdef int engine_starts(self) except -1:
         """Create the ring, or create it anew when the loop runs on another thread."""
-        if self.ring is not None and self.ring.thread_id != threading.get_native_id():
-            self.cancels_before += self.ring.cancels
-            self.overflows_before += self.ring.overflows
-            self.ring.close_without_entering()
-            self.make_polls()
-            self.ring = None
+        self.leave_ring_of_another_thread()
         if self.ring is None:
-            self.ring = Ring()
-            self.ring.enable()
+            self.make_ring()
+        return self.unpark_all()
+
+    cdef int make_ring(self) except -1:
+        cdef Ring ring = Ring()
+        ring.enable()
+        self.ring = ring
+        return 0
+
+    cdef int leave_ring_of_another_thread(self) except -1:
+        if self.ring is not None and self.ring.thread_id != threading.get_native_id():
+            self.ring.close_without_entering()
+            self.forget_ring()
+        return 0
+
+    cdef int forget_ring(self) except -1:
+        """It is closed; what it has counted stays."""
+        self.enters_before += self.ring.enters
+        self.cancels_before += self.ring.cancels
+        self.overflows_before += self.ring.overflows
+        self.ring = None
+        return self.make_polls()
+
+    cdef int unpark_all(self) except -1:
         for endpoint in self.endpoints():
             (<Driven> endpoint).unpark()
+        return 0
+
+    cdef int ring_serves_nothing(self) except -1:
+        """The last stream has left it, or ended."""
         return 0
 
     cdef int engine_pauses(self) except -1:
@@ -120,9 +141,14 @@ cdef class UringCore(FdCore):
     def _engine_counts(self):
         cdef Ring ring = self.ring
         if ring is None:
-            return {"waits": 0, "in_kernel": 0}
+            return {
+                "waits": self.enters_before,
+                "in_kernel": 0,
+                "cancels": self.cancels_before,
+                "cq_overflows": self.overflows_before,
+            }
         return {
-            "waits": ring.enters,
+            "waits": self.enters_before + ring.enters,
             "in_kernel": self.in_kernel(),
             "cancels": self.cancels_before + ring.cancels,
             "cq_overflows": self.overflows_before + ring.overflows,
@@ -136,16 +162,22 @@ cdef class UringCore(FdCore):
         if ring is not None and ring.thread_id != threading.get_native_id():
             ring.close_without_entering()
         elif ring is not None:
-            ring.cancel(self.wakeup_op)
-            ring.cancel(self.poller_op)
-            self.park()
-            while ring.in_kernel:
-                ring.wait(-1, 0)
-                while ring.dispatch_next():
-                    pass
-            ring.close()
+            self.close_ring()
         self.ring = None
         self.poller.close()
+
+    cdef int close_ring(self) except -1:
+        """Cancel all that it holds, and wait for the end of it."""
+        cdef Ring ring = self.ring
+        ring.cancel(self.wakeup_op)
+        ring.cancel(self.poller_op)
+        self.park()
+        while ring.in_kernel:
+            ring.wait(-1, 0)
+            while ring.dispatch_next():
+                pass
+        ring.close()
+        return 0
 
     def _close_engine_in_child(self):
         self.poller.close()

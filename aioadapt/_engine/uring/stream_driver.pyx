@@ -100,7 +100,7 @@ cdef class UpdateReceive(FlushHook):
     cdef int flush(self) except -1:
         cdef Ring ring = self.driver.loop.ring
         if self.driver.state == OUT_OF_BUFFERS:
-            if 2 * ring.buffers.taken > ring.buffers.count:
+            if ring is not None and 2 * ring.buffers.taken > ring.buffers.count:
                 return self.driver.update_receive_soon()
             self.driver.state = SERVING
         return self.driver.update_receive()
@@ -111,8 +111,16 @@ cdef class UringStreamDriver(Driver):
     def __cinit__(self, loop):
         self.loop = loop
 
+    @property
+    def engine(self):
+        return "uring"
+
     cdef int serve(self, Driven stream) except -1:
+        cdef int change = (stream is not None) - (self.stream is not None)
         self.stream = stream
+        self.loop.served_on_ring += change
+        if change < 0 and self.loop.served_on_ring == 0:
+            self.loop.ring_serves_nothing()
         return 0
 
     # -- reading --------------------------------------------------------------

@@ -1,0 +1,109 @@
+"""How a loop waits whose connections are on both engines.
+
+It is an epoll loop that has a ring once a connection is served on one.  While the ring
+holds anything for a connection the loop sleeps in io_uring_enter, and the ring polls
+the epoll.  Otherwise it sleeps in epoll_wait.  (Not the other way round: with
+DEFER_TASKRUN a ring's descriptor does not wake who waits for it.)  Listeners, readers,
+datagrams and the wake-up are always on the epoll.
+"""
+
+from aioadapt._engine.epoll.core cimport WakeupWatch
+from aioadapt._engine.uring.core cimport UringCore
+from aioadapt._kernel.linux cimport EPOLLET, EPOLLIN
+from aioadapt._kernel.op cimport OP_IDLE
+from aioadapt._kernel.ring cimport Ring
+
+
+cdef class AdaptiveCore(UringCore):
+    """See the top of this file."""
+
+    def __cinit__(self, *args, **kwargs):
+        self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
+        self.wakeup_watch.fd = self.inbox.wakeup.fd
+        self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
+
+    cdef int engine_starts(self) except -1:
+        if self.ring is None and self.served_on_ring == 0:
+            return 0
+        self.leave_ring_of_another_thread()
+        if self.ring is None and self.served_on_ring:
+            try:
+                self.make_ring()
+            except OSError as error:
+                self._leave_ring(error)
+                self.end_queue.run()     # they are on the epoll then
+        return self.unpark_all()
+
+    cdef int ring_serves_nothing(self) except -1:
+        if not self._closed:
+            self._ring_serves_nothing()
+        return 0
+
+    def _leave_ring(self, error):
+        """No ring can be made: queue a swap of every stream that is on one."""
+        raise NotImplementedError
+
+    def _ring_serves_nothing(self):
+        raise NotImplementedError
+
+    cdef bint ring_waits(self) noexcept:
+        """Does the ring hold anything but the poll of the epoll?"""
+        cdef Ring ring = self.ring
+        return ring is not None and (
+            self.in_kernel() > 0 or ring.cancels_in_flight != 0 or len(ring.backlog) != 0)
+
+    cdef int reap(self, long long timeout_ns, int at_most) except -1:
+        if not self.ring_waits():
+            return self.poller.wait(timeout_ns, at_most)
+        if self.poller_op.state == OP_IDLE:
+            self.ring.begin(self.poller_op)
+        self.ring.wait(timeout_ns, at_most)
+        if self.poller_op.last_is_reaped and self.poller_op.state != OP_IDLE:
+            # Now, before anything runs: a reader that a callback adds has to wait.
+            self.poller.wait(0, 0)
+        return 0
+
+    cdef bint dispatch_next(self) except -1:
+        return self.poller.dispatch_next() or (
+            self.ring is not None and self.ring.dispatch_next())
+
+    cdef bint has_reaped(self) noexcept:
+        return self.poller.has_reports() or (
+            self.ring is not None and self.ring.has_completions())
+
+    cdef int submit_new(self) except -1:
+        return 0 if self.ring is None else self.ring.submit_now()
+
+    cdef int finish_cancels(self) except -1:
+        return 0 if self.ring is None else self.ring.finish_cancels()
+
+    cdef int submit(self) except -1:
+        return 0 if self.ring is None else UringCore.submit(self)
+
+    def _engine_counts(self):
+        counts = UringCore._engine_counts(self)
+        counts["epoll_waits"] = self.poller.waits
+        counts["waits"] += self.poller.waits
+        counts["on_uring"] = self.served_on_ring
+        return counts
+
+    def has_ring(self):
+        return self.ring is not None
+
+    def open_ring(self):
+        """Have a ring; on the loop's thread, while it runs.
+
+        Raises:
+            OSError, UringUnavailableError: there cannot be one now.
+        """
+        if self.ring is None:
+            self.make_ring()
+
+    def release_ring(self):
+        """Give up a ring that serves nothing; False if it is needed or there is none."""
+        if self.ring is None or self.served_on_ring or self.ring_waits() \
+                or self.ring.has_completions():
+            return False
+        self.close_ring()
+        self.forget_ring()
+        return True

@@ -1,0 +1,3 @@
+from aioadapt._engine.adaptive_core import AdaptiveCore
+
+class SwappingCore(AdaptiveCore): ...

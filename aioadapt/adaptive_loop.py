@@ -1,0 +1,175 @@
+"""AdaptiveEventLoop: asyncio on epoll(7) and io_uring(7), with connections on either."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Any
+
+from ._engine.adaptive_core import AdaptiveCore
+from ._engine.epoll.datagram_driver import EpollDatagramDriver
+from ._engine.epoll.stream_driver import EpollStreamDriver
+from ._engine.uring.stream_driver import UringStreamDriver
+from ._stream.stream import Stream
+from ._stream.transport import StreamTransport
+from .errors import UnknownEngineError
+from .native_loop import NativeLoop
+from .support import uring_refusal
+
+_DRIVERS: dict[str, Any] = {"epoll": EpollStreamDriver, "uring": UringStreamDriver}
+
+SWAPS_PER_ITERATION = 64
+"""A guess: a fraction of a millisecond, in which nobody else is served."""
+
+RING_IDLE_S = 30.0
+"""A guess: how long a ring that serves nothing is kept; a load that comes and goes."""
+
+_log = logging.getLogger("aioadapt")
+
+
+class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
+    """An asyncio event loop whose connections are on epoll or on io_uring.
+
+    A connection can be given the other engine at any moment, while it lives and
+    whatever protocol it has: nothing of it is lost, and neither the protocol nor the
+    peer can tell.  New connections get :attr:`engine`.
+
+    Where io_uring cannot be used this is a loop on epoll, and :attr:`refusal` says why.
+    """
+
+    _datagram_driver_type = EpollDatagramDriver
+
+    def __init__(self) -> None:
+        refusal = uring_refusal()
+        #: Why io_uring cannot be used; None if it can.
+        self.refusal: str | None = None if refusal is None else refusal.reason
+        self._engine = "epoll"
+        self._following: deque[Stream] | None = None
+        self._ring_timer: asyncio.TimerHandle | None = None
+        super().__init__()
+
+    @property
+    def engine(self) -> str:  # type: ignore[override]
+        """ "epoll" or "uring": what new connections get, and live ones follow."""
+        return self._engine
+
+    def prefer(self, engine: str) -> None:
+        """Serve new connections on this engine from now on; live ones follow.
+
+        It may be called from any thread.  A bounded number of connections follows in
+        each iteration, while the others are served.
+
+        Args:
+            engine: "epoll" or "uring".
+
+        Raises:
+            UnknownEngineError: there is no such engine.
+            UringUnavailableError: io_uring cannot be used here.
+            RuntimeError: the loop is closed.
+        """
+        self._check_engine(engine)
+        self.call_soon_threadsafe(self._prefer, engine)
+
+    def swap(self, transport: asyncio.BaseTransport, engine: str) -> None:
+        """Serve one connection on this engine, from the end of the iteration on.
+
+        Call it on the loop's thread.  The connection stays there until the loop
+        prefers another engine.
+
+        Args:
+            transport: a stream transport of this loop.  Of a TLS transport the stream
+                below it is meant.
+            engine: "epoll" or "uring".
+
+        Raises:
+            UnknownEngineError: there is no such engine.
+            UringUnavailableError: io_uring cannot be used here.
+            TypeError: this is no stream transport of ours, so it has no engine.
+            ValueError: it is another loop's.
+        """
+        self._check_engine(engine)
+        self._swap(self._stream_of(transport), engine)
+
+    def _check_engine(self, engine: str) -> None:
+        if engine not in _DRIVERS:
+            known = ", ".join(map(repr, _DRIVERS))
+            raise UnknownEngineError(
+                f"a connection cannot be on engine {engine!r}; known: {known}"
+            )
+        if engine == "uring" and (refusal := uring_refusal()) is not None:
+            raise refusal.error()
+
+    def _stream_of(self, transport: asyncio.BaseTransport) -> Stream:
+        below: Any = transport
+        while (tls := getattr(below, "_ssl_protocol", None)) is not None:
+            below = tls._transport
+        if not isinstance(below, StreamTransport):
+            raise TypeError(
+                f"{transport!r} has no engine to swap: it is no stream transport of "
+                "this loop, or its connection has ended"
+            )
+        stream = below._stream
+        if self.streams_by_fd.get(stream.fd) is not stream and not stream.closed:
+            raise ValueError(f"{transport!r} is a connection of another loop")
+        return stream
+
+    # -- following ------------------------------------------------------------
+
+    def _prefer(self, engine: str) -> None:
+        self._engine = engine
+        if self._following is None:
+            self.call_soon(self._follow)
+        self._following = deque(self.streams_by_fd.values())
+
+    def _follow(self) -> None:
+        streams = self._following or deque()
+        swapped = 0
+        while streams and swapped < SWAPS_PER_ITERATION:
+            stream = streams.popleft()
+            if stream.engine != self._engine and not stream.closed:
+                self._swap(stream, self._engine)
+                swapped += 1
+        if streams:
+            self.call_soon(self._follow)
+        else:
+            self._following = None
+
+    def _swap(self, stream: Stream, engine: str) -> None:
+        if stream.engine != engine:
+            stream.swap_soon(self._new_driver(engine))
+
+    # -- the ring -------------------------------------------------------------
+
+    def _new_stream_driver(self) -> Any:
+        return self._new_driver(self._engine)
+
+    def _new_driver(self, engine: str) -> Any:
+        if engine == "uring":
+            try:
+                self.open_ring()
+            except OSError as error:
+                # Of a resource that may be there again later.
+                _log.warning("a connection stays on epoll: no io_uring now: %s", error)
+                engine = "epoll"
+        return _DRIVERS[engine](self)
+
+    def _leave_ring(self, error: OSError) -> None:
+        _log.warning("all connections go to epoll: no io_uring now: %s", error)
+        self._engine = "epoll"
+        for stream in self.streams_by_fd.values():
+            self._swap(stream, "epoll")
+
+    def _ring_serves_nothing(self) -> None:
+        if self._ring_timer is None and self.has_ring():
+            self._ring_timer = self.call_later(RING_IDLE_S, self._release_ring)
+
+    def close(self) -> None:
+        """See :meth:`EpollEventLoop.close`."""
+        super().close()
+        self._ring_timer = self._following = None
+
+    def _release_ring(self) -> None:
+        # One that was needed meanwhile serves nothing later, and this is called again.
+        self._ring_timer = None
+        self.release_ring()

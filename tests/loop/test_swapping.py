@@ -1,0 +1,343 @@
+"""AdaptiveEventLoop: connections that are given the other engine while they live."""
+
+import asyncio
+import random
+import socket
+import ssl
+import threading
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import trustme
+from loops import SwappingEventLoop, factory_of, or_skip, run_iterations
+
+import aioadapt
+
+ENGINES = ("epoll", "uring")
+WITHIN_S = 20.0
+
+
+@pytest.fixture
+def loop() -> Iterator[aioadapt.AdaptiveEventLoop]:
+    or_skip("uring")
+    loop = aioadapt.AdaptiveEventLoop()
+    yield loop
+    loop.close()
+
+
+class Recorder(asyncio.Protocol):
+    transport: asyncio.Transport
+
+    def __init__(self) -> None:
+        self.got = b""
+        self.events: list[str] = []
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self.got += data
+
+    def eof_received(self) -> bool:
+        self.events.append("eof")
+        return True
+
+    def pause_writing(self) -> None:
+        self.events.append("pause")
+
+    def resume_writing(self) -> None:
+        self.events.append("resume")
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self.events.append(f"lost {error}")
+
+
+class Pair:
+    """A connection of the loop, and a plain socket as its peer."""
+
+    def __init__(self, loop: aioadapt.AdaptiveEventLoop, engine: str = "epoll") -> None:
+        self.loop = loop
+        ours, self.peer = socket.socketpair()
+        ours.setblocking(False)
+        self.peer.settimeout(5)
+        _, self.protocol = loop.run_until_complete(
+            loop.create_connection(Recorder, sock=ours)
+        )
+        self.transport = self.protocol.transport
+        if engine != self.engine:
+            self.loop.swap(self.transport, engine)
+            self.turn()
+        assert self.engine == engine
+
+    @property
+    def engine(self) -> Any:
+        return self.transport.get_extra_info("engine")
+
+    def turn(self, count: int = 3) -> None:
+        run_iterations(self.loop, count)
+
+
+@pytest.fixture(params=ENGINES)
+def pair(request: Any, loop: aioadapt.AdaptiveEventLoop) -> Iterator[Pair]:
+    """It is on one engine, and is to be given the other one."""
+    pair = Pair(loop, request.param)
+    yield pair
+    pair.transport.abort()
+    pair.turn()
+    pair.peer.close()
+
+
+def other(pair: Pair) -> str:
+    return "epoll" if pair.engine == "uring" else "uring"
+
+
+def test_bytes_that_come_before_during_and_after_are_in_order(pair: Pair) -> None:
+    pair.peer.sendall(b"before,")
+    pair.loop.swap(pair.transport, other(pair))
+    pair.peer.sendall(b"queued,")
+    run_iterations(pair.loop)  # it detaches
+    pair.peer.sendall(b"during,")
+    pair.turn()
+    pair.peer.sendall(b"after")
+    pair.turn()
+
+    assert pair.protocol.got == b"before,queued,during,after"
+    assert pair.loop.stats().swaps >= 1
+
+
+def test_an_end_that_comes_meanwhile_is_told_once(pair: Pair) -> None:
+    pair.loop.swap(pair.transport, other(pair))
+    pair.peer.sendall(b"last")
+    pair.peer.shutdown(socket.SHUT_WR)
+    pair.turn(6)
+    pair.loop.swap(pair.transport, other(pair))
+    pair.turn(6)
+
+    assert (pair.protocol.got, pair.protocol.events) == (b"last", ["eof"])
+
+
+def test_what_waits_for_room_is_sent_by_the_new_engine(pair: Pair) -> None:
+    sent = random.Random(1).randbytes(2_000_000)
+    pair.transport.write(sent)
+    pair.loop.swap(pair.transport, other(pair))
+    pair.transport.write(b"and more")
+    pair.turn()
+    got = bytearray()
+    while len(got) < len(sent) + 8:
+        got += pair.peer.recv(1 << 20)
+        pair.turn(2)
+
+    assert bytes(got) == sent + b"and more"
+    assert pair.protocol.events == ["pause", "resume"]
+
+
+def test_a_close_with_bytes_waiting_flushes_them(pair: Pair) -> None:
+    pair.transport.write(bytes(1_000_000))
+    pair.loop.swap(pair.transport, other(pair))
+    pair.transport.close()
+    received = 0
+    while data := pair.peer.recv(1 << 20):
+        received += len(data)
+        pair.turn(2)
+
+    assert received == 1_000_000
+    assert pair.protocol.events[-1] == "lost None"
+
+
+@pytest.mark.parametrize("how", ["close", "abort"])
+@pytest.mark.parametrize("turns", [0, 1, 2])
+def test_it_may_end_meanwhile(pair: Pair, how: str, turns: int) -> None:
+    pair.loop.swap(pair.transport, other(pair))
+    if turns:
+        run_iterations(pair.loop, turns)
+    getattr(pair.transport, how)()
+    pair.turn()
+
+    assert pair.protocol.events == ["lost None"]
+    assert pair.peer.recv(1) == b""
+    assert pair.loop.stats().in_kernel == 0
+
+
+def test_a_paused_one_stays_paused(pair: Pair) -> None:
+    pair.transport.pause_reading()
+    pair.peer.sendall(b"held back")
+    pair.loop.swap(pair.transport, other(pair))
+    pair.turn()
+    assert pair.protocol.got == b""
+
+    pair.transport.resume_reading()
+    pair.turn()
+    assert pair.protocol.got == b"held back"
+
+
+def test_there_and_back_before_it_begins_is_no_swap(pair: Pair) -> None:
+    there, back = other(pair), pair.engine
+    pair.loop.swap(pair.transport, there)
+    pair.loop.swap(pair.transport, back)
+    pair.turn()
+
+    assert pair.engine == back
+    pair.peer.sendall(b"alive")
+    pair.turn()
+    assert pair.protocol.got == b"alive"
+
+
+def test_the_loop_may_stop_meanwhile_and_run_on_another_thread(pair: Pair) -> None:
+    pair.loop.swap(pair.transport, other(pair))
+    run_iterations(pair.loop)  # it stops while the driver detaches
+    pair.peer.sendall(b"between")
+    thread = threading.Thread(target=pair.turn, args=(6,))
+    thread.start()
+    thread.join()
+
+    assert pair.protocol.got == b"between"
+    pair.turn()
+
+
+def test_live_connections_follow_and_new_ones_begin_there(
+    loop: aioadapt.AdaptiveEventLoop,
+) -> None:
+    pairs = [Pair(loop) for _ in range(150)]
+    loop.prefer("uring")
+    run_iterations(loop, 8)
+
+    assert {pair.engine for pair in pairs} == {"uring"}
+    assert (loop.engine, loop.stats().on_uring) == ("uring", len(pairs))
+    late = Pair(loop, "uring")
+    assert late.loop.stats().swaps == len(pairs)
+
+    loop.prefer("epoll")
+    run_iterations(loop, 12)
+    assert loop.stats().on_uring == 0
+    for pair in [*pairs, late]:
+        assert pair.engine == "epoll"
+        pair.transport.abort()
+        pair.peer.close()
+    run_iterations(loop, 2)
+
+
+def test_the_ring_comes_with_its_first_connection_and_goes_after_its_last(
+    loop: aioadapt.AdaptiveEventLoop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("aioadapt.adaptive_loop.RING_IDLE_S", 0.01)
+    assert not loop.has_ring()
+    pair = Pair(loop, "uring")
+    assert loop.has_ring()
+
+    loop.swap(pair.transport, "epoll")
+    loop.run_until_complete(asyncio.sleep(0.05))
+
+    assert not loop.has_ring()
+    pair.peer.sendall(b"on")
+    pair.turn()
+    assert pair.protocol.got == b"on"
+    loop.swap(pair.transport, "uring")
+    pair.turn()
+    assert loop.has_ring()
+    pair.transport.abort()
+    pair.turn()
+    pair.peer.close()
+
+
+def test_without_a_ring_a_connection_stays_where_it_is(
+    loop: aioadapt.AdaptiveEventLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refused(_loop: Any) -> None:
+        raise OSError(12, "Cannot allocate memory")
+
+    monkeypatch.setattr(aioadapt.AdaptiveEventLoop, "open_ring", refused)
+    pair = Pair(loop)
+    loop.swap(pair.transport, "uring")
+    pair.turn()
+
+    assert pair.engine == "epoll"
+    assert "a connection stays on epoll" in caplog.text
+    pair.transport.abort()
+    pair.turn()
+    pair.peer.close()
+
+
+def test_what_cannot_be_swapped_is_refused(loop: aioadapt.AdaptiveEventLoop) -> None:
+    pair = Pair(loop)
+    with pytest.raises(aioadapt.UnknownEngineError, match="known: 'epoll', 'uring'"):
+        loop.swap(pair.transport, "auto")
+    with pytest.raises(aioadapt.UnknownEngineError, match="'kqueue'"):
+        loop.prefer("kqueue")
+    with pytest.raises(TypeError, match="no engine to swap"):
+        loop.swap(asyncio.Transport(), "uring")
+    another = aioadapt.AdaptiveEventLoop()
+    with pytest.raises(ValueError, match="another loop"):
+        another.swap(pair.transport, "uring")
+    another.close()
+    pair.transport.abort()
+    pair.turn()
+    pair.peer.close()
+
+
+# -- TLS, over a loop that swaps in every iteration -------------------------------
+
+
+@pytest.fixture(scope="module")
+def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
+    authority = trustme.CA()
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost").configure_cert(server)
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return server, client
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("secure", [False, True])
+def test_random_streams_arrive_exactly_under_constant_swapping(
+    seed: int, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+) -> None:
+    dice = random.Random(seed)
+    loop: Any = factory_of(or_skip("swapping"))()
+    assert isinstance(loop, SwappingEventLoop)
+    server_context, client_context = contexts if secure else (None, None)
+
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(dice.choice([1, 100, 70_000])):
+            writer.write(data)
+            await writer.drain()
+        writer.close()
+
+    async def ask(address: Any) -> bool:
+        reader, writer = await asyncio.open_connection(
+            *address,
+            ssl=client_context,
+            server_hostname="localhost" if secure else None,
+        )
+        sent = dice.randbytes(dice.choice([1000, 100_000, 500_000]))
+
+        async def send() -> None:
+            at = 0
+            while at < len(sent):
+                size = dice.choice([1, 500, 20_000, 200_000])
+                writer.write(sent[at : at + size])
+                at += size
+                await writer.drain()
+
+        sending = asyncio.create_task(send())
+        got = await reader.readexactly(len(sent))
+        await sending
+        writer.close()
+        await writer.wait_closed()
+        return got == sent
+
+    async def main() -> list[bool]:
+        server = await asyncio.start_server(
+            echo, "localhost", 0, family=socket.AF_INET, ssl=server_context
+        )
+        async with server, asyncio.timeout(WITHIN_S):
+            address = server.sockets[0].getsockname()
+            return await asyncio.gather(*[ask(address) for _ in range(6)])
+
+    assert all(loop.run_until_complete(main()))
+    assert loop.stats().swaps > 20
+    loop.close()
