@@ -69,7 +69,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         ours_only = metafunc.definition.get_closest_marker("ours_only") is not None
         kinds: tuple[str, ...] = OURS if ours_only else KINDS
         if metafunc.definition.get_closest_marker("steady_engine") is not None:
-            kinds = tuple(kind for kind in kinds if kind != "swapping")
+            kinds = (*kinds[:-1], "adaptive")
         metafunc.parametrize("loop_kind", kinds, indirect=True)
 
 

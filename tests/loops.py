@@ -22,10 +22,11 @@ class Run(Protocol):
     def __call__(self, main: Coroutine[Any, Any, T], /) -> T: ...
 
 
-KINDS = ("asyncio", "epoll", "uring", "adaptive", "swapping")
-"""asyncio comes first: it is the reference for the others."""
+KINDS = ("asyncio", "epoll", "uring", "swapping")
+"""asyncio comes first: it is the reference for the others.  The last is an adaptive
+loop that gives its connections the other engine again and again."""
 
-OURS = ("epoll", "uring", "adaptive", "swapping")
+OURS = ("epoll", "uring", "swapping")
 
 _CLASSES = {
     "epoll": "EpollEventLoop",

@@ -9,7 +9,14 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-ENGINES = ("epoll", "uring")
+ENGINES = ("epoll", "uring", "swapping")
+
+#: Modules that hardly connect anything: where the connections are, makes no difference.
+WITHOUT_CONNECTIONS = {
+    "test_context", "test_futures", "test_futures2", "test_locks", "test_pep492",
+    "test_queues", "test_runners", "test_subprocess", "test_taskgroups", "test_tasks",
+    "test_threads", "test_timeouts", "test_waitfor",
+}  # fmt: skip
 
 #: The maximum, on each engine.
 MOST = 15

@@ -17,7 +17,7 @@ from asyncio import base_events, unix_events
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-import aioadapt
+from loops import factory_of
 
 if TYPE_CHECKING:
     from unittest import TestCase
@@ -62,11 +62,7 @@ def substitute_in(module: ModuleType) -> None:
 
 
 def _loop_class(engine: str, seen: Seen) -> Any:
-    base: Any = {
-        "asyncio": asyncio.SelectorEventLoop,
-        "epoll": aioadapt.EpollEventLoop,
-        "uring": aioadapt.UringEventLoop,
-    }[engine]
+    base: Any = factory_of(engine)
 
     class SubstitutedEventLoop(base):  # type: ignore[misc]
         """Accepts a test's selector, but does not use it."""

@@ -11,9 +11,9 @@ from typing import Any
 
 from test.test_asyncio import utils
 
-import aioadapt
+from aioadapt.native_loop import NativeLoop
 
-OURS = (aioadapt.EpollEventLoop, aioadapt.UringEventLoop)
+OURS = NativeLoop
 
 
 async def running() -> asyncio.AbstractEventLoop:

@@ -19,6 +19,8 @@ from collections.abc import Collection, Iterator
 from pathlib import Path
 from typing import Any, TextIO
 
+from loops import KINDS
+
 from conformance.expected import expected_over
 from conformance.selection import name_of, why_left_out
 from conformance.substitution import Seen, substitute, substitute_in
@@ -125,7 +127,7 @@ def selected(module: str, only: set[str], but: set[str]) -> Iterator[unittest.Te
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=("asyncio", "epoll", "uring"))
+    parser.add_argument("engine", choices=KINDS)
     parser.add_argument("module")
     parser.add_argument("--only", type=names, default=set(), help="a file of names")
     parser.add_argument("--but", type=names, default=set(), help="likewise")

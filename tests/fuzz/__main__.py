@@ -9,7 +9,7 @@ from concurrent.futures import ProcessPoolExecutor
 
 from .campaign import Finding, find, script_with_comment
 
-KINDS = ("epoll", "uring")
+KINDS = ("epoll", "uring", "adaptive", "swapping")
 
 
 def main() -> int:

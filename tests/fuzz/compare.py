@@ -16,6 +16,9 @@ from .world import played
 PAUSE_S = 0.0005
 NOTHING: Event = ("nothing",)
 
+COMPLETION = ("uring", "swapping")
+"""The loops where the kernel receives by itself, or may have."""
+
 
 @dataclass(frozen=True)
 class Difference:
@@ -72,7 +75,9 @@ def first_difference(
 ) -> Difference | None:
     for name in sorted(expected.keys() | seen.keys()):
         mine, yours = expected.get(name, []), seen.get(name, [])
-        yours = cut_alike(mine, yours, 1 if kind == "uring" else BUFFER_BYTES, is_part)
+        yours = cut_alike(
+            mine, yours, 1 if kind in COMPLETION else BUFFER_BYTES, is_part
+        )
         if is_part:
             yours = [*yours, NOTHING]
         place = _first_place(mine, yours)

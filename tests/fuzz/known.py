@@ -4,7 +4,7 @@ import inspect
 import re
 from asyncio import selector_events
 
-from .compare import Difference
+from .compare import COMPLETION, Difference
 from .log import BYTES_EVENTS, Event
 from .peers import BUFFER_BYTES
 from .program import Program
@@ -58,7 +58,7 @@ def is_known(program: Program, difference: Difference) -> bool:
         return True
     # A reset ends it for whoever finds it first, the receive in the kernel or a send.
     if (
-        difference.kind == "uring"
+        difference.kind in COMPLETION
         and expected == seen == "connection_lost"
         and difference.expected[1] in _LOST
         and difference.seen[1] in _LOST
@@ -81,7 +81,7 @@ def is_known(program: Program, difference: Difference) -> bool:
     # Over io_uring bytes may have been received when the transport pauses.  If it never
     # reads on, the peer sees the end instead of the reset that unread bytes cause.
     if (
-        difference.kind == "uring"
+        difference.kind in COMPLETION
         and expected == seen
         and expected in ("now", IN_THE_END)
         and "then ConnectionResetError" in str(difference.expected)
@@ -110,7 +110,7 @@ def is_known(program: Program, difference: Difference) -> bool:
         return True
     # The receive in the kernel learns of shutdown(SHUT_RD) before it has read what is there.
     if (
-        difference.kind == "uring"
+        difference.kind in COMPLETION
         and seen in {"eof_received", *BYTES_EVENTS}
         and re.search(r"do.shutdown\(\w+, [02]\)", steps)
     ):
@@ -118,7 +118,7 @@ def is_known(program: Program, difference: Difference) -> bool:
     # Over io_uring bytes that had been received when the transport paused are delivered as
     # if resume_reading had used call_soon, so before what is given to call_soon later.
     if (
-        difference.kind == "uring"
+        difference.kind in COMPLETION
         and expected == "mark"
         and seen in {"eof_received", *BYTES_EVENTS}
         and "pause_reading(" in steps

@@ -76,7 +76,7 @@ def script_of(program: Program, kind: str) -> str:
     return (
         "import sys\n\n"
         f"from fuzz.script import do, play, {wheres}\n\n"
-        f"# Differs on {kind}.  usage: python SCRIPT asyncio|epoll|uring\n"
+        f"# Differs on {kind}.  usage: python SCRIPT asyncio|epoll|uring|adaptive|swapping\n"
         f"play(\n    sys.argv[1],\n{steps})\n"
     )
 
