@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adaptive_loop import AdaptiveEventLoop
-    from .control.controller import Controller
     from .control.decide import Decision, Verdict
     from .control.start import WorkloadHint
-    from .control.switch import Switch
     from .control.thresholds import Thresholds
     from .engine import install, new_event_loop, run
     from .epoll_loop import EpollEventLoop
@@ -35,6 +33,8 @@ if TYPE_CHECKING:
     from .policy import EventLoopPolicy as EventLoopPolicy
     from .serving.adaptive_server import AdaptiveServer as AdaptiveServer
     from .serving.run import serve as serve
+    from .standby.controller import Controller
+    from .standby.switch import Switch
     from .stats import LoopStats
     from .support import UringSupport, uring_support
     from .uring_loop import UringEventLoop
@@ -49,7 +49,7 @@ else:
         "AdaptiveServer": "serving.adaptive_server",
         "AioadaptError": "errors",
         "Connection": "migration.connection",
-        "Controller": "control.controller",
+        "Controller": "standby.controller",
         "Decision": "control.decide",
         "DrainReport": "migration.report",
         "EpollEventLoop": "epoll_loop",
@@ -66,7 +66,7 @@ else:
         "Pauses": "migration.report",
         "Phase": "migration.phase",
         "ServeError": "errors",
-        "Switch": "control.switch",
+        "Switch": "standby.switch",
         "Thresholds": "control.thresholds",
         "ThresholdsError": "errors",
         "UnknownEngineError": "errors",

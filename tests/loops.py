@@ -38,6 +38,9 @@ _CLASSES = {
 class SwappingEventLoop(SwappingCore, aioadapt.AdaptiveEventLoop):
     """An adaptive loop that gives connections the other engine in every iteration."""
 
+    def __init__(self) -> None:
+        super().__init__(adapting=False)
+
 
 @dataclass(frozen=True)
 class Missing(Exception):

@@ -28,10 +28,11 @@ LAYERS: list[set[str]] = [
     {"_engine"},
     {"_stream"},
     {"_datagram"},
+    {"control"},
     {"native_loop", "epoll_loop", "uring_loop", "adaptive_loop"},
     {"engine", "policy"},
     {"loop_thread", "migration"},
-    {"control"},
+    {"standby"},
     {"aioadapt"},  # the public names; the layers above import them as users do
     {"serving", "integrations", "pytest_plugin", "measure"},
     {"_testing"},

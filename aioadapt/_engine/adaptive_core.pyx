@@ -39,6 +39,17 @@ cdef class AdaptiveCore(UringCore):
             self._ring_serves_nothing()
         return 0
 
+    cdef int end_iteration(self) except -1:
+        UringCore.end_iteration(self)
+        if self.awake_since_ns >= self.looks_at_ns and self.tick_s > 0:
+            self.looks_at_ns = self.awake_since_ns + <long long> (self.tick_s * 1e9)
+            self._look()
+        return 0
+
+    def _look(self):
+        """Let the controller look at the loop."""
+        raise NotImplementedError
+
     def _leave_ring(self, error):
         """No ring can be made: queue a swap of every stream that is on one."""
         raise NotImplementedError

@@ -18,7 +18,7 @@ from aioadapt import LoopStats, MigratorStats, Pauses
 if TYPE_CHECKING:
     from aioadapt.control.decide import Decision
     from aioadapt.control.start import Start
-    from aioadapt.control.switch import Switch
+    from aioadapt.standby.switch import Switch
 
 # The version of the JSON, incremented when a field is removed or changes its meaning.
 FORMAT = 1

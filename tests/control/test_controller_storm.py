@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from aioadapt import LoopThread, Switch, Thresholds, Verdict
-from aioadapt.control import controller
 from aioadapt.control.decide import Rule
 from aioadapt.control.sample import Engine
+from aioadapt.standby import controller
 
 from .grounds import EAGER, Grounds, needs_uring, run, until
 

@@ -9,7 +9,7 @@ from migration.real import ENDS_WITHIN_S, Peer, Place, Scenery, scenery
 
 import aioadapt
 from aioadapt import LoopStoppedError
-from aioadapt.control.routing import NoServerError, astray, route
+from aioadapt.standby.routing import NoServerError, astray, route
 
 from .grounds import also_serving
 

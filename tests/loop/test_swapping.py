@@ -278,6 +278,80 @@ def test_what_cannot_be_swapped_is_refused(loop: aioadapt.AdaptiveEventLoop) -> 
     pair.peer.close()
 
 
+# -- the controller ---------------------------------------------------------------
+
+EAGER = aioadapt.Thresholds(
+    tick_s=0.01,
+    up_connections=4,
+    down_connections=2,
+    snap_connections=4,
+    sustain_ticks=1,
+    cooldown_s=0.0,
+    lock_switches=1000,
+    quiet_events_per_s=0.0,
+)
+
+
+def test_connections_follow_the_load_up_and_down() -> None:
+    or_skip("uring")
+    loop = aioadapt.AdaptiveEventLoop(thresholds=EAGER)
+    pairs = [Pair(loop) for _ in range(6)]
+
+    def busy_until(engine: str) -> None:
+        async def busy() -> None:
+            async with asyncio.timeout(WITHIN_S):
+                while any(pair.engine != engine for pair in pairs):
+                    for pair in pairs:
+                        pair.peer.send(b"x")
+                    await asyncio.sleep(0.001)
+
+        loop.run_until_complete(busy())
+
+    busy_until("uring")
+    assert loop.decisions[-1].active == "uring" or loop.decisions[-1].to == "uring"
+    for pair in pairs[1:]:
+        pair.transport.abort()
+        pair.peer.close()
+    del pairs[1:]
+    busy_until("epoll")
+
+    switches = [it for it in loop.decisions if it.verdict is aioadapt.Verdict.SWITCH]
+    assert [it.to for it in switches] == ["uring", "epoll"]
+    assert "6 connections, at or above the burst threshold of 4" in switches[0].reason
+    pairs[0].transport.abort()
+    run_iterations(loop, 3)
+    pairs[0].peer.close()
+    loop.close()
+
+
+def test_a_request_is_recorded_and_starts_the_cooldown(
+    loop: aioadapt.AdaptiveEventLoop,
+) -> None:
+    loop.prefer("uring")
+    run_iterations(loop, 2)
+
+    newest = loop.decisions[-1]
+    assert (newest.verdict, newest.to) == (aioadapt.Verdict.ASKED, "uring")
+    assert newest.reason == "loop.prefer() was called"
+
+
+def test_an_idle_loop_is_not_woken_to_look(loop: aioadapt.AdaptiveEventLoop) -> None:
+    loop.tick_s = 0.001
+    before = loop.stats().iterations
+    loop.run_until_complete(asyncio.sleep(0.1))
+
+    assert loop.stats().iterations - before < 10
+
+
+def test_a_pinned_loop_stays_where_it_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    or_skip("uring")
+    monkeypatch.setenv("AIOADAPT_START", "uring")
+    loop = aioadapt.AdaptiveEventLoop(start="epoll")
+
+    assert (loop.engine, loop.start.pinned) == ("uring", True)
+    loop.close()
+
+
 # -- TLS, over a loop that swaps in every iteration -------------------------------
 
 

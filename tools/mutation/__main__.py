@@ -33,6 +33,7 @@ FIRST = {
     "_http1": ["http1", "stream"],
     "migration": ["migration", "stream"],
     "control": ["control", "serving"],
+    "standby": ["control", "serving"],
     "serving": ["serving", "cli"],
     "loop_thread.py": ["migration"],
     "native_loop.py": ["migration", "stream", "parity"],

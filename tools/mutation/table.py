@@ -109,8 +109,8 @@ MUTANTS: list[Mutant] = [
     M("_stream/outbound.pyx", "        self.writer_context = PyContext_CopyCurrent()\n", ""),
     M("_stream/outbound.pyx", "        elif self.eof_asked and self.life == OPEN:\n", "        elif False:\n"),
     M("_stream/stream.pyx", "        if self.request is not None:\n"
-      "            (<MovingCore> self.loop).queue_release(self.request)\n        self.deliver_held_soon()",
-      "        self.deliver_held_soon()",
+      "            (<MovingCore> self.loop).queue_release(self.request)\n        if self.next_driver",
+      "        if self.next_driver",
       "what becomes active while it is detached ends, or is opaque from then on"),
     M("_stream/outgoing.pyx", "            if n < left:\n                self.first_sent += n\n                return\n",
       "            if n < left:\n                self.first_sent = n\n                return\n"),
@@ -125,7 +125,7 @@ MUTANTS: list[Mutant] = [
     M("_stream/endpoint.pyx", "        self.ending_context = PyContext_CopyCurrent()\n",
       "        self.ending_context = self.reader_context\n"),
     M("_stream/endpoint.pyx", "        if self.life == ENDING and self.driver.is_in_kernel():\n", "        if False:\n"),
-    M("_engine/uring/stream_driver.pyx", "            if 2 * ring.buffers.taken >", "            if False and 2 * ring.buffers.taken >"),
+    M("_engine/uring/stream_driver.pyx", "ring is not None and 2 * ring.buffers.taken >", "False and 2 * ring.buffers.taken >"),
     M("_engine/uring/stream_driver.pyx", "                return self.driver.update_receive_soon()\n", "                return 0\n"),
     M("_engine/uring/stream_driver.pyx", "            finally:\n                buffers.give_back(number)\n",
       "            finally:\n                if self.stream is not None:\n"
@@ -165,7 +165,7 @@ MUTANTS: list[Mutant] = [
     M("_stream/listener.pyx", "        stream.held = [released.unread]\n", "        stream.held = None\n"),
     M("_stream/stream.pyx", 'released.unread = b"".join(self.held) if self.held else b""',
       'released.unread = self.held[0] if self.held else b""'),
-    M("_stream/detaching.pyx", "    [MOVING, UNDOING, -1, -1, -1, GONE,", "    [MOVING, MOVING, -1, -1, -1, GONE,"),
+    M("_stream/detaching.pyx", "    [MOVING, UNDOING, -1,", "    [MOVING, MOVING, -1,"),
     M("_stream/stream.pyx", "            release_socket(self.kept_open)\n            self.sock.detach()\n",
       "            release_socket(self.kept_open)\n"),
     # -- _datagram
@@ -225,9 +225,9 @@ MUTANTS: list[Mutant] = [
     M("control/decide.py", "        if newest - oldest <= thresholds.lock_window_s\n", ""),
     M("control/decide.py", "len(bad) < t.storm_ticks or None in bad", "len(bad) < t.storm_ticks or None is bad[-1]"),
     M("control/decide.py", "    if n < limit:\n", "    if n <= limit:\n"),
-    M("control/controller.py", "                self._cancel()\n                await routing.route(",
+    M("standby/controller.py", "                self._cancel()\n                await routing.route(",
       "                await routing.route("),
-    M("control/controller.py", "            self._active = decision.to\n            old", "            old"),
+    M("standby/controller.py", "            self._active = decision.to\n            old", "            old"),
     # -- serving
     M("serving/listening.py", "sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)", "pass"),
     M("serving/listening.py", "        mode = stat.S_IMODE(before.st_mode)\n", ""),

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from .decide import Decision
-from .sample import Engine
+from aioadapt.control.decide import Decision
+from aioadapt.control.sample import Engine
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,16 +19,16 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterator, Sequence
 from typing import Any, cast
 
+from aioadapt.control.decide import Decision, Rule, Verdict, decide
+from aioadapt.control.sample import Engine, Sample, sample_between
+from aioadapt.control.thresholds import Thresholds
 from aioadapt.loop_thread import LoopThread
 from aioadapt.migration.migrator import Migrator
 from aioadapt.stats import LoopStats
 
 from . import routing
-from .decide import Decision, Rule, Verdict, decide
 from .following import Following, can_follow
-from .sample import Engine, Sample, sample_between
 from .switch import Switch
-from .thresholds import Thresholds
 
 _log = logging.getLogger("aioadapt.control")
 
