@@ -4,6 +4,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 
@@ -18,6 +19,7 @@ from .real import ENDS_WITHIN_S, Peer, Place, Scenery, TinyHttp, request, scener
 URING = aioadapt.uring_support()
 ENGINES = ["epoll", "uring"]
 WAYS = [f"{a}>{b}" for a in ENGINES for b in ENGINES]
+WAYS += ["adaptive>uring", "uring>adaptive"]
 
 
 @pytest.fixture(params=WAYS)
@@ -55,6 +57,28 @@ def test_it_can_go_back_and_forth(scene: Scenery) -> None:
         assert peer.ask() == "b"
         assert scene.move(connection, to=scene.a).moved
         assert peer.ask() == "a"
+
+
+@pytest.mark.skipif(not URING.available, reason=URING.reason)
+def test_it_moves_to_and_from_a_loop_that_changes_engines() -> None:
+    with scenery("adaptive", "uring") as scene:
+        loop: Any = scene.a.thread.loop
+        peers = [scene.connect() for _ in range(4)]
+        scene.b.serve()
+
+        def change() -> None:
+            loop.prefer("epoll" if loop.engine == "uring" else "uring")
+            loop.call_later(0.0005, change)
+
+        loop.call_soon_threadsafe(change)
+        for _ in range(50):
+            for peer, connection in peers:
+                assert scene.move(connection, to=scene.b).moved
+                assert peer.ask() == "b"
+                assert scene.move(connection, to=scene.a).moved
+                assert peer.ask(b"x" * 5000) == "a"
+
+        assert loop.stats().swaps > 50
 
 
 def test_the_old_protocol_hears_that_its_connection_is_lost(
