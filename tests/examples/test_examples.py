@@ -55,6 +55,16 @@ def test_echo(engine: str) -> None:
         assert example.end(signal.SIGINT) == 0
 
 
+@needs_uring
+def test_changing_engines() -> None:
+    pytest.importorskip("websockets")
+    with running("changing_engines.py") as example:
+        for what in ("1000 of 1000 messages came back", "20,000,000 bytes.*the same"):
+            found = example.wait_for(rf"{what}; ([\d,]+) changes of the engine")
+            assert int(found[1].replace(",", "")) > 5
+        assert example.ended() == 0
+
+
 def test_two_loops() -> None:
     with running("two_loops.py") as example:
         assert example.ended() == 0
