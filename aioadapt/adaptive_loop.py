@@ -217,8 +217,8 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
     def _leave_ring(self, error: OSError) -> None:
         _log.warning("all connections go to epoll: no io_uring now: %s", error)
         self._engine = "epoll"
-        for stream in self.streams_by_fd.values():
-            self._swap(stream, "epoll")
+        for stream in list(self.streams_by_fd.values()):
+            stream.swap_now(_DRIVERS["epoll"](self))
 
     def _ring_serves_nothing(self) -> None:
         if self._ring_timer is None and self.has_ring():

@@ -31,7 +31,6 @@ cdef class AdaptiveCore(UringCore):
                 self.make_ring()
             except OSError as error:
                 self._leave_ring(error)
-                self.end_queue.run()     # they are on the epoll then
         return self.unpark_all()
 
     cdef int ring_serves_nothing(self) except -1:
@@ -51,7 +50,7 @@ cdef class AdaptiveCore(UringCore):
         raise NotImplementedError
 
     def _leave_ring(self, error):
-        """No ring can be made: queue a swap of every stream that is on one."""
+        """No ring can be made: give every stream that is on one to the epoll."""
         raise NotImplementedError
 
     def _ring_serves_nothing(self):

@@ -299,6 +299,12 @@ cdef class Stream(Inbound):
         self.next_driver = driver
         self.queue_swap()
 
+    def swap_now(self, Driver driver not None):
+        """The same, where no driver has called the caller."""
+        if self.life < ENDING:
+            self.next_driver = driver
+            self.begin_swap()
+
     cdef int queue_swap(self) except -1:
         if self.swap_hook is None:
             self.swap_hook = SwapHook.__new__(SwapHook)

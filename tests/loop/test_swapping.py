@@ -2,6 +2,7 @@
 
 import asyncio
 import random
+import resource
 import socket
 import ssl
 import threading
@@ -259,6 +260,35 @@ def test_without_a_ring_a_connection_stays_where_it_is(
     pair.transport.abort()
     pair.turn()
     pair.peer.close()
+
+
+def test_where_the_next_thread_gets_no_ring_the_loop_goes_on_with_epoll(
+    loop: aioadapt.AdaptiveEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
+    pairs = [Pair(loop, "uring") for _ in range(3)]
+    pairs[0].transport.pause_reading()
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    def run_without_descriptors() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            run_iterations(loop, 3)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    for pair in pairs:
+        pair.peer.sendall(b"on")
+    thread = threading.Thread(target=run_without_descriptors)
+    thread.start()
+    thread.join()
+
+    assert "all connections go to epoll" in caplog.text
+    assert [pair.engine for pair in pairs] == ["epoll"] * 3
+    assert [pair.protocol.got for pair in pairs] == [b"", b"on", b"on"]
+    for pair in pairs:
+        pair.transport.abort()
+        pair.peer.close()
+    run_iterations(loop, 2)
 
 
 def test_what_cannot_be_swapped_is_refused(loop: aioadapt.AdaptiveEventLoop) -> None:
