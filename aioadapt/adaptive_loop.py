@@ -24,8 +24,6 @@ from .errors import UnknownEngineError
 from .native_loop import NativeLoop
 from .support import uring_refusal
 
-_DRIVERS: dict[str, Any] = {"epoll": EpollStreamDriver, "uring": UringStreamDriver}
-
 SWAPS_PER_ITERATION = 128
 """Each takes 3 to 7 us (measured): less than a millisecond, in which nobody is served."""
 
@@ -33,6 +31,19 @@ RING_IDLE_S = 30.0
 """A guess: how long a ring that serves nothing is kept; a load that comes and goes."""
 
 _log = logging.getLogger("aioadapt")
+
+
+def _uring_driver(loop: AdaptiveEventLoop) -> Any:
+    try:
+        loop.open_ring()
+    except OSError as error:
+        # Of a resource that may be there again later.
+        _log.warning("a connection stays on epoll: no io_uring now: %s", error)
+        return EpollStreamDriver(loop)
+    return UringStreamDriver(loop)
+
+
+_DRIVERS: dict[str, Any] = {"epoll": EpollStreamDriver, "uring": _uring_driver}
 
 
 class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
@@ -49,6 +60,7 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
     """
 
     _datagram_driver_type = EpollDatagramDriver
+    _engine: Engine
 
     def __init__(
         self,
@@ -79,7 +91,7 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
         self.refusal: str | None = None if refusal is None else refusal.reason
         stored = thresholds or calibration.load()
         self.start = choose_start(start=start, hint=hint, gains=gains_somewhere(stored))
-        self._engine: Engine = self.start.engine
+        self._set_engine(self.start.engine)
         self._following: deque[Stream] | None = None
         self._ring_timer: asyncio.TimerHandle | None = None
         self._controller = LoopController(
@@ -89,7 +101,7 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
             adapting=adapting and not self.start.pinned,
         )
         if refusal is None:
-            self.tick_s = self._controller.thresholds.tick_s
+            self._look_every(self._controller.thresholds.tick_s)
         super().__init__()
 
     @property
@@ -177,7 +189,7 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
             _log.exception("the controller failed; it looks again at the next tick")
 
     def _prefer(self, engine: Engine) -> None:
-        self._engine = engine
+        self._set_engine(engine)
         if self._following is None:
             self.call_soon(self._follow)
         self._following = deque(self.streams_by_fd.values())
@@ -199,26 +211,20 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
         if stream.engine != engine:
             stream.swap_soon(self._new_driver(engine))
 
+    def _set_engine(self, engine: Engine) -> None:
+        self._engine = engine
+        self._stream_driver_type = _DRIVERS[engine]
+
     # -- the ring -------------------------------------------------------------
 
-    def _new_stream_driver(self) -> Any:
-        return self._new_driver(self._engine)
-
     def _new_driver(self, engine: str) -> Any:
-        if engine == "uring":
-            try:
-                self.open_ring()
-            except OSError as error:
-                # Of a resource that may be there again later.
-                _log.warning("a connection stays on epoll: no io_uring now: %s", error)
-                engine = "epoll"
         return _DRIVERS[engine](self)
 
     def _leave_ring(self, error: OSError) -> None:
         _log.warning("all connections go to epoll: no io_uring now: %s", error)
-        self._engine = "epoll"
+        self._set_engine("epoll")
         for stream in list(self.streams_by_fd.values()):
-            stream.swap_now(_DRIVERS["epoll"](self))
+            stream.swap_now(EpollStreamDriver(self))
 
     def _ring_serves_nothing(self) -> None:
         if self._ring_timer is None and self.has_ring():

@@ -6,6 +6,8 @@ cdef class AdaptiveCore(UringCore):
     cdef:
         Watch wakeup_watch
         long long looks_at_ns        # when the controller looks next
-        public double tick_s         # how long after that again; 0: never
+        long long tick_ns            # how long after that again
 
     cdef bint ring_waits(self) noexcept
+    cdef int reap_both(self, long long timeout_ns, int at_most) except -1
+    cdef int let_look(self) except -1

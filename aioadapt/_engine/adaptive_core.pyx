@@ -14,6 +14,9 @@ from aioadapt._kernel.op cimport OP_IDLE
 from aioadapt._kernel.ring cimport Ring
 
 
+cdef long long NEVER = 2 ** 63 - 1
+
+
 cdef class AdaptiveCore(UringCore):
     """See the top of this file."""
 
@@ -21,6 +24,7 @@ cdef class AdaptiveCore(UringCore):
         self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
         self.wakeup_watch.fd = self.inbox.wakeup.fd
         self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
+        self.looks_at_ns = NEVER
 
     cdef int engine_starts(self) except -1:
         if self.ring is None and self.served_on_ring == 0:
@@ -39,11 +43,19 @@ cdef class AdaptiveCore(UringCore):
         return 0
 
     cdef int end_iteration(self) except -1:
-        UringCore.end_iteration(self)
-        if self.awake_since_ns >= self.looks_at_ns and self.tick_s > 0:
-            self.looks_at_ns = self.awake_since_ns + <long long> (self.tick_s * 1e9)
-            self._look()
+        if self.awake_since_ns >= self.looks_at_ns:
+            self.let_look()
+        return UringCore.end_iteration(self)
+
+    cdef int let_look(self) except -1:
+        self.looks_at_ns = self.awake_since_ns + self.tick_ns
+        self._look()
         return 0
+
+    def _look_every(self, seconds):
+        """Let the controller look so often, while the loop runs; None: never."""
+        self.tick_ns = 0 if seconds is None else <long long> (seconds * 1e9)
+        self.looks_at_ns = NEVER if seconds is None else 0
 
     def _look(self):
         """Let the controller look at the loop."""
@@ -59,10 +71,14 @@ cdef class AdaptiveCore(UringCore):
     cdef bint ring_waits(self) noexcept:
         """Does the ring hold anything but the poll of the epoll?"""
         cdef Ring ring = self.ring
-        return ring is not None and (
-            self.in_kernel() > 0 or ring.cancels_in_flight != 0 or len(ring.backlog) != 0)
+        return self.in_kernel() > 0 or ring.cancels_in_flight != 0 or len(ring.backlog) != 0
 
     cdef int reap(self, long long timeout_ns, int at_most) except -1:
+        if self.ring is None:
+            return self.poller.wait(timeout_ns, at_most)
+        return self.reap_both(timeout_ns, at_most)
+
+    cdef int reap_both(self, long long timeout_ns, int at_most) except -1:
         if not self.ring_waits():
             return self.poller.wait(timeout_ns, at_most)
         if self.poller_op.state == OP_IDLE:
@@ -74,12 +90,14 @@ cdef class AdaptiveCore(UringCore):
         return 0
 
     cdef bint dispatch_next(self) except -1:
-        return self.poller.dispatch_next() or (
-            self.ring is not None and self.ring.dispatch_next())
+        if self.ring is None:
+            return self.poller.dispatch_next()
+        return self.poller.dispatch_next() or self.ring.dispatch_next()
 
     cdef bint has_reaped(self) noexcept:
-        return self.poller.has_reports() or (
-            self.ring is not None and self.ring.has_completions())
+        if self.poller.next_report < self.poller.last_report:
+            return True
+        return self.ring is not None and self.ring.has_completions()
 
     cdef int submit_new(self) except -1:
         return 0 if self.ring is None else self.ring.submit_now()

@@ -366,7 +366,7 @@ def test_a_request_is_recorded_and_starts_the_cooldown(
 
 
 def test_an_idle_loop_is_not_woken_to_look(loop: aioadapt.AdaptiveEventLoop) -> None:
-    loop.tick_s = 0.001
+    loop._look_every(0.001)
     before = loop.stats().iterations
     loop.run_until_complete(asyncio.sleep(0.1))
 
