@@ -95,8 +95,6 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
         self._following: deque[Stream] | None = None
         self._ring_timer: asyncio.TimerHandle | None = None
         self._controller = LoopController(
-            self.stats,
-            self._prefer,
             thresholds=stored or Thresholds(),
             adapting=adapting and not self.start.pinned,
         )
@@ -184,7 +182,9 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
 
     def _look(self) -> None:
         try:
-            self._controller.look(self._engine)
+            to = self._controller.look(self._engine, self.stats())
+            if to != self._engine:
+                self._prefer(to)
         except Exception:
             _log.exception("the controller failed; it looks again at the next tick")
 

@@ -39,6 +39,10 @@ T = TypeVar("T")
 
 TEST_ENDS_WITHIN_S = 20.0
 
+SWAPPING_IN = {"parity", "loop", "stream", "kernel", "bad_input"}
+"""Folders whose tests also run over a loop that swaps engines in every iteration: those
+with a loop of the test's own process."""
+
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
@@ -70,6 +74,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds: tuple[str, ...] = OURS if ours_only else KINDS
         if metafunc.definition.get_closest_marker("steady_engine") is not None:
             kinds = (*kinds[:-1], "adaptive")
+        elif not set(metafunc.module.__file__.split("/")) & SWAPPING_IN:
+            kinds = kinds[:-1]
         metafunc.parametrize("loop_kind", kinds, indirect=True)
 
 

@@ -28,12 +28,10 @@ KEPT = 256
 
 
 class LoopController:
-    """Decides for one loop, on the loop's thread."""
+    """Decides for one loop, on the loop's thread; it does not know the loop."""
 
     def __init__(
         self,
-        counted: Callable[[], "LoopStats"],
-        carry_out: Callable[[Engine], None],
         *,
         thresholds: Thresholds,
         adapting: bool,
@@ -41,16 +39,12 @@ class LoopController:
     ) -> None:
         """
         Args:
-            counted: reads the loop's counters.
-            carry_out: makes the loop prefer an engine.
             thresholds: the numbers to decide with.
             adapting: False allows only the safety revert and requested switches.
             clock: monotonic time in seconds; for tests.
         """
         self.thresholds = thresholds
         self.adapting = adapting
-        self._counted = counted
-        self._carry_out = carry_out
         self._clock = clock
         self._before: tuple[LoopStats, float] | None = None
         self._samples: deque[Sample] = deque(
@@ -63,12 +57,12 @@ class LoopController:
         """The last decisions, newest last."""
         return tuple(self._decisions)
 
-    def look(self, active: Engine) -> None:
-        """One tick."""
-        counted, now = self._counted(), self._clock()
+    def look(self, active: Engine, counted: "LoopStats") -> Engine:
+        """One tick: which engine the loop should prefer, by what it has counted."""
+        now = self._clock()
         before, self._before = self._before, (counted, now)
         if before is None:
-            return
+            return active
         self._samples.append(
             sample_between(
                 {active: before[0]},
@@ -91,7 +85,7 @@ class LoopController:
             _log.info(
                 "Switching from %s to %s: %s", active, decision.to, decision.reason
             )
-            self._carry_out(decision.to)
+        return decision.to
 
     def asked(self, active: Engine, to: Engine, reason: str) -> None:
         """Somebody has made the loop prefer *to*: the cooldown begins again."""
