@@ -106,7 +106,15 @@ def normal(text: str) -> str:
     text = _FRAMES.sub("Traceback\n", text)
     for pattern, by in _NORMAL:
         text = pattern.sub(by, text)
-    return text
+    return _DESTROYED.sub(_sorted_by_task, text)
+
+
+# In which order tasks are freed depends on their addresses.
+_DESTROYED = re.compile(r"(?:Task was destroyed but it is pending!\ntask: .*\n)+")
+
+
+def _sorted_by_task(destroyed: "re.Match[str]") -> str:
+    return "".join(sorted(re.findall(r".*\ntask: .*\n", destroyed[0])))
 
 
 class Ends:
