@@ -9,8 +9,7 @@ from collections.abc import Sequence
 from typing import Any, cast
 
 from ._engine.adaptive_core import AdaptiveCore
-from ._engine.epoll.datagram_driver import EpollDatagramDriver
-from ._engine.epoll.stream_driver import EpollStreamDriver
+from ._engine.epoll.driver import EpollDriver
 from ._engine.uring.stream_driver import UringStreamDriver
 from ._stream.stream import Stream
 from ._stream.transport import StreamTransport
@@ -39,11 +38,11 @@ def _uring_driver(loop: AdaptiveEventLoop) -> Any:
     except OSError as error:
         # Of a resource that may be there again later.
         _log.warning("a connection stays on epoll: no io_uring now: %s", error)
-        return EpollStreamDriver(loop)
+        return EpollDriver(loop)
     return UringStreamDriver(loop)
 
 
-_DRIVERS: dict[str, Any] = {"epoll": EpollStreamDriver, "uring": _uring_driver}
+_DRIVERS: dict[str, Any] = {"epoll": EpollDriver, "uring": _uring_driver}
 
 
 class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
@@ -59,7 +58,7 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
     Where io_uring cannot be used this is a loop on epoll, and :attr:`refusal` says why.
     """
 
-    _datagram_driver_type = EpollDatagramDriver
+    _datagram_driver_type = EpollDriver
     _engine: Engine
 
     def __init__(
@@ -224,7 +223,7 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
         _log.warning("all connections go to epoll: no io_uring now: %s", error)
         self._set_engine("epoll")
         for stream in list(self.streams_by_fd.values()):
-            stream.swap_now(EpollStreamDriver(self))
+            stream.swap_now(EpollDriver(self))
 
     def _ring_serves_nothing(self) -> None:
         if self._ring_timer is None and self.has_ring():

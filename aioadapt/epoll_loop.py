@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from ._engine.epoll.core import EpollCore
-from ._engine.epoll.datagram_driver import EpollDatagramDriver
-from ._engine.epoll.stream_driver import EpollStreamDriver
+from ._engine.epoll.driver import EpollDriver
 from .native_loop import NativeLoop
 
 
@@ -15,6 +14,6 @@ class EpollEventLoop(EpollCore, NativeLoop):
     factory: ``asyncio.Runner(loop_factory=aioadapt.EpollEventLoop)``.
     """
 
-    _stream_driver_type = EpollStreamDriver
-    _datagram_driver_type = EpollDatagramDriver
+    _stream_driver_type = EpollDriver
+    _datagram_driver_type = EpollDriver
     engine = "epoll"

@@ -10,7 +10,6 @@ datagrams and the wake-up are always on the epoll.
 from aioadapt._engine.epoll.core cimport WakeupWatch
 from aioadapt._engine.uring.core cimport UringCore
 from aioadapt._kernel.linux cimport EPOLLET, EPOLLIN
-from aioadapt._kernel.op cimport OP_IDLE
 from aioadapt._kernel.ring cimport Ring
 
 
@@ -81,13 +80,7 @@ cdef class AdaptiveCore(UringCore):
     cdef int reap_both(self, long long timeout_ns, int at_most) except -1:
         if not self.ring_waits():
             return self.poller.wait(timeout_ns, at_most)
-        if self.poller_op.state == OP_IDLE:
-            self.ring.begin(self.poller_op)
-        self.ring.wait(timeout_ns, at_most)
-        if self.poller_op.last_is_reaped and self.poller_op.state != OP_IDLE:
-            # Now, before anything runs: a reader that a callback adds has to wait.
-            self.poller.wait(0, 0)
-        return 0
+        return self.wait_on_ring(timeout_ns, at_most)
 
     cdef bint dispatch_next(self) except -1:
         if self.ring is None:

@@ -14,8 +14,7 @@ nothing to find.
 from cpython.object cimport PyObject
 
 from aioadapt._engine.driver cimport Driven
-from aioadapt._engine.epoll.datagram_driver cimport DatagramWatch
-from aioadapt._engine.epoll.stream_driver cimport StreamWatch
+from aioadapt._engine.epoll.driver cimport DrivenWatch
 from aioadapt._engine.uring.core cimport UringCore
 from aioadapt._engine.uring.datagram_driver cimport DatagramPoll
 from aioadapt._engine.uring.stream_driver cimport RecvOp, RoomOp
@@ -93,10 +92,8 @@ cdef str why_stray(FdCore loop, Watch watch):
     """None where it is as it should be."""
     cdef FdCallbacks callbacks
     cdef bint waits_for_room = watch.interest & EPOLLOUT
-    if isinstance(watch, StreamWatch):
-        return why_stray_driven((<StreamWatch> watch).driver.stream, waits_for_room)
-    elif isinstance(watch, DatagramWatch):
-        return why_stray_driven((<DatagramWatch> watch).driver.endpoint, waits_for_room)
+    if isinstance(watch, DrivenWatch):
+        return why_stray_driven((<DrivenWatch> watch).driver.driven, waits_for_room)
     elif isinstance(watch, AcceptWatch):
         if not (<AcceptWatch> watch).listener.is_accepting:
             return "its listener does not accept"

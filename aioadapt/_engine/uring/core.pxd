@@ -14,6 +14,7 @@ cdef class UringCore(FdCore):
     cdef int begin(self, Op op) except -1
     cdef int cancel(self, Op op) except -1
     cdef int submit(self) except -1
+    cdef int wait_on_ring(self, long long timeout_ns, int at_most) except -1
     cdef int park(self) except -1
     cdef int ring_serves_nothing(self) except -1
     cdef int make_ring(self) except -1

@@ -103,6 +103,10 @@ cdef class UringCore(FdCore):
     cdef int reap(self, long long timeout_ns, int at_most) except -1:
         if self.wakeup_op.state == OP_IDLE:
             self.ring.begin(self.wakeup_op)      # a queue overflow ends it
+        return self.wait_on_ring(timeout_ns, at_most)
+
+    cdef int wait_on_ring(self, long long timeout_ns, int at_most) except -1:
+        """Sleep in the ring, which polls the epoll."""
         if self.poller_op.state == OP_IDLE and self.poller.watch_count:
             self.ring.begin(self.poller_op)
         self.ring.wait(timeout_ns, at_most)

@@ -3,14 +3,14 @@ from aioadapt._kernel.poller cimport Watch
 from aioadapt._loop.fd_callbacks cimport FdCore
 
 
-cdef class StreamWatch(Watch):
-    cdef EpollStreamDriver driver
+cdef class DrivenWatch(Watch):
+    cdef EpollDriver driver
 
 
-cdef class EpollStreamDriver(Driver):
+cdef class EpollDriver(Driver):
     cdef:
         FdCore loop
-        Driven stream                # None: there is nothing to report to
-        StreamWatch watch
+        Driven driven                # None: there is nothing to report to
+        DrivenWatch watch
 
     cdef int update_interest(self) except -1

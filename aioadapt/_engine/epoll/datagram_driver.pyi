@@ -1,6 +1,0 @@
-from typing import Any
-
-class EpollDatagramDriver:
-    def __init__(self, loop: Any) -> None: ...
-
-class DatagramWatch: ...
