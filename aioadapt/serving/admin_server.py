@@ -67,7 +67,7 @@ class AdminServer:
         self._reserve = reserve
         # When each connected, or completed its last response; oldest first.
         self._silent_since: dict[_Connection, float] = {}
-        self._connecting: set[asyncio.Task[None]] = set()
+        self._connecting: dict[asyncio.Task[None], socket.socket] = {}
         self._pause: asyncio.TimerHandle | None = None
         self._filling: asyncio.TimerHandle | None = None
         self._stopped = False
@@ -148,8 +148,8 @@ class AdminServer:
         connection = _Connection(self)
         self.heard_from(connection)
         task = self.loop.create_task(self._connect(connection, sock))
-        self._connecting.add(task)
-        task.add_done_callback(self._connecting.discard)
+        self._connecting[task] = sock
+        task.add_done_callback(self._connected)
 
     def _accept_one(self, listener: socket.socket) -> socket.socket:
         try:
@@ -165,13 +165,15 @@ class AdminServer:
     async def _connect(self, connection: "_Connection", sock: socket.socket) -> None:
         try:
             await self.loop.connect_accepted_socket(lambda: connection, sock)
-        except asyncio.CancelledError:
-            sock.close()
-            raise
         except OSError as error:
             sock.close()
             self.lost(connection)
             _log.debug("An admin connection failed: %s", error)
+
+    def _connected(self, task: asyncio.Task[None]) -> None:
+        sock = self._connecting.pop(task)
+        if task.cancelled():  # perhaps before it ran at all
+            sock.close()
 
     def _make_room(self) -> float:
         """Close the connection that has been silent longest.
@@ -242,6 +244,12 @@ class _Connection(H11Protocol):
         if self._limit is not None:
             self._limit.cancel()
         self._server.lost(self)
+
+    def shutdown(self) -> None:
+        if self.transport is not None:
+            super().shutdown()
+        else:  # accepted, and its connecting is cancelled
+            self._server.lost(self)
 
     def abort(self) -> None:
         if self.transport is not None:  # else it is not connected yet

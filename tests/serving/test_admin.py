@@ -1,8 +1,10 @@
 """A real Admin over real sockets: its answers, who may connect, how it ends."""
 
+import asyncio
 import json
 import logging
 import os
+import socket
 import stat
 from pathlib import Path
 
@@ -11,6 +13,7 @@ from http_client import Client
 from seen import RunningAdmin, Seen, decision, running_admin, switch
 
 from aioadapt.serving import admin_socket
+from aioadapt.serving.admin import Admin
 from aioadapt.serving.admin_client import AdminClient, choose
 from aioadapt.serving.admin_socket import AdminError
 
@@ -324,6 +327,22 @@ def test_stopping_does_not_wait_for_a_client_that_stays(seen: Seen) -> None:
         running.stop()
         while idle.recv(4096):
             pass
+
+
+def test_stopping_ends_what_is_accepted_and_not_yet_connected(seen: Seen) -> None:
+    async def main() -> None:
+        admin = Admin(seen.state)
+        await admin.start()
+        assert admin.path is not None and admin._server is not None
+        [listener] = admin._sockets
+        with socket.socket(socket.AF_UNIX) as peer:
+            peer.connect(str(admin.path))
+            admin._server._accept(listener)
+            await admin.stop()
+            peer.setblocking(False)
+            assert peer.recv(1) == b""
+
+    asyncio.run(main())
 
 
 def test_looking_leaves_the_applications_loggers_alone(
