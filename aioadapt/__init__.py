@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .adaptive_loop import AdaptiveEventLoop
+    from .asyncio_default import install
     from .control.decide import Decision, Verdict
     from .control.start import WorkloadHint
     from .control.thresholds import Thresholds
-    from .engine import install, new_event_loop, run
+    from .engine import new_event_loop, run
     from .epoll_loop import EpollEventLoop
     from .errors import (
         AioadaptError,
@@ -76,7 +77,7 @@ else:
         "Verdict": "control.decide",
         "WorkloadHint": "control.start",
         "WrongThreadError": "errors",
-        "install": "engine",
+        "install": "asyncio_default",
         "new_event_loop": "engine",
         "run": "engine",
         "serve": "serving.run",

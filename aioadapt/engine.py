@@ -1,4 +1,4 @@
-"""Choosing an engine by name, and making asyncio use it."""
+"""Choosing an engine by name."""
 
 import asyncio
 import logging
@@ -74,24 +74,6 @@ def new_event_loop(engine: str | None = None) -> asyncio.AbstractEventLoop:
             used.  The message gives the cause and what to do.
     """
     return _factory(engine_name(engine))()
-
-
-def install(engine: str | None = None) -> None:
-    """Make asyncio's own functions create our loops, by setting asyncio's policy.
-
-    For programs that offer no other way to choose their loop.  asyncio deprecates
-    policies in Python 3.14 and removes them in 3.16; from 3.14 on, this warns as
-    asyncio does.  :func:`run` and :func:`new_event_loop` need no policy.
-
-    Args:
-        engine: as in :func:`new_event_loop`; resolved once, now.
-
-    Raises:
-        UnknownEngineError: there is no such engine.
-    """
-    from .policy import EventLoopPolicy
-
-    asyncio.set_event_loop_policy(EventLoopPolicy(engine))  # type: ignore[deprecated]
 
 
 def engine_name(engine: str | None) -> str:

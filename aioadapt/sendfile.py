@@ -11,22 +11,19 @@ as asyncio's.  So is the amount sent per iteration: as much as the socket takes 
 call.
 """
 
-from __future__ import annotations
-
 import errno
 import io
 import os
 import select
 import socket
 from asyncio import SendfileNotAvailableError
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from .native_loop import NativeLoop
+from .sock_calls import SockCalls
 
 
 async def send_file(
-    loop: NativeLoop, sock: socket.socket, file: Any, offset: int, count: int | None
+    loop: SockCalls, sock: socket.socket, file: Any, offset: int, count: int | None
 ) -> int:
     """Send *file* from *offset* on: *count* bytes, or all of the rest.
 

@@ -10,17 +10,13 @@ The order is asyncio's: once the status has been read, ``process_exited`` is cal
 the next iteration.
 """
 
-from __future__ import annotations
-
+import asyncio
 import os
 import signal
 from asyncio.log import logger
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .stdlib_private import UnixSubprocessTransport
-
-if TYPE_CHECKING:
-    from .native_loop import NativeLoop
 
 #: Reported for a child whose status something else has read; asyncio's value.
 STATUS_UNKNOWN = 255
@@ -120,7 +116,11 @@ class SubprocessTransport(UnixSubprocessTransport):  # type: ignore[misc]
 
 
 async def start_subprocess(
-    loop: NativeLoop, protocol: Any, *args: Any, extra: Any, **options: Any
+    loop: asyncio.AbstractEventLoop,
+    protocol: Any,
+    *args: Any,
+    extra: Any,
+    **options: Any,
 ) -> SubprocessTransport:
     """What asyncio's ``_make_subprocess_transport`` does, without a child watcher."""
     waiter = loop.create_future()

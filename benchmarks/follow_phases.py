@@ -10,13 +10,14 @@ from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
 
-from aioadapt.migration.messages import TransferBatch
+from aioadapt.migration.batch import MigrationBatch
+from aioadapt.migration.messages import Transfer
 from aioadapt.migration.move import Move
 from aioadapt.migration.report import Pauses
 
 #: Two recorded times, and the stage between them.  In order: the drain was called, the
 #: source stopped reading, it released the connection, the target's thread took the
-#: transfer batch, this connection's turn in the batch came, it was adopted.
+#: transfer, this connection's turn in it came, it was adopted.
 NAMES = {
     ("asked", "stopped"): "until quiet and admitted",
     ("stopped", "released"): "source: settle, detach",
@@ -38,7 +39,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
     opened_at_s = 0.0
     clock = time.monotonic
     stopped, released, opened, land = (
-        Move.stopped_reading, Move.released, TransferBatch.process, Move._land,
+        Move.stopped_reading, Move.released, MigrationBatch._deliver, Move._land,
     )  # fmt: skip
 
     def stopped_reading(self: Move) -> None:
@@ -49,11 +50,11 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
         times["released"][id(self)] = clock()
         released(self, what)
 
-    def open_(self: TransferBatch) -> None:
+    def open_(self: MigrationBatch, transfer: Transfer) -> None:
         nonlocal opened_at_s
         opened_at_s = clock()
-        batch_sizes.append(len(self._moves or ()))
-        opened(self)
+        batch_sizes.append(len(transfer._moves or ()))
+        opened(self, transfer)
 
     def land_(self: Move, *args: Any) -> None:
         times["opened"][id(self)] = opened_at_s
@@ -64,7 +65,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
     Move.stopped_reading = stopped_reading  # type: ignore[method-assign]
     Move.released = released_  # type: ignore[method-assign, assignment]
     Move._land = land_  # type: ignore[method-assign, assignment]
-    TransferBatch.process = open_  # type: ignore[method-assign]
+    MigrationBatch._deliver = open_  # type: ignore[method-assign]
     asked_at_s = clock()
     try:
         yield found
@@ -72,7 +73,7 @@ def watched(wanted: bool) -> Iterator[dict[str, Pauses]]:
         Move.stopped_reading = stopped  # type: ignore[method-assign]
         Move.released = released  # type: ignore[method-assign]
         Move._land = land  # type: ignore[method-assign]
-        TransferBatch.process = opened  # type: ignore[method-assign]
+        MigrationBatch._deliver = opened  # type: ignore[method-assign]
     times["asked"] = dict.fromkeys(times["landed"], asked_at_s)
     for (start, end), name in NAMES.items():
         spans = [times[end][m] - times[start][m] for m in times["landed"]]

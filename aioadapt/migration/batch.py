@@ -2,17 +2,16 @@
 
     caller's thread     source's thread                 target's thread
 
-    StartMigration ---> release() on each stream
+    start ------------> release() on each stream
                         quiet, settled, released
-                        TransferBatch ----------------> adopt each one
-                        <------------------------------ SlotsFreed, if some wait
-                        <------------------------------ ReturnBatch, if some are refused
+                        Transfer ---------------------> adopt each one
+                        <------------------------------ free slots, if some wait
+                        <------------------------------ those refused, if there are
     <------------------ on_done: once, on the thread that finishes the last move
 
 Under the GIL, a thread that is woken may wait a whole switch interval before it
-runs, so nothing here posts one message per connection.  A transfer batch stays open
-until the target takes it: what the source releases meanwhile is added to the same
-message.
+runs, so nothing here posts one message per connection.  A transfer stays open until
+the target takes it: what the source releases meanwhile is added to the same message.
 
 No loop serves a released connection until the target has run, and each adoption
 creates a protocol.  If all connections were released together, the last would wait
@@ -28,27 +27,17 @@ import contextlib
 import threading
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from functools import partial
 
 from aioadapt.errors import LoopStoppedError
 
 from . import reasons
-from .messages import (
-    CancelBusy,
-    CancelMigration,
-    ReturnBatch,
-    SlotsFreed,
-    StartMigration,
-    TransferBatch,
-)
+from .adopt import RefusedError
+from .connection import Connection, ServingThread
+from .messages import Call, Transfer, nothing
 from .move import Move
 from .pace import Pace
 from .phase import Phase
-
-if TYPE_CHECKING:
-    from aioadapt.loop_thread import LoopThread
-
-    from .connection import Connection
 
 
 class MigrationBatch:
@@ -56,8 +45,8 @@ class MigrationBatch:
 
     def __init__(
         self,
-        source: "LoopThread",
-        target: "LoopThread",
+        source: ServingThread,
+        target: ServingThread,
         *,
         pace: Pace,
         patient: bool,
@@ -76,9 +65,9 @@ class MigrationBatch:
 
         # On the source's thread only: moves that can still be cancelled.
         self._cancellable: dict[Move, None] = {}
-        self._transfer: TransferBatch | None = None
+        self._transfer: Transfer | None = None
 
-        # Guards everything below, and the contents of each TransferBatch.
+        # Guards everything below, and the contents of each Transfer.
         self.lock = threading.Lock()
         self._pace = pace
         self._is_done = False
@@ -89,14 +78,20 @@ class MigrationBatch:
     # -- The caller's side, on any thread.
 
     def start(
-        self, choose: Callable[[], "list[Connection]"], *, quiet_for_s: float = 0.0
+        self, choose: Callable[[], list[Connection]], *, quiet_for_s: float = 0.0
     ) -> None:
         """Have the source start moving the connections that *choose* returns there.
 
         Raises:
             LoopStoppedError: the source has stopped.
         """
-        self.source.loop.post(StartMigration(self, choose, quiet_for_s))
+        self.source.loop.post(
+            Call(
+                self.source,
+                partial(self._start, choose, quiet_for_s),
+                refused=self._cannot_start,
+            )
+        )
 
     def cancel(self, reason: str = "") -> None:
         """Cancel every pending release; moves already released continue.
@@ -108,11 +103,26 @@ class MigrationBatch:
         self._cancelled_for = reason or reasons.OUT_OF_TIME
         # A stopping source cancels its pending releases itself: see source_stops.
         with contextlib.suppress(LoopStoppedError):
-            self.source.loop.post(CancelMigration(self, reason))
+            self.source.loop.post(
+                Call(self.source, partial(self._cancel_moves, reason))
+            )
 
     # -- On the source's thread.
 
-    def start_moves(self, connections: "list[Connection]", quiet_for_s: float) -> None:
+    def _start(
+        self, choose: Callable[[], list[Connection]], quiet_for_s: float
+    ) -> None:
+        try:
+            self._start_moves(choose(), quiet_for_s)
+        except BaseException as error:
+            # The caller, who is waiting, must get it too.
+            self._fail(error)
+            raise
+
+    def _cannot_start(self) -> None:
+        self._fail(LoopStoppedError(f"{self.source!r} stopped before a move began"))
+
+    def _start_moves(self, connections: list[Connection], quiet_for_s: float) -> None:
         self.source.stop_callbacks.add(self.source_stops)
         self.moves = [Move(connection, self) for connection in connections]
         self._unfinished = len(self.moves)
@@ -129,12 +139,12 @@ class MigrationBatch:
         self._cancellable = dict.fromkeys(waiting)
         if not self.moves:
             self._done()
-        self.finished(refused)
+        self._finished(refused)
         for move in waiting:
             move.stream.release(move, immediately=not self._patient)
         if waiting and not self._patient:
             # Streams that were quiet are not read any more; the others are busy.
-            self.source.loop.post(CancelBusy(self))
+            self.source.loop.post(Call(self.source, self._cancel_busy))
 
     def _why_not_now(self, move: Move, quiet_for_s: float) -> str:
         """Why it is not even tried; "" if it is."""
@@ -175,12 +185,12 @@ class MigrationBatch:
         else:
             del self._cancellable[move]
             move.cancel(reasons.BECAME_ACTIVE)
-            self.finished([move])
+            self._finished([move])
 
     def finished_at_source(self, move: Move) -> None:
         """The connection ended before it was released."""
         del self._cancellable[move]
-        self.finished([move])
+        self._finished([move])
 
     def transfer(self, move: Move) -> None:
         """The connection was released: send its DetachedSocket to the target."""
@@ -189,45 +199,98 @@ class MigrationBatch:
         self.source.loop.yield_to(self.target.loop)
         if self._transfer is not None and self._transfer.add(move):
             return
-        self._transfer = TransferBatch(self, move)
+        transfer = self._transfer = Transfer(self.lock, move)
+        message = Call(
+            self.target,
+            partial(self._deliver, transfer),
+            refused=partial(self._refuse, transfer),
+        )
         try:
-            self.target.loop.post(self._transfer)
+            self.target.loop.post(message)
         except LoopStoppedError:
-            self.return_to_source(self._transfer.close(), reasons.TARGET_STOPPED)
+            self._refuse(transfer)
 
-    def cancel_moves(self, reason: str, moves: list[Move] | None = None) -> None:
+    def _cancel_moves(self, reason: str, moves: list[Move] | None = None) -> None:
         """Cancel *moves*, or all, that have not been released."""
         cancelled = list(self._cancellable if moves is None else moves)
         for move in cancelled:
             del self._cancellable[move]
             move.cancel(reason or move.stream.why_not_quiet or reasons.OUT_OF_TIME)
-        self.finished(cancelled)
+        self._finished(cancelled)
 
-    def cancel_busy(self) -> None:
-        self.cancel_moves(
+    def _cancel_busy(self) -> None:
+        self._cancel_moves(
             "", [m for m in self._cancellable if m.phase is Phase.SERVING]
         )
 
     def source_stops(self) -> None:
         """The source is stopping: cancel while its streams still exist."""
-        self.cancel_moves(reasons.SOURCE_STOPPED)
+        self._cancel_moves(reasons.SOURCE_STOPPED)
+
+    # -- On the target's thread.
+
+    def _deliver(self, transfer: Transfer) -> None:
+        moves = transfer.take()
+        adopted: list[Move] = []
+        reason = reasons.FACTORY_FAILED
+        try:
+            for move in moves:
+                try:
+                    move.arrive()
+                except RefusedError as refused:
+                    reason = refused.reason
+                else:
+                    adopted.append(move)
+        finally:
+            # Also if an exception other than a refusal ended the loop above.
+            refused_moves = [move for move in moves if not move.is_finished]
+            if refused_moves:
+                self._return_to_source(refused_moves, reason)
+            self._finished(adopted)
+            # The source has free slots now, and more to release.
+            self.target.loop.yield_to(self.source.loop)
 
     # -- On the thread on which a message is delivered or refused.
 
-    def return_to_source(self, moves: list[Move], reason: str) -> None:
-        """The target did not adopt them: send them back to the source."""
-        returned = ReturnBatch(self, moves, reason)
-        try:
-            self.source.loop.post(returned)
-        except LoopStoppedError:
-            returned.refuse()
+    def _refuse(self, transfer: Transfer) -> None:
+        self._return_to_source(transfer.take(), reasons.TARGET_STOPPED)
 
-    def fail(self, error: BaseException) -> None:
+    def _return_to_source(self, moves: list[Move], reason: str) -> None:
+        """The target did not adopt them: send them back to the source."""
+        # If the source has stopped, too, no loop is left to serve them.
+        close = partial(self._close, moves)
+        message = Call(
+            self.source, partial(self._take_back, moves, reason), refused=close
+        )
+        try:
+            self.source.loop.post(message)
+        except LoopStoppedError:
+            close()
+
+    def _take_back(self, moves: list[Move], reason: str) -> None:
+        """On the source's thread."""
+        try:
+            for move in moves:
+                move.take_back(reason)
+        finally:
+            # A target that refused once would refuse again, and each refusal costs a
+            # server its protocol.
+            self._cancel_moves(reason)
+            self._close(moves)
+
+    def _close(self, moves: list[Move]) -> None:
+        """Close those that no loop has adopted."""
+        for move in moves:
+            if not move.is_finished:
+                move.close()
+        self._finished(moves)
+
+    def _fail(self, error: BaseException) -> None:
         """The batch could not start."""
         self.error = error
         self._done()
 
-    def finished(self, moves: list[Move]) -> None:
+    def _finished(self, moves: list[Move]) -> None:
         """*moves* have finished, each with its result."""
         if not moves:
             return
@@ -251,7 +314,9 @@ class MigrationBatch:
                 self._was_full = False
         if refill:
             with contextlib.suppress(LoopStoppedError):
-                self.source.loop.post(SlotsFreed(self))
+                # It only has to run: when that iteration ends, the waiting streams
+                # are tried.
+                self.source.loop.post(Call(self.source, nothing))
 
     def _done(self) -> None:
         with self.lock:

@@ -6,18 +6,49 @@ it: the thread whose loop serves the connection or, between the loops, the move.
 move's messages order these writers one after another.
 """
 
+import concurrent.futures
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, TypeVar
 
 from .phase import Phase
 from .ports import Released, ServingLoop, Stream
 
-if TYPE_CHECKING:
-    from aioadapt.loop_thread import LoopThread
-
-    from .move import Move
+T = TypeVar("T")
 
 _SERVED = frozenset({Phase.SERVING, Phase.MOVED, Phase.RETURNED})
+
+
+class ServingThread(Protocol):
+    """A thread whose loop serves connections: a :class:`aioadapt.LoopThread`.
+
+    Attributes:
+        name: unique in the process, for messages.
+        stop_callbacks: called on the thread when it stops, before its tasks and
+            streams are ended.
+    """
+
+    name: str
+    stop_callbacks: set[Callable[[], None]]
+
+    @property
+    def loop(self) -> ServingLoop:
+        """Its loop; ``LoopStoppedError`` before there is one."""
+
+    @property
+    def running(self) -> bool:
+        """Whether its loop accepts calls and connections."""
+
+    @property
+    def engine(self) -> str:
+        """As :attr:`aioadapt.LoopThread.engine`."""
+
+    def submit(self, coro: Coroutine[Any, Any, T]) -> concurrent.futures.Future[T]:
+        """As :meth:`aioadapt.LoopThread.submit`."""
+
+    @property
+    def connections(self) -> list["Connection"]:
+        """As :attr:`aioadapt.LoopThread.connections`."""
 
 
 class Connection:
@@ -40,7 +71,7 @@ class Connection:
         "peername",
     )
 
-    def __init__(self, stream: Stream, thread: "LoopThread") -> None:
+    def __init__(self, stream: Stream, thread: ServingThread) -> None:
         self.id: int = stream.id
         self.peername: Any = stream.peername
         self._thread = thread
@@ -51,10 +82,10 @@ class Connection:
         self._phase = Phase.SERVING
         # Set on the thread that serves it and cleared when the move finishes, so
         # there is one move at a time.
-        self._move: Move | None = None
+        self._move: object | None = None
 
     @property
-    def thread(self) -> "LoopThread":
+    def thread(self) -> ServingThread:
         """The thread that serves it; during a move, the one it comes from."""
         return self._thread
 
@@ -91,7 +122,7 @@ class Connection:
 _creation_lock = threading.Lock()
 
 
-def connection_of(stream: Stream, thread: "LoopThread") -> Connection:
+def connection_of(stream: Stream, thread: ServingThread) -> Connection:
     """The one Connection of *stream*, created when first asked for."""
     # Two threads may ask at the same time.
     with _creation_lock:

@@ -4,19 +4,15 @@ import asyncio
 import contextlib
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from aioadapt.errors import LoopStoppedError
 
 from . import reasons
 from .batch import MigrationBatch
-from .connection import Connection
+from .connection import Connection, ServingThread
 from .move import Move
 from .pace import Pace
 from .report import DrainReport, MigratorStats, MoveResult, Tally, report_of, result_of
-
-if TYPE_CHECKING:
-    from aioadapt.loop_thread import LoopThread
 
 
 class Migrator:
@@ -41,7 +37,7 @@ class Migrator:
         self._tally = Tally()
 
     async def move(
-        self, connection: Connection, *, to: "LoopThread", quiet_for_s: float = 0.0
+        self, connection: Connection, *, to: ServingThread, quiet_for_s: float = 0.0
     ) -> MoveResult:
         """Move one idle HTTP/1 connection to another loop, if it is idle now.
 
@@ -89,9 +85,9 @@ class Migrator:
 
     async def drain(
         self,
-        source: "LoopThread",
+        source: ServingThread,
         *,
-        to: "LoopThread",
+        to: ServingThread,
         limit: int | None = None,
         timeout_s: float = 5.0,
     ) -> DrainReport:
@@ -153,8 +149,8 @@ class Migrator:
 
     async def _run_batch(
         self,
-        source: "LoopThread",
-        target: "LoopThread",
+        source: ServingThread,
+        target: ServingThread,
         choose: Callable[[], list[Connection]],
         *,
         quiet_for_s: float = 0.0,
@@ -198,7 +194,7 @@ class Migrator:
         return batch.moves
 
 
-def _check(target: "LoopThread") -> None:
+def _check(target: ServingThread) -> None:
     if not target.running:
         raise LoopStoppedError(f"cannot move connections to {target!r}")
 

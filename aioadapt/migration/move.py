@@ -8,21 +8,16 @@ What moves share (which of them may start now, the messages, who is notified) is
 """
 
 import time
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from aioadapt.errors import MigrationOrderError
 
 from . import reasons
 from .adopt import FactoryAndServer, RefusedError, adopt
+from .connection import Connection, ServingThread
 from .detached_socket import DetachedSocket
 from .phase import TRANSITIONS, Event, Phase
 from .ports import Released, Stream
-
-if TYPE_CHECKING:
-    from aioadapt.loop_thread import LoopThread
-
-    from .batch import MigrationBatch
-    from .connection import Connection
 
 
 def follow(phase: Phase, event: Event, *, connection_id: int) -> Phase:
@@ -34,6 +29,25 @@ def follow(phase: Phase, event: Event, *, connection_id: int) -> Phase:
             f"connection {connection_id} is {phase.name} ({phase.value}); in this "
             f"phase {event.name} ({event.value}) cannot happen"
         ) from None
+
+
+class Batch(Protocol):
+    """What a move asks of its batch, and tells it."""
+
+    source: ServingThread
+    target: ServingThread
+
+    def admit(self, move: "Move") -> bool:
+        """Whether there is a free slot for it; if so, it is taken."""
+
+    def became_active(self, move: "Move") -> None:
+        """The server did something while the connection settled."""
+
+    def transfer(self, move: "Move") -> None:
+        """The connection was released: send its DetachedSocket to the target."""
+
+    def finished_at_source(self, move: "Move") -> None:
+        """The connection ended before it was released."""
 
 
 class Move:
@@ -55,7 +69,7 @@ class Move:
         "stream",
     )
 
-    def __init__(self, connection: "Connection", batch: "MigrationBatch") -> None:
+    def __init__(self, connection: Connection, batch: "Batch") -> None:
         self.connection = connection
         self.batch = batch
         # Borrowed, and the source's: adoption gives the connection another one.
@@ -158,7 +172,7 @@ class Move:
 
     def _land(
         self,
-        thread: "LoopThread",
+        thread: ServingThread,
         event: Event,
         fallback: FactoryAndServer | None,
     ) -> None:

@@ -14,7 +14,7 @@ from math import ceil
 # pauses of 0.3 ms (p50) and 2 ms (p99).  With both loops saturated, 8 in flight do so
 # within 0.7 s with a p99 of 2 to 5 ms, and 16 are hardly faster.  Nearly every such
 # drain includes a full garbage collection of 10 to 50 ms, and all connections of one
-# transfer batch wait for it: 8 of 1,000 are too few to raise the 99th percentile.
+# transfer wait for it: 8 of 1,000 are too few to raise the 99th percentile.
 AT_LEAST, AT_MOST = 4, 8
 # The goal is that all have moved within a second; this leaves a margin.
 WITHIN_S = 0.7

@@ -10,8 +10,7 @@ from aiohttp import web
 from aiohttp.log import access_logger, server_logger
 
 from .application import in_one_line
-from .foreign import NamesTheCause
-from .host_server import start_up_failed
+from .foreign import NamesTheCause, start_up_failed
 from .options import Options
 
 _log = logging.getLogger("aioadapt")

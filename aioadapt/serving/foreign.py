@@ -13,7 +13,7 @@ import re
 from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
-from aioadapt import ForeignLoopError
+from aioadapt import ForeignLoopError, ServeError
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -81,3 +81,10 @@ class NamesTheCause(logging.Filter):
             if error is not None and is_complaint(error):
                 record.exc_info = (ForeignLoopError, explained(error), exc_info[2])
         return True
+
+
+def start_up_failed(said: str, error: BaseException | None) -> ServeError:
+    """The error that a host server raises if the application's own startup failed."""
+    if is_complaint(error or said):
+        said = EXPLANATION.format(error=said)
+    return ServeError(f"application startup failed: {said}")

@@ -9,10 +9,7 @@ import ssl
 from collections.abc import Sequence
 from typing import Protocol
 
-from aioadapt import ServeError
-
 from .application import Application, is_aiohttp
-from .foreign import EXPLANATION, is_complaint
 from .options import Options
 
 
@@ -50,10 +47,3 @@ async def make_host_server(
     from .uvicorn_server import UvicornServer
 
     return UvicornServer(app, options, tls)
-
-
-def start_up_failed(said: str, error: BaseException | None) -> ServeError:
-    """The error that a host server raises if the application's own startup failed."""
-    if is_complaint(error or said):
-        said = EXPLANATION.format(error=said)
-    return ServeError(f"application startup failed: {said}")

@@ -14,8 +14,7 @@ from typing import Any
 import uvicorn
 
 from .application import in_one_line
-from .foreign import AsgiApp, Message, Receive, Send, names_the_cause
-from .host_server import start_up_failed
+from .foreign import AsgiApp, Message, Receive, Send, names_the_cause, start_up_failed
 from .options import Options
 
 _log = logging.getLogger("aioadapt")

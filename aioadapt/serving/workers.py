@@ -35,6 +35,7 @@ from . import logs, tls
 from .adaptive_server import AdaptiveServer
 from .listening import Listening, listen
 from .options import Options, Settings
+from .stopping import SIGNALS, serve_until_stopped, terminate_immediately
 
 _log = logging.getLogger("aioadapt")
 
@@ -123,8 +124,6 @@ class _Parent:
         self._asked = False
 
     async def run(self) -> None:
-        from .run import SIGNALS
-
         loop = asyncio.get_running_loop()
         for number in SIGNALS:
             loop.add_signal_handler(number, self._on_signal, number)
@@ -140,8 +139,6 @@ class _Parent:
                 loop.remove_signal_handler(number)
 
     def _on_signal(self, number: signal.Signals) -> None:
-        from .run import terminate_immediately
-
         if self._asked:
             self._kill_workers()
             terminate_immediately(number, self._listening.close)
@@ -289,8 +286,6 @@ def work(
 async def _serve(
     server: AdaptiveServer, parent: Connection, sockets: list[socket.socket]
 ) -> None:
-    from .run import serve_until_stopped
-
     stop = asyncio.Event()
 
     def on_started() -> None:

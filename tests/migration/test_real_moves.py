@@ -10,7 +10,7 @@ import pytest
 
 import aioadapt
 from aioadapt import LoopStoppedError, Migrator, Phase
-from aioadapt.migration.messages import TransferBatch
+from aioadapt.migration.batch import MigrationBatch
 from aioadapt.migration.move import Move
 
 from .callers import Caller
@@ -237,7 +237,7 @@ POINTS: dict[str, tuple[type, str, bool]] = {
     "settling": (Move, "stopped_reading", False),
     "about to be detached": (Move, "released", True),
     "detached": (Move, "released", False),
-    "about to be adopted": (TransferBatch, "process", True),
+    "about to be adopted": (MigrationBatch, "_deliver", True),
     "adopted": (Move, "arrive", False),
 }
 

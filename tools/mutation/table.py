@@ -217,7 +217,7 @@ MUTANTS: list[Mutant] = [
     M("migration/move.py", "        self.stream.cancel_release()\n", ""),
     M("migration/move.py", "        except RefusedError:\n            self.close()\n        else:",
       "        except RefusedError:\n            self.finish(reason)\n        else:"),
-    M("migration/messages.py", "            self.refuse()\n\n    def process", "            self.process()\n\n    def process"),
+    M("migration/messages.py", "            self._refused()\n\n    def refuse", "            self._call()\n\n    def refuse"),
     M("migration/pace.py", "max(self._at_least, min(needed, self._at_most))", "min(needed, self._at_most)"),
     # -- control
     M("control/decide.py", "reverts[-1].at_s + t.revert_lock_s - now_s) > 0", "reverts[-1].at_s + t.revert_lock_s - now_s) > 1e9"),
