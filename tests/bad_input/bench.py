@@ -151,9 +151,7 @@ async def iterations(count: int = 5) -> None:
 async def echoes() -> str:
     """Checks that this loop can still echo a byte."""
     loop = asyncio.get_running_loop()
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        theirs = socket.create_connection(listener.getsockname())
-        ours, _ = listener.accept()
+    ours, theirs = socket.socketpair()
     protocol = Echo()
     with theirs:
         theirs.setblocking(False)

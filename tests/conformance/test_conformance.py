@@ -40,8 +40,15 @@ def engine_is_to_be_had(request: pytest.FixtureRequest) -> None:
         or_skip(request.getfixturevalue("engine"))
 
 
+# Without connections the engines differ only in how they wait: ./run soak has the rest.
 RUNS = [
-    (engine, module)
+    pytest.param(
+        engine,
+        module,
+        marks=[pytest.mark.soak]
+        if engine != "epoll" and module in WITHOUT_CONNECTIONS
+        else [],
+    )
     for engine in ENGINES
     for module in MODULES or ["none"]
     if engine != "swapping" or module not in WITHOUT_CONNECTIONS

@@ -333,7 +333,8 @@ def test_stopping_ends_what_is_accepted_and_not_yet_connected(seen: Seen) -> Non
     async def main() -> None:
         admin = Admin(seen.state)
         await admin.start()
-        assert admin.path is not None and admin._server is not None
+        assert admin.path is not None
+        assert admin._server is not None
         [listener] = admin._sockets
         with socket.socket(socket.AF_UNIX) as peer:
             peer.connect(str(admin.path))

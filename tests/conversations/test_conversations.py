@@ -1,0 +1,102 @@
+"""Conversations of many protocols while their connections change engines.
+
+Both sides are on the loop, so each connection is swapped at both ends.  Every byte is
+checked.  What was swapped in which direction, and what it was doing, is logged.
+"""
+
+import asyncio
+import logging
+import random
+import ssl
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+import trustme
+from conversations.clients import talk
+from conversations.servers import KINDS, Tls, server_of
+from loops import SwappingEventLoop, or_skip
+
+_log = logging.getLogger(__name__)
+
+WITHIN_S = 40.0
+
+# Of 256 connections, so many are swapped when an iteration ends.
+SHARES = (256, 128, 16, 1)
+
+
+@pytest.fixture(scope="session")
+def tls(authority: trustme.CA) -> Tls:
+    certificate = authority.issue_cert("localhost", "127.0.0.1")
+
+    def server() -> ssl.SSLContext:
+        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        certificate.configure_cert(context)
+        return context
+
+    client = ssl.create_default_context()
+    authority.configure_trust(client)
+    return Tls(server, client)
+
+
+@pytest.fixture
+def loop(request: pytest.FixtureRequest) -> Iterator[SwappingEventLoop]:
+    or_skip("swapping")
+    loop = SwappingEventLoop()
+    yield loop
+    loop.close()
+
+
+async def converse(kinds: tuple[str, ...], dice: random.Random, tls: Tls) -> None:
+    """Three clients of each kind, at the same time."""
+    async with asyncio.timeout(WITHIN_S), AsyncExitStack() as servers:
+        addresses = {
+            kind: await servers.enter_async_context(server_of(kind, dice, tls))
+            for kind in kinds
+        }
+        async with asyncio.TaskGroup() as clients:
+            for kind, address in addresses.items():
+                for _ in range(3):
+                    clients.create_task(talk(kind, address, dice, tls))
+
+
+def report(counts: Counter[tuple[str, str]]) -> None:
+    for (engine, doing), count in sorted(counts.items()):
+        _log.info("from %s, %s: %d", engine, doing, count)
+
+
+def swapped(
+    loop: SwappingEventLoop, kinds: tuple[str, ...], seed: int, tls: Tls
+) -> None:
+    dice = random.Random(seed)
+    loop.swap_share = SHARES[seed % len(SHARES)]
+    loop.run_until_complete(converse(kinds, dice, tls))
+    loop.run_until_complete(loop.shutdown_default_executor())
+    report(loop.swapped)
+    assert loop.stats().in_kernel == 0
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_peers_see_exact_streams(kind: str, loop: SwappingEventLoop, tls: Tls) -> None:
+    swapped(loop, (kind,), 0, tls)
+
+    by_engine = Counter[str]()
+    for (engine, _), count in loop.swapped.items():
+        by_engine[engine] += count
+    assert min(by_engine["epoll"], by_engine["uring"]) > 20
+
+
+@pytest.mark.parametrize("seed", range(1, 4))
+def test_all_protocols_at_once(seed: int, loop: SwappingEventLoop, tls: Tls) -> None:
+    swapped(loop, KINDS, seed, tls)
+
+    doing = {doing for _, doing in loop.swapped}
+    assert doing >= {"reading", "sending", "paused", "half-closed", "closing"}
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(1200)
+def test_many_seeds(loop: SwappingEventLoop, tls: Tls) -> None:
+    for seed in range(100):
+        swapped(loop, KINDS, seed, tls)
