@@ -16,10 +16,10 @@ from leftovers import (
     CLOSED_FIRST,
     Before,
     busy_with_nothing,
-    imports_are_here_to_stay,
     leftovers,
     leftovers_of_loop,
     looking_into_loops,
+    what_lives_is_here_to_stay,
 )
 from loops import KINDS, OURS, LoopFactory, Reported, Run, factory_of, or_skip
 from seen import RunningAdmin, Seen, running_admin
@@ -39,7 +39,7 @@ T = TypeVar("T")
 
 TEST_ENDS_WITHIN_S = 20.0
 
-SWAPPING_IN = {"parity", "loop", "stream", "kernel", "bad_input"}
+SWAPPING_IN = {"parity", "loop", "stream", "kernel", "bad_input", "conversations"}
 """Folders whose tests also run over a loop that swaps engines in every iteration: those
 with a loop of the test's own process."""
 
@@ -65,7 +65,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_collection_finish(session: pytest.Session) -> None:
     gc.collect()
-    imports_are_here_to_stay()
+    what_lives_is_here_to_stay()
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -92,7 +92,7 @@ def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
     if request.node.get_closest_marker("closes_what_is_watched"):
         inside = [what for what in inside if not what.endswith(CLOSED_FIRST)]
     assert inside == []
-    imports_are_here_to_stay()
+    what_lives_is_here_to_stay()
 
 
 @pytest.fixture

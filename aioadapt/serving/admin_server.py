@@ -85,7 +85,7 @@ class AdminServer:
         for connection in list(self._silent_since):
             connection.shutdown()
         for _ in range(100):
-            if not self._silent_since:
+            if not (self._silent_since or self._connecting):
                 return
             await asyncio.sleep(0.01)
         # Those that do not read their response.

@@ -42,7 +42,7 @@ async def hears_its_echo(
     *,
     half_closes: bool,
 ) -> None:
-    for _ in range(dice.randint(1, 3)):
+    for _ in range(dice.randint(1, 6)):
         sent = dice.randbytes(dice.choice(SIZES))
         sending = asyncio.ensure_future(send_in_pieces(writer, sent, dice))
         assert await reader.readexactly(len(sent)) == sent
@@ -93,7 +93,7 @@ async def files(address: Address, dice: random.Random) -> None:
     await writer.wait_closed()
 
 
-async def messages(address: Address, dice: random.Random, tls: Any) -> None:
+async def messages(address: tuple[str, int], dice: random.Random, tls: Any) -> None:
     options = {"ssl": tls, "server_hostname": "localhost"} if tls else {}
     host, port = address
     url = f"{'wss' if tls else 'ws'}://{host}:{port}"
@@ -149,7 +149,9 @@ async def http1(address: Address, dice: random.Random) -> None:
     await writer.wait_closed()
 
 
-async def http2(address: Address, dice: random.Random, tls: ssl.SSLContext) -> None:
+async def http2(
+    address: tuple[str, int], dice: random.Random, tls: ssl.SSLContext
+) -> None:
     """Many requests at a time, over one connection."""
     host, port = address
     async with httpx.AsyncClient(http1=False, http2=True, verify=tls) as client:
@@ -169,7 +171,7 @@ async def http2(address: Address, dice: random.Random, tls: ssl.SSLContext) -> N
 
 async def talk(kind: str, address: Address, dice: random.Random, tls: Tls) -> None:
     """One conversation of this kind, over one connection."""
-    if kind in ("tcp", "unix", "tls", "start_tls"):
+    if isinstance(address, str) or kind in ("tcp", "tls", "start_tls"):
         await raw(kind, address, dice, tls)
     elif kind == "reset":
         await resets(address, dice)

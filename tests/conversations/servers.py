@@ -20,6 +20,10 @@ Address = str | tuple[str, int]
 """The path of a Unix socket, or host and port."""
 
 
+SMALL = 16_384
+"""Bytes that the kernel buffers for a raw server, so that much waits in the transport."""
+
+
 class Tls:
     """Contexts for both sides; *offers*: the protocols that a server can agree to."""
 
@@ -116,9 +120,11 @@ async def raw(
             async with await asyncio.start_unix_server(serve, path, ssl=tls):
                 yield path
         return
-    server = await asyncio.start_server(serve, "127.0.0.1", 0, ssl=tls)
-    async with server:
-        yield server.sockets[0].getsockname()[:2]
+    sock = socket.create_server(("127.0.0.1", 0))
+    for buffer in (socket.SO_SNDBUF, socket.SO_RCVBUF):
+        sock.setsockopt(socket.SOL_SOCKET, buffer, SMALL)
+    async with await asyncio.start_server(serve, sock=sock, ssl=tls):
+        yield sock.getsockname()
 
 
 @asynccontextmanager
@@ -134,7 +140,7 @@ class _Hypercorn(hypercorn.config.Config):
         super().__init__()
         self._context = context
 
-    ssl_enabled = True  # type: ignore[assignment]
+    ssl_enabled = True
 
     def create_ssl_context(self) -> ssl.SSLContext:
         return self._context
@@ -148,7 +154,7 @@ async def on_hypercorn(context: ssl.SSLContext) -> AsyncIterator[Address]:
     sock = socket.create_server(("127.0.0.1", 0))
     config.bind = [f"fd://{sock.fileno()}"]
     serving = asyncio.ensure_future(
-        hypercorn.asyncio.serve(asgi_echo, config, shutdown_trigger=stop.wait)  # type: ignore[arg-type]
+        hypercorn.asyncio.serve(asgi_echo, config, shutdown_trigger=stop.wait)
     )
     try:
         yield sock.getsockname()

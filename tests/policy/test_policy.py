@@ -116,5 +116,5 @@ def test_only_the_policy_needs_what_python_3_16_removes() -> None:
         if path.suffix in (".py", ".pyx") and removed.search(path.read_text())
     }
 
-    # engine.py sets the policy, in install().
-    assert users == {"engine.py", "policy.py"}
+    # asyncio_default.py sets the policy, in install().
+    assert users == {"asyncio_default.py", "policy.py"}

@@ -348,6 +348,7 @@ def test_one_that_may_not_leave_does_not_keep_the_loop_awake(place: Place) -> No
     assert place.scene.loop.stats().iterations - before < 10
 
 
+@pytest.mark.steady_engine
 def test_of_a_refused_admission_group_one_is_asked_an_iteration(place: Place) -> None:
     """Asking each of hundreds would take longer than serving some of them."""
     admission_group = object()
