@@ -42,7 +42,9 @@ class LoopStats:
     ``answering_s`` is the time from a request's arrival to the end of its answer,
     summed over all of them.  ``latencies`` counts the same times by bucket; see
     :data:`aioadapt.stats.LATENCY_BOUNDS_S` and
-    :func:`aioadapt.stats.latency_percentile_s`.
+    :func:`aioadapt.stats.latency_percentile_s`.  ``swap_pauses``, of an adaptive loop,
+    counts in the same buckets for how long connections that changed engines were served
+    by neither.
     """
 
     engine: str
@@ -64,6 +66,7 @@ class LoopStats:
     requests: int = 0
     answering_s: float = 0.0
     latencies: tuple[int, ...] = ()
+    swap_pauses: tuple[int, ...] = ()
     errors: int = 0
     cancels: int = 0
     cq_overflows: int = 0

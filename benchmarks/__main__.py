@@ -10,7 +10,7 @@ from pathlib import Path
 
 from aioadapt.measure.processes import allow_descriptors
 from aioadapt.measure.usage import ExperimentError
-from benchmarks import contest, micro
+from benchmarks import contest, micro, swaps
 from benchmarks.build import BuildError
 from benchmarks.echo_server import MODES
 from benchmarks.loops import LOOPS
@@ -78,6 +78,9 @@ def parser() -> argparse.ArgumentParser:
     )
     datagrams = commands.add_parser("datagrams", help="server CPU per UDP echo")
     small = commands.add_parser("micro", help="CPU per call_soon, timer, task, wake-up")
+    changing = commands.add_parser(
+        "swaps", help="how soon connections under load change engines, and who notices"
+    )
 
     echo.add_argument(
         "--servers",
@@ -125,6 +128,13 @@ def parser() -> argparse.ArgumentParser:
             default=2,
             help="how many times to repeat a round that other work disturbed",
         )
+    changing.add_argument("--connections", type=counts, default=[1_000, 10_000])
+    changing.add_argument("--rounds", type=count, default=5)
+    changing.add_argument("--server-core", type=int, default=0)
+    changing.add_argument("--client-core", type=int, default=1)
+    changing.add_argument(
+        "--json", type=Path, metavar="FILE", help="write every change to FILE"
+    )
     for command in (echo, datagrams, http, small):
         command.add_argument("--rounds", type=count, default=5)
         command.add_argument(
@@ -199,13 +209,29 @@ def compare_small_things(
     return [micro.as_json(outcome)], bool(outcome.failed)
 
 
+def change_engines(
+    options: argparse.Namespace,
+) -> tuple[list[dict[str, object]], bool]:
+    check_cores(options.server_core, options.client_core)
+    allow_descriptors(max(options.connections) + 64)
+    found = swaps.hold(
+        options.connections,
+        rounds=options.rounds,
+        server_core=options.server_core,
+        client_core=options.client_core,
+    )
+    return found, any(each["failed"] for each in found)
+
+
+RUNS = {"micro": compare_small_things, "swaps": change_engines}
+
+
 def main() -> int:
     options = parser().parse_args()
-    facts = machine(options.servers)
+    facts = machine(getattr(options, "servers", ["adaptive"]))
     print(machine_text(facts))
     try:
-        run = compare_small_things if options.command == "micro" else compete
-        results, failed = run(options)
+        results, failed = RUNS.get(options.command, compete)(options)
     except (MeasureError, ExperimentError, BuildError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

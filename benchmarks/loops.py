@@ -12,6 +12,7 @@ LoopFactory = Callable[[], asyncio.AbstractEventLoop]
 LOOPS: dict[str, str] = {
     "epoll": "aioadapt:EpollEventLoop",
     "uring": "aioadapt:UringEventLoop",
+    "adaptive": "aioadapt:AdaptiveEventLoop",
     "asyncio": "asyncio:new_event_loop",
     "uvloop": "uvloop:new_event_loop",
     "rloop": "rloop:new_event_loop",
@@ -58,7 +59,7 @@ def aiofastnet_over_uvloop() -> asyncio.AbstractEventLoop:
 def version_of(name: str) -> str | None:
     """The version of the distribution that provides a loop, if there is one."""
     package = name if name in LOOPS else name.partition(":")[0].partition(".")[0]
-    if package in ("epoll", "uring"):
+    if package in ("epoll", "uring", "adaptive"):
         package = "aioadapt"
     try:
         return metadata.version(package)

@@ -11,6 +11,7 @@ from aioadapt._engine.epoll.core cimport WakeupWatch
 from aioadapt._engine.uring.core cimport UringCore
 from aioadapt._kernel.linux cimport EPOLLET, EPOLLIN
 from aioadapt._kernel.ring cimport Ring
+from aioadapt._loop.counters cimport in_buckets
 
 
 cdef long long NEVER = 2 ** 63 - 1
@@ -106,6 +107,7 @@ cdef class AdaptiveCore(UringCore):
         counts["epoll_waits"] = self.poller.waits
         counts["waits"] += self.poller.waits
         counts["on_uring"] = self.served_on_ring
+        counts["swap_pauses"] = in_buckets(self.counted.swap_pauses)
         return counts
 
     def has_ring(self):

@@ -25,6 +25,12 @@ cdef void count_answers(
     counted.latencies[latency_index(took_ns // 1000)] += responses
 
 
+cdef void count_swap(Counters *counted, long long began_at_ns) noexcept:
+    """A connection has another driver; the one before it began to detach *began_at_ns*."""
+    counted.swaps += 1
+    counted.swap_pauses[latency_index((now_ns() - began_at_ns) // 1000)] += 1
+
+
 cdef void count_failure(Counters *counted, int error) noexcept:
     """The kernel failed an operation; errors that mean the peer has gone do not count."""
     if error not in (ECONNRESET, EPIPE, ETIMEDOUT, ECONNABORTED, EHOSTUNREACH,
@@ -33,7 +39,6 @@ cdef void count_failure(Counters *counted, int error) noexcept:
 
 
 cdef dict counts_by_name(Counters *c):
-    cdef int i
     return {
         "iterations": c.iterations,
         "events": c.events,
@@ -52,8 +57,13 @@ cdef dict counts_by_name(Counters *c):
         "errors": c.errors,
         "requests": c.requests,
         "answering_s": c.answering_ns * 1e-9,
-        "latencies": tuple([c.latencies[i] for i in range(LATENCIES)]),
+        "latencies": in_buckets(c.latencies),
     }
+
+
+cdef tuple in_buckets(unsigned long long *counts):
+    cdef int i
+    return tuple([counts[i] for i in range(LATENCIES)])
 
 
 cdef int latency_index(unsigned long long took_us) noexcept:

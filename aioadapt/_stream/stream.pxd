@@ -35,6 +35,7 @@ cdef class Stream(Inbound):
         unsigned long long settle_iteration   # in which settling began
         Driver next_driver           # serves it once the present one has detached; or None
         SwapHook swap_hook           # None until first needed
+        long long swap_began_ns
 
     cdef bint is_quiet(self) noexcept
     cdef bint can_leave(self) noexcept

@@ -20,6 +20,7 @@ is a state of detaching.pyx; each try answers with a ``ReleaseStep``.
 
 from aioadapt._engine.driver cimport Driver
 from aioadapt._kernel.linux cimport now_ns
+from aioadapt._loop.counters cimport count_swap
 from aioadapt._loop.hooks cimport FlushHook
 from aioadapt._loop.moving cimport (
     MovingCore,
@@ -319,6 +320,7 @@ cdef class Stream(Inbound):
             return 0
         self.detaching = after(self.detaching, SWAP)
         if not is_detaching and self.detaching >= SWAPPING and self.life < ENDING:
+            self.swap_began_ns = now_ns()
             return before.detach()
         return 0                             # it waits for the driver, or for a move
 
@@ -328,7 +330,7 @@ cdef class Stream(Inbound):
         self.driver, self.next_driver = self.next_driver, None
         self.driver.serve(self)
         self.detaching = after(self.detaching, DONE)
-        self.loop.counted.swaps += 1
+        count_swap(&self.loop.counted, self.swap_began_ns)
         if self.request is not None:
             (<MovingCore> self.loop).queue_release(self.request)
         try:

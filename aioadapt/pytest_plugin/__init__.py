@@ -19,8 +19,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 OPTION = "--aioadapt-engine"
-ENGINES = ("epoll", "uring")
+ENGINES = ("epoll", "uring", "adaptive")
 ALL = "all"
+EACH = ("epoll", "uring")
+"""What "all", and a mark without arguments, mean: a loop on each of the two engines."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -29,7 +31,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         choices=(*ENGINES, ALL),
         default=None,
         help="run the async tests of pytest-asyncio and anyio on aioadapt's event loop "
-        "with this engine; all runs each test once on each",
+        "with this engine; all runs each test once on epoll and once on uring",
     )
 
 
@@ -37,7 +39,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line(
         "markers",
         "aioadapt(*engines): run this async test on aioadapt's event loops, 'epoll', "
-        "'uring' or, without arguments, both; overrides " + OPTION,
+        "'uring', 'adaptive' or, without arguments, the first two; overrides " + OPTION,
     )
     if _option(config) and not _somebody_runs_async_tests(config):
         raise pytest.UsageError(
@@ -82,11 +84,11 @@ def _engines_asked_for(metafunc: pytest.Metafunc) -> tuple[str, ...]:
             pytrace=False,
         )
     # Without duplicates.
-    return tuple(dict.fromkeys(mark.args)) or ENGINES
+    return tuple(dict.fromkeys(mark.args)) or EACH
 
 
 def _named(option: str) -> tuple[str, ...]:
-    return ENGINES if option == ALL else (option,)
+    return EACH if option == ALL else (option,)
 
 
 def _option(config: pytest.Config) -> str | None:

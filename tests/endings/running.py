@@ -19,6 +19,7 @@ BEGINNING = """
 import asyncio, os, signal, socket, sys, threading
 from {module} import {name} as Loop
 LOOP = "{module}:{name}"
+KIND = "{kind}"
 OURS = "{module}" == "aioadapt"
 
 def say(*words):
@@ -49,7 +50,7 @@ class Program:
 
 def run_program(program: Program, kind: str) -> Ended:
     module, _, name = in_words(kind).partition(":")
-    source = BEGINNING.format(module=module, name=name) + program.source
+    source = BEGINNING.format(module=module, name=name, kind=kind) + program.source
     command = [sys.executable, *program.options, "-c", source]
     environ = {"PYTHONUNBUFFERED": "1", "PYTHONFAULTHANDLER": "1"}
     with started(*command, environ=environ) as running:
@@ -77,7 +78,7 @@ _FRAMES = re.compile(
 _NORMAL = [
     (re.compile(pattern, re.MULTILINE), by)
     for pattern, by in [
-        (r"\b(EpollEventLoop|UringEventLoop|_UnixSelectorEventLoop)\b", "Loop"),
+        (r"\b((Epoll|Uring|Adaptive)EventLoop|_UnixSelectorEventLoop)\b", "Loop"),
         (r"\b(StreamTransport|_SelectorSocketTransport)\b", "SocketTransport"),
         (r"0x[0-9a-f]+", "0x"),
         (r"\b(fd=|pid=|pid |Task-)-?\d+", r"\1N"),

@@ -71,7 +71,7 @@ async def main():
 WITH_A_THREAD = """
 if OURS:
     import aioadapt
-    other = aioadapt.LoopThread(Loop.engine).start()
+    other = aioadapt.LoopThread(KIND).start()
 else:
     other = Loop()
     threading.Thread(target=other.run_forever, daemon=True).start()

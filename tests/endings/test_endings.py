@@ -10,6 +10,10 @@ from loops import or_skip
 from . import left_open, servers, signalled
 from .running import Ends, Program
 
+each_kind = pytest.mark.parametrize(
+    "kind", ["epoll", "uring", pytest.param("adaptive", marks=pytest.mark.soak)]
+)
+
 
 def check(program: Program, kind: str, ends: Ends) -> None:
     assert ends.of(program, or_skip(kind)) == ends.of(program, "asyncio")
@@ -19,7 +23,7 @@ def named(programs: dict[str, Program]) -> list[object]:
     return [pytest.param(program, id=name) for name, program in programs.items()]
 
 
-@pytest.mark.parametrize("kind", ["epoll", "uring"])
+@each_kind
 @pytest.mark.parametrize("program", named(signalled.PROGRAMS))
 def test_a_signal_ends_it_as_under_asyncio(
     program: Program, kind: str, ends: Ends
@@ -30,7 +34,7 @@ def test_a_signal_ends_it_as_under_asyncio(
     assert program.then[0][0] in expected
 
 
-@pytest.mark.parametrize("kind", ["epoll", "uring"])
+@each_kind
 @pytest.mark.parametrize("program", named(left_open.PROGRAMS))
 def test_a_loop_left_open_ends_as_under_asyncio(
     program: Program, kind: str, ends: Ends
@@ -38,7 +42,7 @@ def test_a_loop_left_open_ends_as_under_asyncio(
     check(program, kind, ends)
 
 
-@pytest.mark.parametrize("kind", ["epoll", "uring"])
+@each_kind
 @pytest.mark.parametrize("program", named(left_open.HELD_PROGRAMS))
 def test_a_loop_that_the_interpreter_frees_at_its_exit_shows_warnings_at_most(
     program: Program, kind: str, ends: Ends
@@ -53,7 +57,7 @@ def test_a_loop_that_the_interpreter_frees_at_its_exit_shows_warnings_at_most(
     assert [line for line in shown if not line.startswith(tuple(allowed))] == []
 
 
-@pytest.mark.parametrize("kind", ["epoll", "uring"])
+@each_kind
 @pytest.mark.parametrize("program", named(servers.PROGRAMS))
 def test_a_server_ends_as_under_asyncio(
     program: Program, kind: str, ends: Ends
@@ -63,7 +67,7 @@ def test_a_server_ends_as_under_asyncio(
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize("kind", ["epoll", "uring"])
+@each_kind
 @pytest.mark.parametrize("program", named(servers.MORE))
 def test_a_server_ends_as_under_asyncio_by_every_signal(
     program: Program, kind: str, ends: Ends

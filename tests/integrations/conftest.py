@@ -30,7 +30,7 @@ def engine(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def engine_class(engine: str) -> str:
     """The class name of that engine's loops."""
-    return {"epoll": "EpollEventLoop", "uring": "UringEventLoop"}[engine]
+    return f"{engine.capitalize()}EventLoop"
 
 
 @pytest.fixture

@@ -1,5 +1,6 @@
 """Third-party servers, started with the page's line, serve on our loops and exit."""
 
+import itertools
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,7 +76,15 @@ SERVERS = [
     "granian",
     "daphne",
 )
-@pytest.mark.parametrize("server", SERVERS, ids=lambda server: server.name)
+@pytest.mark.parametrize(
+    ("engine", "server"),
+    [
+        *itertools.product(("epoll", "uring"), SERVERS),
+        *itertools.product(("adaptive",), SERVERS[:2]),
+    ],
+    ids=lambda it: getattr(it, "name", it),
+    indirect=["engine"],
+)
 def test_a_server_serves_on_the_chosen_loop_and_ends_on_sigterm(
     server: Server, engine: str, engine_class: str, tmp_path: Path
 ) -> None:

@@ -94,7 +94,8 @@ def test_a_mark_with_anything_but_engines_is_an_error_of_its_test(
 
     assert outcome.status == pytest.ExitCode.INTERRUPTED
     assert (
-        "test_bad.py::test_it: mark.aioadapt takes the engines 'epoll', 'uring', not "
+        "test_bad.py::test_it: mark.aioadapt takes the engines 'epoll', 'uring', "
+        "'adaptive', not "
         "'select', engine='uring'"
     ) in outcome.output
     assert "Traceback" not in outcome.output

@@ -117,7 +117,7 @@ def on(name: str, engine: str) -> str:
 
 
 def loops_of(*engines: str) -> dict[str, str]:
-    classes = {"epoll": EPOLL, "uring": URING}
+    classes = {"epoll": EPOLL, "uring": URING, "adaptive": "AdaptiveEventLoop"}
     return {on(name, engine): classes[engine] for engine in engines for name in ASYNC}
 
 
@@ -152,7 +152,7 @@ def test_without_option_and_mark_nothing_is_another(project: Project) -> None:
 def test_every_async_test_runs_on_the_engine_that_the_option_names(
     project: Project,
 ) -> None:
-    check(project.run("--aioadapt-engine=epoll"), "epoll")
+    check(project.run("--aioadapt-engine=adaptive"), "adaptive")
 
 
 @pytest.mark.usefixtures("needs_uring")

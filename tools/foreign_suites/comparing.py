@@ -13,6 +13,8 @@ MODULES = {
     "asyncio": "asyncio.",
     "epoll": "aioadapt.epoll_loop.",
     "uring": "aioadapt.uring_loop.",
+    "adaptive": "aioadapt.adaptive_loop.",
+    "changing": "chosen_loop.",
 }
 """The prefix of the class names of each kind in a result."""
 

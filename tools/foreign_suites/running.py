@@ -22,7 +22,8 @@ from typing import Any
 from .environment import FOREIGN, INJECT, PYTHON, Environment
 from .suites import Suite
 
-KINDS = ("asyncio", "epoll", "uring")
+KINDS = ("asyncio", "epoll", "uring", "adaptive", "changing")
+"""The last is an adaptive loop whose preferred engine changes every millisecond."""
 
 #: A single test may take as long as its suite allows, at most 120 s in the first four.
 #: A process without any progress for this long counts as hung.

@@ -20,7 +20,27 @@ def loop_class(kind: str) -> type[asyncio.AbstractEventLoop]:
         return asyncio.SelectorEventLoop
     import aioadapt
 
-    return aioadapt.EpollEventLoop if kind == "epoll" else aioadapt.UringEventLoop
+    if kind == "changing":
+        return changing_loop_class()
+    name: str = {"epoll": "Epoll", "uring": "Uring", "adaptive": "Adaptive"}[kind]
+    cls: type[asyncio.AbstractEventLoop] = getattr(aioadapt, f"{name}EventLoop")
+    return cls
+
+
+def changing_loop_class() -> type[asyncio.AbstractEventLoop]:
+    from aioadapt import AdaptiveEventLoop
+
+    class ChangingEventLoop(AdaptiveEventLoop):
+        """Its preferred engine changes every millisecond in which it runs."""
+
+        def __init__(self) -> None:
+            super().__init__(adapting=False)
+            self._look_every(0.001)
+
+        def _look(self) -> None:
+            self._prefer("epoll" if self.engine == "uring" else "uring")
+
+    return ChangingEventLoop
 
 
 def put_in_place(kind: str, of: str) -> None:

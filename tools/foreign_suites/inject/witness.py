@@ -95,7 +95,11 @@ def is_ours(item: pytest.Item) -> bool:
 def lasting(nodeid: str) -> str:
     """The name of the test without what depends on the process or the loop."""
     nodeid = re.sub(r"0x[0-9a-f]+", "0x..", nodeid)
-    return re.sub(r"(_UnixSelector|Epoll|Uring)EventLoop", "SelectorEventLoop", nodeid)
+    return re.sub(
+        r"(_UnixSelector|Epoll|Uring|Adaptive|Changing)EventLoop",
+        "SelectorEventLoop",
+        nodeid,
+    )
 
 
 def pytest_collectreport(report: pytest.CollectReport) -> None:
