@@ -66,7 +66,7 @@ async def change(loop: Any, client: LoadClient, connections: int, to: str) -> Ch
     began_s = time.monotonic()
     loop.prefer(to)
     async with asyncio.timeout(WITHIN_S):
-        while (now := loop.stats()).on_uring != on_ring:
+        while (now := loop.stats()).on_uring != on_ring:  # noqa: ASYNC110
             await asyncio.sleep(0)
     took_s = time.monotonic() - began_s
     pauses = [b - a for a, b in zip(before.swap_pauses, now.swap_pauses, strict=True)]
@@ -93,7 +93,7 @@ async def changes(connections: int, rounds: int, client_core: int) -> list[Chang
     found = []
     with socket.create_server(("127.0.0.1", 0), backlog=4096) as sock:
         serving = asyncio.ensure_future(server.serve([sock]))
-        while not server.started:
+        while not server.started:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         port = sock.getsockname()[1]
         with LoadClient(port, [client_core], most=connections) as client:
