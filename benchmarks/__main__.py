@@ -130,6 +130,9 @@ def parser() -> argparse.ArgumentParser:
         )
     changing.add_argument("--connections", type=counts, default=[1_000, 10_000])
     changing.add_argument("--rounds", type=count, default=5)
+    changing.add_argument(
+        "--saturated", action="store_true", help="connections ask again at once"
+    )
     changing.add_argument("--server-core", type=int, default=0)
     changing.add_argument("--client-core", type=int, default=1)
     changing.add_argument(
@@ -216,6 +219,7 @@ def change_engines(
     allow_descriptors(max(options.connections) + 64)
     found = swaps.hold(
         options.connections,
+        saturated=options.saturated,
         rounds=options.rounds,
         server_core=options.server_core,
         client_core=options.client_core,

@@ -1,9 +1,11 @@
 """How soon do live connections change engines, under load, and who notices?
 
 uvicorn on an adaptive loop, here; the load client, in a process of its own, keeps every
-connection asking.  The preferred engine changes back and forth.  For each change: how
-long until the last connection was on the new engine, for how long connections were
-served by neither (measured inside the loop), and what clients saw.
+connection asking: five thousand requests a second in all or, saturated, each connection
+again as soon as it has its response.  The preferred engine changes back and forth, by
+request alone.  For each change: how long until the last connection was on the new
+engine, for how long connections were served by neither (measured inside the loop), and
+what clients saw.
 """
 
 from __future__ import annotations
@@ -26,8 +28,12 @@ from aioadapt.stats import latency_percentile_s
 BEFORE_S = 0.5
 """The load has run for so long when the engine changes."""
 
+AFTER_S = 3.0
+"""And so long after it began in all."""
+
 WITHIN_S = 30.0
 BODY_BYTES = 64
+REQUESTS_PER_S = 5_000
 
 
 @dataclass(frozen=True)
@@ -53,20 +59,31 @@ class Change:
         )
 
 
-async def change(loop: Any, client: LoadClient, connections: int, to: str) -> Change:
+def all_on(engine: str, stats: aioadapt.LoopStats) -> bool:
+    return stats.on_uring == (stats.connections if engine == "uring" else 0)
+
+
+async def change(
+    loop: Any, client: LoadClient, connections: int, think_s: float, to: str
+) -> Change:
     running = loop.run_in_executor(
         None,
         lambda: client.run(
-            connections=connections, seconds=2 * BEFORE_S, body_bytes=BODY_BYTES
+            connections=connections,
+            seconds=AFTER_S,
+            think_s=think_s,
+            body_bytes=BODY_BYTES,
         ),
     )
+    async with asyncio.timeout(WITHIN_S):
+        while loop.stats().connections < connections:  # noqa: ASYNC110
+            await asyncio.sleep(0.01)
     await asyncio.sleep(BEFORE_S)
     before = loop.stats()
-    on_ring = connections if to == "uring" else 0
     began_s = time.monotonic()
     loop.prefer(to)
     async with asyncio.timeout(WITHIN_S):
-        while (now := loop.stats()).on_uring != on_ring:  # noqa: ASYNC110
+        while not all_on(to, now := loop.stats()):  # noqa: ASYNC110
             await asyncio.sleep(0)
     took_s = time.monotonic() - began_s
     pauses = [b - a for a, b in zip(before.swap_pauses, now.swap_pauses, strict=True)]
@@ -83,10 +100,18 @@ async def change(loop: Any, client: LoadClient, connections: int, to: str) -> Ch
     )
 
 
-async def changes(connections: int, rounds: int, client_core: int) -> list[Change]:
-    loop = asyncio.get_running_loop()
+async def changes(
+    connections: int, think_s: float, rounds: int, client_core: int
+) -> list[Change]:
+    loop: Any = asyncio.get_running_loop()
+    loop._look_every(None)
     config = uvicorn.Config(
-        app, http="httptools", lifespan="off", log_level="warning", access_log=False
+        app,
+        http="httptools",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        timeout_keep_alive=60,
     )
     server = uvicorn.Server(config)
     server.capture_signals = contextlib.nullcontext  # type: ignore[method-assign, assignment]
@@ -99,7 +124,7 @@ async def changes(connections: int, rounds: int, client_core: int) -> list[Chang
         with LoadClient(port, [client_core], most=connections) as client:
             for _ in range(rounds):
                 for to in ("uring", "epoll"):
-                    found.append(await change(loop, client, connections, to))
+                    found.append(await change(loop, client, connections, think_s, to))
                     print(found[-1], flush=True)
         server.should_exit = True
         await serving
@@ -107,14 +132,20 @@ async def changes(connections: int, rounds: int, client_core: int) -> list[Chang
 
 
 def hold(
-    connections: list[int], *, rounds: int, server_core: int, client_core: int
+    connections: list[int],
+    *,
+    saturated: bool,
+    rounds: int,
+    server_core: int,
+    client_core: int,
 ) -> list[dict[str, object]]:
     """Change engines *rounds* times in each direction, for each number."""
     found: list[Change] = []
     os.sched_setaffinity(0, [server_core])
     for number in connections:
+        think_s = 0.0 if saturated else number / REQUESTS_PER_S
         with asyncio.Runner(
             loop_factory=lambda: aioadapt.AdaptiveEventLoop(adapting=False)
         ) as runner:
-            found += runner.run(changes(number, rounds, client_core))
+            found += runner.run(changes(number, think_s, rounds, client_core))
     return [asdict(each) for each in found]

@@ -45,7 +45,11 @@ cdef class AdaptiveCore(UringCore):
     cdef int end_iteration(self) except -1:
         if self.awake_since_ns >= self.looks_at_ns:
             self.let_look()
-        return UringCore.end_iteration(self)
+        UringCore.end_iteration(self)
+        if self.is_following:
+            self._follow()
+            self.must_turn = self.is_following
+        return 0
 
     cdef int let_look(self) except -1:
         self.looks_at_ns = self.awake_since_ns + self.tick_ns
@@ -97,7 +101,19 @@ cdef class AdaptiveCore(UringCore):
         return 0 if self.ring is None else self.ring.submit_now()
 
     cdef int finish_cancels(self) except -1:
-        return 0 if self.ring is None else self.ring.finish_cancels()
+        return 0 if self.ring is None else UringCore.finish_cancels(self)
+
+    def _before_swaps(self):
+        """What has happened on the ring by now does not delay connections that leave it."""
+        if self.ring is not None:
+            self.ring.reap_all()
+
+    def _set_following(self, yes):
+        self.is_following = yes
+
+    def _follow(self):
+        """Give some connections the preferred engine."""
+        raise NotImplementedError
 
     cdef int submit(self) except -1:
         return 0 if self.ring is None else UringCore.submit(self)

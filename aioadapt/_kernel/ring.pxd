@@ -35,7 +35,8 @@ cdef class Ring:
     cdef bint dispatch_next(self) except -1
     cdef bint take_next(self, Op op, Completion *taken) noexcept
     cdef int run(self, Completion completion) except -1
-    cdef int finish_cancels(self) except -1
+    cdef int reap_all(self) except -1
+    cdef int cancelled_first(self) except -1
     cdef int queue(self, Op op, bint is_cancel) except -1
     cdef int queue_backlog(self) except -1
     cdef int check_entered(self, int result) except -1

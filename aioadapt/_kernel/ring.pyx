@@ -310,14 +310,29 @@ cdef class Ring:
             self.finished(op)
         return op.completed(completion.result, completion.flags, last)
 
-    cdef int finish_cancels(self) except -1:
-        """Submit, and run the completions of cancelled operations before all others.
+    cdef int reap_all(self) except -1:
+        """Submit, and reap what the kernel's deferred work has to give now.
+
+        So a cancel that follows does not wait for all of it: see cancelled_first.
+        """
+        cdef int _
+        for _ in range(ENTERS_TO_FINISH_CANCELS):
+            self.submit_now()
+            if self.reap(0) == 0:
+                break
+        return 0
+
+    cdef int cancelled_first(self) except -1:
+        """Submit, and put the completions of cancelled operations before all others.
 
         The completions of one operation keep their order; between operations
         there is no order to keep.  The rest is left for the next iteration.
 
         Since Linux 6.13 one enter runs about twenty pieces of the kernel's
         deferred work, oldest first, so it may take several to reach ours.
+
+        Returns:
+            How many they are: the next ones to dispatch.
         """
         cdef Completion completion
         cdef int i, _, cancelled = 0, others = 0
@@ -337,10 +352,7 @@ cdef class Ring:
                 others += 1
         memcpy(self.batch + self.next_completion + cancelled, self.others,
                others * sizeof(Completion))
-        while cancelled:
-            cancelled -= 1
-            self.dispatch_next()
-        return 0
+        return cancelled
 
     cdef int cancel_answered(self, Op op, int result) except -1:
         if op.state != OP_CANCELLING or (result != -ENOENT and result != -EALREADY):

@@ -43,6 +43,7 @@ cdef class Stream(Inbound):
     cdef ReleaseStep try_release(self) except RELEASE_RAISED
     cdef int resume_serving(self) except -1
     cdef int queue_swap(self) except -1
+    cdef int swap_at_once(self) except -1
     cdef int begin_swap(self) except -1
     cdef int finish_swap(self) except -1
 

@@ -97,7 +97,7 @@ cdef class SwapHook(FlushHook):
     """Begins to give a stream another driver, between two callbacks."""
 
     cdef int flush(self) except -1:
-        return self.stream.begin_swap()
+        return self.stream.swap_at_once()
 
 
 cdef class Stream(Inbound):
@@ -304,7 +304,12 @@ cdef class Stream(Inbound):
         """The same, where no driver has called the caller."""
         if self.life < ENDING:
             self.next_driver = driver
-            self.begin_swap()
+            self.swap_at_once()
+
+    cdef int swap_at_once(self) except -1:
+        """One at a time: so nobody waits for what the protocols of others do meanwhile."""
+        self.begin_swap()
+        return self.loop.finish_cancels() if self.is_detaching() else 0
 
     cdef int queue_swap(self) except -1:
         if self.swap_hook is None:

@@ -205,7 +205,8 @@ cdef class StepRing:
         return self.ring.dispatch_next()
 
     def finish_cancels(self):
-        self.ring.finish_cancels()
+        for _ in range(self.ring.cancelled_first()):
+            self.ring.dispatch_next()
 
     def close(self):
         self.ring.close()

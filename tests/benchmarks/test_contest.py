@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from loops import or_skip
 
-from benchmarks import contest
+from benchmarks import contest, swaps
 from benchmarks.measure import usage
 from benchmarks.report import figure
 from benchmarks.servers import Scenario
@@ -58,6 +59,24 @@ def test_datagrams_are_measured_too() -> None:
 
     assert list(outcome.rounds) == ["c-epoll", "epoll"]
     assert outcome.cpu("epoll").median > 0
+
+
+@needs_a_machine
+def test_changes_of_engine_are_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    or_skip("uring")
+    monkeypatch.setattr(swaps, "BEFORE_S", 0.1)
+    monkeypatch.setattr(swaps, "AFTER_S", 0.5)
+    cores = os.sched_getaffinity(0)
+    try:
+        there, back = swaps.hold(
+            [20], saturated=False, rounds=1, server_core=CORES[0], client_core=CORES[1]
+        )
+    finally:
+        os.sched_setaffinity(0, cores)
+
+    assert (there["to"], back["to"]) == ("uring", "epoll")
+    assert there["failed"] == back["failed"] == 0
+    assert there["pause_p99_s"] > 0
 
 
 @needs_a_machine

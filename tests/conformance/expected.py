@@ -13,9 +13,9 @@ ENGINES = ("epoll", "uring", "swapping")
 
 #: Modules that hardly connect anything: where the connections are, makes no difference.
 WITHOUT_CONNECTIONS = {
-    "test_base_events", "test_context", "test_futures", "test_futures2", "test_locks", "test_pep492",
-    "test_queues", "test_runners", "test_subprocess", "test_taskgroups", "test_tasks",
-    "test_threads", "test_timeouts", "test_waitfor",
+    "test_base_events", "test_context", "test_futures", "test_futures2", "test_locks",
+    "test_pep492", "test_queues", "test_runners", "test_subprocess", "test_taskgroups",
+    "test_tasks", "test_threads", "test_timeouts", "test_waitfor",
 }  # fmt: skip
 
 #: The maximum, on each engine.

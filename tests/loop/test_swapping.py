@@ -108,6 +108,24 @@ def test_bytes_that_come_before_during_and_after_are_in_order(pair: Pair) -> Non
     assert pair.loop.stats().swaps >= 1
 
 
+def test_it_is_served_again_before_the_iteration_ends(pair: Pair) -> None:
+    """Also where the protocol of another one, which is swapped with it, writes."""
+    to = other(pair)
+    second = Pair(pair.loop, pair.engine)
+    second.protocol.data_received = second.transport.write  # type: ignore[method-assign]
+    second.peer.sendall(b"echo")
+
+    for each in (second, pair):
+        pair.loop.swap(each.transport, to)
+    run_iterations(pair.loop)
+
+    assert pair.loop.stats().swaps >= 2
+    assert second.peer.recv(4) == b"echo"
+    second.transport.abort()
+    pair.turn()
+    second.peer.close()
+
+
 def test_an_end_that_comes_meanwhile_is_told_once(pair: Pair) -> None:
     pair.loop.swap(pair.transport, other(pair))
     pair.peer.sendall(b"last")
@@ -206,6 +224,7 @@ def test_live_connections_follow_and_new_ones_begin_there(
 
     assert {pair.engine for pair in pairs} == {"uring"}
     assert (loop.engine, loop.stats().on_uring) == ("uring", len(pairs))
+    assert sum(loop.stats().swap_pauses) == len(pairs)
     late = Pair(loop, "uring")
     assert late.loop.stats().swaps == len(pairs)
 

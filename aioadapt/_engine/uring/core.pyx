@@ -122,7 +122,13 @@ cdef class UringCore(FdCore):
         return self.ring.submit_now()
 
     cdef int finish_cancels(self) except -1:
-        return self.ring.finish_cancels()
+        cdef int cancelled = self.ring.cancelled_first()
+        while cancelled:
+            cancelled -= 1
+            self.ring.dispatch_next()
+            if self.flush_queue.first is not None:
+                self.flush_queue.run()
+        return 0
 
     cdef bint has_reaped(self) noexcept:
         return self.poller.has_reports() or self.ring.has_completions()
