@@ -76,7 +76,7 @@ def test_changes_of_engine_are_measured(monkeypatch: pytest.MonkeyPatch) -> None
 
     assert (there["to"], back["to"]) == ("uring", "epoll")
     assert there["failed"] == back["failed"] == 0
-    assert there["pause_p99_s"] > 0
+    assert there["pause_p99_s"] != 0.0
 
 
 @needs_a_machine

@@ -112,7 +112,7 @@ def test_it_is_served_again_before_the_iteration_ends(pair: Pair) -> None:
     """Also where the protocol of another one, which is swapped with it, writes."""
     to = other(pair)
     second = Pair(pair.loop, pair.engine)
-    second.protocol.data_received = second.transport.write  # type: ignore[method-assign]
+    second.protocol.data_received = second.transport.write
     second.peer.sendall(b"echo")
 
     for each in (second, pair):
