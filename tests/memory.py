@@ -6,6 +6,9 @@ import sys
 from collections import Counter
 from dataclasses import dataclass
 
+RECORDS = "aioadapt.control."
+"""A controller keeps a few hundred."""
+
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -43,9 +46,8 @@ class Holding:
         return cls(objects, blocks, resident_pages * PAGE_BYTES, descriptors)
 
     def of_ours(self) -> dict[str, int]:
-        """aioadapt's objects, except those whose number varies: handles, and the
-        few hundred records that a controller keeps."""
-        passing = ("aioadapt._loop.handle.", "aioadapt.control.")
+        """aioadapt's objects, except those whose number varies: handles and RECORDS."""
+        passing = ("aioadapt._loop.handle.", RECORDS)
         return {
             name: count
             for name, count in self.objects.items()
@@ -55,7 +57,11 @@ class Holding:
     def grown_by_more_than(self, at_most: int, before: "Holding") -> dict[str, int]:
         """Types with more objects now, and how many more."""
         more = self.objects - before.objects
-        return {name: count for name, count in more.items() if count > at_most}
+        return {
+            name: count
+            for name, count in more.items()
+            if count > at_most and not name.startswith(RECORDS)
+        }
 
 
 def _kind(target: str) -> str:

@@ -106,7 +106,8 @@ class Growth:
         assert last.descriptors == warm.descriptors
         changed = sorted(last.of_ours().items() ^ warm.of_ours().items())
         assert not changed, f"so many there are now, or were then: {changed}"
-        assert last.grown_by_more_than(OBJECTS_MORE_AT_MOST, warm) == {}
+        grown = last.grown_by_more_than(OBJECTS_MORE_AT_MOST, warm)
+        assert not grown, f"so many more objects: {grown}"
         assert last.blocks - warm.blocks <= BLOCKS_MORE_AT_MOST
         grown_bytes = last.resident_bytes - warm.resident_bytes
         assert grown_bytes <= RESIDENT_MORE_AT_MOST_BYTES

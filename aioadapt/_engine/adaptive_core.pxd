@@ -8,7 +8,8 @@ cdef class AdaptiveCore(UringCore):
         long long looks_at_ns        # when the controller looks next
         long long tick_ns            # how long after that again
         bint is_following            # connections follow the preferred engine
+        long long acts_at_ns         # when either has something to do
 
     cdef bint ring_waits(self) noexcept
     cdef int reap_both(self, long long timeout_ns, int at_most) except -1
-    cdef int let_look(self) except -1
+    cdef int adapt(self) except -1

@@ -24,7 +24,7 @@ cdef class AdaptiveCore(UringCore):
         self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
         self.wakeup_watch.fd = self.inbox.wakeup.fd
         self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
-        self.looks_at_ns = NEVER
+        self.looks_at_ns = self.acts_at_ns = NEVER
 
     cdef int engine_starts(self) except -1:
         if self.ring is None and self.served_on_ring == 0:
@@ -43,23 +43,25 @@ cdef class AdaptiveCore(UringCore):
         return 0
 
     cdef int end_iteration(self) except -1:
-        if self.awake_since_ns >= self.looks_at_ns:
-            self.let_look()
         UringCore.end_iteration(self)
+        return self.adapt() if self.awake_since_ns >= self.acts_at_ns else 0
+
+    cdef int adapt(self) except -1:
+        """Let the controller look, if it is due, and connections follow, if they do."""
+        if self.awake_since_ns >= self.looks_at_ns:
+            self.looks_at_ns = self.awake_since_ns + self.tick_ns
+            self._look()
         if self.is_following:
             self._follow()
             self.must_turn = self.is_following
-        return 0
-
-    cdef int let_look(self) except -1:
-        self.looks_at_ns = self.awake_since_ns + self.tick_ns
-        self._look()
+        self.acts_at_ns = 0 if self.is_following else self.looks_at_ns
         return 0
 
     def _look_every(self, seconds):
         """Let the controller look so often, while the loop runs; None: never."""
         self.tick_ns = 0 if seconds is None else <long long> (seconds * 1e9)
         self.looks_at_ns = NEVER if seconds is None else 0
+        self.acts_at_ns = self.looks_at_ns
 
     def _look(self):
         """Let the controller look at the loop."""
@@ -110,6 +112,7 @@ cdef class AdaptiveCore(UringCore):
 
     def _set_following(self, yes):
         self.is_following = yes
+        self.acts_at_ns = 0
 
     def _follow(self):
         """Give some connections the preferred engine."""
