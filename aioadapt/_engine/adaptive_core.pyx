@@ -100,7 +100,11 @@ cdef class AdaptiveCore(UringCore):
         return self.ring is not None and self.ring.has_completions()
 
     cdef int submit_new(self) except -1:
-        return 0 if self.ring is None else self.ring.submit_now()
+        """Submit, and reap what has come since: swaps leave completions to dispatch, for
+        which connections on the epoll do not wait."""
+        if self.ring is None or self.poller.has_reports():
+            return 0 if self.ring is None else self.ring.submit_now()
+        return self.wait_on_ring(0, 0)
 
     cdef int finish_cancels(self) except -1:
         return 0 if self.ring is None else UringCore.finish_cancels(self)

@@ -25,3 +25,12 @@ cdef class Op:
     cdef int completed(self, int result, unsigned flags, bint last) except -1
     cdef void begin(self) noexcept
     cdef void finish(self) noexcept
+
+
+cdef inline bint is_idle(Op op) noexcept:
+    return op is None or op.state == OP_IDLE
+
+
+cdef inline bint kernel_may_use(Op op) noexcept:
+    """The memory and the descriptor of the operation."""
+    return not is_idle(op) and not op.last_is_reaped

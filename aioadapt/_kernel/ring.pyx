@@ -265,6 +265,7 @@ cdef class Ring:
                     (<Op> completion.op).last_is_reaped = True
                     if (<Op> completion.op).state == OP_CANCELLING:
                         self.cancelling -= 1
+        assert self.in_kernel >= 0 and self.cancels_in_flight >= 0 <= self.cancelling, self
         return self.last_completion - first
 
     cdef bint has_completions(self) noexcept:

@@ -265,6 +265,7 @@ cdef class Endpoint(Driven):
         If connection_lost has become due meanwhile, it is called now, even if the
         loop is about to stop: asyncio would have closed the descriptor by now.
         """
+        assert not self.driver.is_in_kernel(), self
         if self.life == ENDING:
             self.life = DETACHED
         elif self.life == OVERDUE:

@@ -269,6 +269,7 @@ cdef class Stream(Inbound):
 
     cdef int on_detached(self) except -1:
         cdef bint is_moving = self.detaching == MOVING
+        assert not self.driver.is_in_kernel(), self
         if self.life >= ENDING or not self.is_detaching():
             return Inbound.on_detached(self)
         if self.detaching >= SWAPPING:
@@ -331,6 +332,7 @@ cdef class Stream(Inbound):
 
     cdef int finish_swap(self) except -1:
         cdef Driver before = self.driver
+        assert self.next_driver is not None and self.next_driver is not before, self
         before.serve(None)
         self.driver, self.next_driver = self.next_driver, None
         self.driver.serve(self)
@@ -378,6 +380,7 @@ cdef class Stream(Inbound):
     cdef object finish_release(self):
         cdef Released released = Released.__new__(Released)
         cdef StreamRequest request = self.request
+        assert self.out.size == 0, self
         self.request = None
         released.fd = self.fd
         released.family, released.type, released.proto = self.family, self.type, self.proto

@@ -13,7 +13,8 @@ from .outcome import Outcome
 from .plan import name_of
 from .schedule import Schedule, played, schedule_of
 
-KINDS = ("epoll", "uring", "moves")
+KINDS = ("epoll", "uring", "swapping", "moves")
+"""Loops whose calls fail; and two loops between which connections move."""
 
 
 def main() -> int:
@@ -25,7 +26,8 @@ def main() -> int:
     parser.add_argument("--show", type=int, default=5, help="print so many schedules")
     parser.add_argument("--loop", choices=KINDS, action="append", help="only this one")
     options = parser.parse_args()
-    if "uring" in (options.loop or KINDS) and not Boundary().reaches_operations():
+    on_a_ring = {"uring", "swapping"} & {*(options.loop or KINDS)}
+    if on_a_ring and not Boundary().reaches_operations():
         say("this kernel is too old to let operations of a ring fail: they do not")
 
     started = time.monotonic()

@@ -97,7 +97,7 @@ def plan_of(seed: int, kind: str) -> Plan:
     dice = random.Random(f"plan {seed} {kind}")
     weights: dict[str, float] = dict(_ON_BOTH)
     plan: list[Strike] = []
-    if kind == "uring":
+    if kind != "epoll":
         weights |= _ON_URING
         if dice.random() < 0.4:
             plan.append(Strike("ring setup", 0, FEWER, dice.choice(SMALL_RINGS)))

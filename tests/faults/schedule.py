@@ -49,7 +49,7 @@ def schedule_of(seed: int, kind: str) -> Schedule:
         return Schedule(seed, kind, (), setup + plan, ())
     dice = random.Random(f"ending {seed} {kind}")
     ending: Plan = ()
-    if kind == "uring":
+    if kind != "epoll":
         ending = tuple(
             Strike("ring cancel", dice.randint(0, 3), dice.choice(CAN["ring cancel"]))
             if dice.random() < 0.5

@@ -1,6 +1,16 @@
-from aioadapt._kernel.op cimport Op
+cimport cython
+
+from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCore
+
+
+cdef class WakeupOp(Op):
+    pass
+
+
+cdef class PollerOp(Op):
+    pass
 
 
 cdef class UringCore(FdCore):
@@ -14,7 +24,6 @@ cdef class UringCore(FdCore):
     cdef int begin(self, Op op) except -1
     cdef int cancel(self, Op op) except -1
     cdef int submit(self) except -1
-    cdef int wait_on_ring(self, long long timeout_ns, int at_most) except -1
     cdef int park(self) except -1
     cdef int ring_serves_nothing(self) except -1
     cdef int make_ring(self) except -1
@@ -25,10 +34,13 @@ cdef class UringCore(FdCore):
     cdef int make_polls(self) except -1
     cdef int in_kernel(self) noexcept
 
-
-cdef class WakeupOp(Op):
-    pass
-
-
-cdef class PollerOp(Op):
-    pass
+    @cython.final
+    cdef inline int wait_on_ring(self, long long timeout_ns, int at_most) except -1:
+        """Sleep in the ring, which polls the epoll."""
+        if self.poller_op.state == OP_IDLE and self.poller.watch_count:
+            self.ring.begin(self.poller_op)
+        self.ring.wait(timeout_ns, at_most)
+        if self.poller_op.last_is_reaped and self.poller_op.state != OP_IDLE:
+            # Now, before anything runs: a reader that a callback adds has to wait.
+            self.poller.wait(0, 0)
+        return 0

@@ -13,7 +13,7 @@ from aioadapt._kernel.liburing cimport (
     io_uring_sqe,
 )
 from aioadapt._kernel.linux cimport POLLIN
-from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.op cimport OP_IDLE, Op, is_idle
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCore
 
@@ -87,6 +87,7 @@ cdef class UringCore(FdCore):
                     pass
             except KeyboardInterrupt as exc:
                 interrupt = exc
+        assert self.in_kernel() == 0 and ring.cancelling == 0, ring
         if interrupt is not None:
             raise interrupt
         return 0
@@ -104,16 +105,6 @@ cdef class UringCore(FdCore):
         if self.wakeup_op.state == OP_IDLE:
             self.ring.begin(self.wakeup_op)      # a queue overflow ends it
         return self.wait_on_ring(timeout_ns, at_most)
-
-    cdef int wait_on_ring(self, long long timeout_ns, int at_most) except -1:
-        """Sleep in the ring, which polls the epoll."""
-        if self.poller_op.state == OP_IDLE and self.poller.watch_count:
-            self.ring.begin(self.poller_op)
-        self.ring.wait(timeout_ns, at_most)
-        if self.poller_op.last_is_reaped and self.poller_op.state != OP_IDLE:
-            # Now, before anything runs: a reader that a callback adds has to wait.
-            self.poller.wait(0, 0)
-        return 0
 
     cdef bint dispatch_next(self) except -1:
         return self.poller.dispatch_next() or self.ring.dispatch_next()
@@ -139,7 +130,7 @@ cdef class UringCore(FdCore):
 
     cdef int cancel(self, Op op) except -1:
         self.check_not_forked()
-        return 0 if op.state == OP_IDLE else self.ring.cancel(op)
+        return 0 if is_idle(op) else self.ring.cancel(op)
 
     cdef int submit(self) except -1:
         self.check_not_forked()

@@ -11,7 +11,7 @@ from libc.errno cimport EAGAIN, EINTR, ENOMEM
 from aioadapt._engine.driver cimport Driven, Driver
 from aioadapt._kernel.liburing cimport io_uring_prep_poll_add, io_uring_sqe
 from aioadapt._kernel.linux cimport ECANCELED, POLLIN, POLLOUT
-from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.op cimport OP_IDLE, Op, is_idle, kernel_may_use
 from aioadapt._loop.hooks cimport FlushHook
 
 
@@ -59,7 +59,7 @@ cdef class UringDatagramDriver(Driver):
         """Begin or cancel a poll, so that one is in the kernel exactly if it is wanted."""
         cdef DatagramPoll op = self.room_op if room else self.arrival_op
         if not self.wants(room):
-            return 0 if op is None else self.loop.cancel(op)
+            return self.loop.cancel(op)
         if op is None:
             op = DatagramPoll.__new__(DatagramPoll)
             op.driver = self
@@ -109,30 +109,19 @@ cdef class UringDatagramDriver(Driver):
 
     cdef bint arrivals_are_reaped(self) noexcept:
         """True if arrivals follow in this iteration; they come before room, as over epoll."""
-        return (self.arrival_op is not None and self.arrival_op.last_is_reaped
-                and self.arrival_op.state != OP_IDLE)
+        return not is_idle(self.arrival_op) and self.arrival_op.last_is_reaped
 
     cdef bint is_in_kernel(self) noexcept:
-        return (
-            self.arrival_op is not None and self.arrival_op.state != OP_IDLE
-            and not self.arrival_op.last_is_reaped
-            or self.room_op is not None and self.room_op.state != OP_IDLE
-            and not self.room_op.last_is_reaped)
+        return kernel_may_use(self.arrival_op) or kernel_may_use(self.room_op)
 
     cdef int detach(self) except -1:
         self.is_detaching = True
-        if self.arrival_op is not None:
-            self.loop.cancel(self.arrival_op)
-        if self.room_op is not None:
-            self.loop.cancel(self.room_op)
+        self.loop.cancel(self.arrival_op)
+        self.loop.cancel(self.room_op)
         return self.detach_when_idle()
 
     cdef int detach_when_idle(self) except -1:
-        if not self.is_detaching:
-            return 0
-        if self.arrival_op is not None and self.arrival_op.state != OP_IDLE:
-            return 0
-        if self.room_op is not None and self.room_op.state != OP_IDLE:
+        if not (self.is_detaching and is_idle(self.arrival_op) and is_idle(self.room_op)):
             return 0
         self.is_detaching = False
         # Operations refer to their driver; dropping them breaks the reference cycle.

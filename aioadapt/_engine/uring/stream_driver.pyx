@@ -44,7 +44,7 @@ from aioadapt._kernel.linux cimport (
     POLLIN,
     POLLOUT,
 )
-from aioadapt._kernel.op cimport OP_IDLE, Op
+from aioadapt._kernel.op cimport OP_IDLE, Op, is_idle, kernel_may_use
 from aioadapt._kernel.receive_buffers cimport ReceiveBuffers
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.core cimport READ_BYTES
@@ -144,7 +144,7 @@ cdef class UringStreamDriver(Driver):
         if self.state == DETACHING or self.stream is None or self.loop.is_parked:
             return 0
         if not self.stream.is_reading:
-            return 0 if self.recv is None else self.loop.cancel(self.recv)
+            return self.loop.cancel(self.recv)
         if self.recv is None:
             self.recv = RecvOp.__new__(RecvOp)
             self.recv.driver = self
@@ -159,11 +159,8 @@ cdef class UringStreamDriver(Driver):
         return 0
 
     cdef int park(self) except -1:
-        if self.recv is not None:
-            self.loop.cancel(self.recv)
-        if self.room_op is not None:
-            self.loop.cancel(self.room_op)
-        return 0
+        self.loop.cancel(self.recv)
+        return self.loop.cancel(self.room_op)
 
     cdef int unpark(self) except -1:
         self.update_receive()
@@ -282,32 +279,21 @@ cdef class UringStreamDriver(Driver):
 
     cdef bint recv_is_reaped(self) noexcept:
         """Does its last completion follow in this iteration?"""
-        return (self.recv is not None and self.recv.last_is_reaped
-                and self.recv.state != OP_IDLE)
+        return not is_idle(self.recv) and self.recv.last_is_reaped
 
     # -- detaching ------------------------------------------------------------
 
     cdef bint is_in_kernel(self) noexcept:
-        return (
-            self.recv is not None and self.recv.state != OP_IDLE
-            and not self.recv.last_is_reaped
-            or self.room_op is not None and self.room_op.state != OP_IDLE
-            and not self.room_op.last_is_reaped)
+        return kernel_may_use(self.recv) or kernel_may_use(self.room_op)
 
     cdef int detach(self) except -1:
         self.state = DETACHING
-        if self.recv is not None:
-            self.loop.cancel(self.recv)
-        if self.room_op is not None:
-            self.loop.cancel(self.room_op)
+        self.loop.cancel(self.recv)
+        self.loop.cancel(self.room_op)
         return self.detach_when_idle()
 
     cdef int detach_when_idle(self) except -1:
-        if self.state != DETACHING:
-            return 0
-        if self.recv is not None and self.recv.state != OP_IDLE:
-            return 0
-        if self.room_op is not None and self.room_op.state != OP_IDLE:
+        if not (self.state == DETACHING and is_idle(self.recv) and is_idle(self.room_op)):
             return 0
         self.state = SERVING
         # Operations refer to their driver; dropping them breaks the cycle.
