@@ -126,6 +126,26 @@ def test_it_is_served_again_before_the_iteration_ends(pair: Pair) -> None:
     second.peer.close()
 
 
+def test_what_a_swap_leaves_to_dispatch_delays_nobody(
+    loop: aioadapt.AdaptiveEventLoop,
+) -> None:
+    leaving, on_ring, on_epoll = Pair(loop, "uring"), Pair(loop, "uring"), Pair(loop)
+
+    async def main() -> tuple[bytes, bytes]:
+        loop.swap(leaving.transport, "epoll")
+        on_ring.peer.sendall(b"a")
+        on_epoll.peer.sendall(b"b")
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        return on_ring.protocol.got, on_epoll.protocol.got
+
+    assert loop.run_until_complete(main()) == (b"a", b"b")
+    for pair in (leaving, on_ring, on_epoll):
+        pair.transport.abort()
+        pair.peer.close()
+    run_iterations(loop, 2)
+
+
 def test_an_end_that_comes_meanwhile_is_told_once(pair: Pair) -> None:
     pair.loop.swap(pair.transport, other(pair))
     pair.peer.sendall(b"last")
