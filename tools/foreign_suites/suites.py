@@ -170,6 +170,17 @@ SUITES = {
             options=("--ignore=tests/test_sourcecode.py", "--timeout=60"),
         ),
         Suite(
+            "hypercorn",
+            "0.18.0",
+            group("dev"),
+            package="src",
+            # The rest runs on trio.
+            options=(
+                *("-o", "addopts=--strict-markers", "--ignore=tests/trio"),
+                "--timeout=60",
+            ),
+        ),
+        Suite(
             "starlette",
             "1.10.0",
             group(
