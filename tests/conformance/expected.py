@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from dataclasses import dataclass
 
-ENGINES = ("epoll", "uring", "swapping")
+ENGINES = ("epoll", "uring", "swapping", "adaptive")
 
 #: Modules that hardly connect anything: where the connections are, makes no difference.
 WITHOUT_CONNECTIONS = {
@@ -18,7 +18,7 @@ WITHOUT_CONNECTIONS = {
     "test_tasks", "test_threads", "test_timeouts", "test_waitfor",
 }  # fmt: skip
 
-#: The maximum, on each engine.
+#: The maximum.
 MOST = 15
 
 
@@ -27,14 +27,11 @@ class Expected:
     module: str
     test: str
     reason: str
-    engines: tuple[str, ...] = ENGINES
     since: tuple[int, int] = (3, 11)
     until: tuple[int, int] = (3, 99)
 
-    def applies(self, engine: str) -> bool:
-        return engine in self.engines and (
-            self.since <= sys.version_info[:2] <= self.until
-        )
+    def applies(self) -> bool:
+        return self.since <= sys.version_info[:2] <= self.until
 
 
 EXPECTED = [
@@ -77,10 +74,10 @@ EXPECTED = [
 ]
 
 
-def expected_over(engine: str, module: str) -> dict[str, str]:
-    """The reason for each test."""
+def expected_in(module: str) -> dict[str, str]:
+    """The reason for each test; they are the same on all engines."""
     return {
         expected.test: expected.reason
         for expected in EXPECTED
-        if expected.module == module and expected.applies(engine)
+        if expected.module == module and expected.applies()
     }

@@ -21,7 +21,7 @@ from typing import Any, TextIO
 
 from loops import KINDS
 
-from conformance.expected import expected_over
+from conformance.expected import expected_in
 from conformance.selection import name_of, why_left_out
 from conformance.substitution import Seen, substitute, substitute_in
 
@@ -127,7 +127,7 @@ def selected(module: str, only: set[str], but: set[str]) -> Iterator[unittest.Te
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("engine", choices=KINDS)
+    parser.add_argument("engine", choices=(*KINDS, "adaptive"))
     parser.add_argument("module")
     parser.add_argument("--only", type=names, default=set(), help="a file of names")
     parser.add_argument("--but", type=names, default=set(), help="likewise")
@@ -143,7 +143,7 @@ def main() -> None:
     # Some tests collect garbage a hundred times; exclude what was imported.
     gc.collect()
     gc.freeze()
-    suite.run(Reporting(out, seen, expected_over(options.engine, options.module)))
+    suite.run(Reporting(out, seen, expected_in(options.module)))
 
 
 def names(path: str) -> set[str]:
