@@ -7,9 +7,8 @@ DEFER_TASKRUN a ring's descriptor does not wake who waits for it.)  Listeners, r
 datagrams and the wake-up are always on the epoll.
 """
 
-from aioadapt._engine.epoll.core cimport WakeupWatch
+from aioadapt._engine.epoll.core cimport watch_wakeup
 from aioadapt._engine.uring.core cimport UringCore
-from aioadapt._kernel.linux cimport EPOLLET, EPOLLIN
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.counters cimport in_buckets
 
@@ -21,9 +20,7 @@ cdef class AdaptiveCore(UringCore):
     """See the top of this file."""
 
     def __cinit__(self, *args, **kwargs):
-        self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
-        self.wakeup_watch.fd = self.inbox.wakeup.fd
-        self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
+        self.wakeup_watch = watch_wakeup(self)
         self.looks_at_ns = self.acts_at_ns = NEVER
 
     cdef int engine_starts(self) except -1:

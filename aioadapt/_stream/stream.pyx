@@ -340,14 +340,9 @@ cdef class Stream(Inbound):
         count_swap(&self.loop.counted, self.swap_began_ns)
         if self.request is not None:
             (<MovingCore> self.loop).queue_release(self.request)
-        try:
-            if self.is_reading:
-                self.driver.start_reading()
-            if self.wants_room:
-                self.driver.update_room()
-        except OSError as exc:
-            return self.fatal(exc, "Fatal error: the descriptor cannot be watched")
-        return 0
+        self.is_reading = False          # by this driver
+        self.update_room_or_end()
+        return self.update_reading_or_end()
 
     # -- ending ---------------------------------------------------------------
 

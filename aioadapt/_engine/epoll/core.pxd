@@ -4,8 +4,11 @@ from aioadapt._loop.fd_callbacks cimport FdCore
 
 cdef class EpollCore(FdCore):
     cdef:
-        Watch wakeup_watch
+        WakeupWatch wakeup_watch
 
 
 cdef class WakeupWatch(Watch):
     pass
+
+
+cdef WakeupWatch watch_wakeup(FdCore loop)

@@ -10,11 +10,7 @@ from aioadapt._loop.fd_callbacks cimport FdCore
 cdef class EpollCore(FdCore):
 
     def __cinit__(self, *args, **kwargs):
-        self.wakeup_watch = WakeupWatch.__new__(WakeupWatch)
-        self.wakeup_watch.fd = self.inbox.wakeup.fd
-        # Edge-triggered: each write to the eventfd is an edge, and nothing has to
-        # read it.
-        self.poller.watch(self.wakeup_watch, EPOLLIN | EPOLLET)
+        self.wakeup_watch = watch_wakeup(self)
 
     cdef int engine_starts(self) except -1:
         return 0
@@ -45,6 +41,14 @@ cdef class EpollCore(FdCore):
     def _close_engine(self):
         self.poller.unregister(self.wakeup_watch)
         self.poller.close()
+
+
+cdef WakeupWatch watch_wakeup(FdCore loop):
+    """Edge-triggered: each write to the eventfd is an edge, and nothing has to read it."""
+    cdef WakeupWatch watch = WakeupWatch.__new__(WakeupWatch)
+    watch.fd = loop.inbox.wakeup.fd
+    loop.poller.watch(watch, EPOLLIN | EPOLLET)
+    return watch
 
 
 cdef class WakeupWatch(Watch):
