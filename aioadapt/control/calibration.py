@@ -20,13 +20,32 @@ def thresholds_path(environ: Mapping[str, str] = os.environ) -> Path:
 
     It is ``$AIOADAPT_THRESHOLDS`` if set, else ``aioadapt/thresholds.json`` in the
     user's configuration folder (``$XDG_CONFIG_HOME``, else ``~/.config``).
+
+    Raises:
+        ThresholdsError: none of the three is set, and the user has no home folder.
     """
+    path = _path(environ)
+    if path is None:
+        raise ThresholdsError(
+            f"there is no home folder for the thresholds; name a file in "
+            f"${THRESHOLDS_VARIABLE}"
+        )
+    return path
+
+
+def _path(environ: Mapping[str, str]) -> Path | None:
     named = environ.get(THRESHOLDS_VARIABLE)
     if named:
         return Path(named)
     folder = environ.get("XDG_CONFIG_HOME")
     # The XDG specification requires that relative paths are ignored.
-    base = Path(folder) if folder and os.path.isabs(folder) else Path.home() / ".config"
+    if folder and os.path.isabs(folder):
+        base = Path(folder)
+    else:
+        try:
+            base = Path.home() / ".config"
+        except RuntimeError:  # a user without an entry, as in some containers
+            return None
     return base / "aioadapt" / "thresholds.json"
 
 
@@ -41,7 +60,9 @@ def load(
             names the file.
     """
     named = path is not None or bool(environ.get(THRESHOLDS_VARIABLE))
-    path = path or thresholds_path(environ)
+    path = path or _path(environ)
+    if path is None:
+        return None
     try:
         text = path.read_text(encoding="utf-8")
     except (FileNotFoundError, NotADirectoryError) as error:

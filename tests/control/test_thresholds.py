@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from aioadapt import Thresholds, ThresholdsError
+from aioadapt import AdaptiveEventLoop, Thresholds, ThresholdsError
 from aioadapt.control import calibration
 
 
@@ -139,3 +139,19 @@ def test_a_broken_file_is_named(tmp_path: Path, content: bytes, message: str) ->
         calibration.load(path)
     assert str(path) in str(raised.value)
     assert "aioadapt calibrate" in str(raised.value)
+
+
+def test_a_user_without_a_home_folder_has_stored_nothing(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """In a container the user may have no entry; asyncpg's suite tries it."""
+
+    def none() -> Path:
+        raise RuntimeError("Could not determine home directory.")
+
+    monkeypatch.setattr(Path, "home", none)
+
+    assert calibration.load(environ={}) is None
+    AdaptiveEventLoop().close()
+    with pytest.raises(ThresholdsError, match="no home folder"):
+        calibration.save(Thresholds(), environ={})
