@@ -36,8 +36,7 @@ def _uring_driver(loop: AdaptiveEventLoop) -> Any:
     try:
         loop.open_ring()
     except OSError as error:
-        # Of a resource that may be there again later.
-        _log.warning("a connection stays on epoll: no io_uring now: %s", error)
+        loop._stay_on_epoll(error)
         return EpollDriver(loop)
     return UringStreamDriver(loop)
 
@@ -189,6 +188,11 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
 
     def _prefer(self, engine: Engine) -> None:
         self._set_engine(engine)
+        if engine == "uring" and self.streams_by_fd:
+            try:
+                self.open_ring()
+            except OSError as error:
+                self._stay_on_epoll(error)
         self._following.clear()
         self._following.extend(self.streams_by_fd.values())
         self._set_following(True)
@@ -216,9 +220,13 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
     def _new_driver(self, engine: str) -> Any:
         return _DRIVERS[engine](self)
 
-    def _leave_ring(self, error: OSError) -> None:
-        _log.warning("all connections go to epoll: no io_uring now: %s", error)
+    def _stay_on_epoll(self, error: OSError) -> None:
+        """There is no ring, for want of something that may be there again later."""
+        _log.warning("connections are on epoll: no io_uring now: %s", error)
         self._set_engine("epoll")
+
+    def _leave_ring(self, error: OSError) -> None:
+        self._stay_on_epoll(error)
         for stream in list(self.streams_by_fd.values()):
             stream.swap_now(EpollDriver(self))
 

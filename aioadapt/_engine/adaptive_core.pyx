@@ -50,7 +50,8 @@ cdef class AdaptiveCore(UringCore):
             self._look()
         if self.is_following:
             self._follow()
-            self.must_turn = self.is_following
+        if self.is_following:
+            self.must_turn = True
         self.acts_at_ns = 0 if self.is_following else self.looks_at_ns
         return 0
 

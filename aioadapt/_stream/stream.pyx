@@ -324,6 +324,9 @@ cdef class Stream(Inbound):
         cdef bint is_detaching = self.is_detaching()
         if self.next_driver is None:
             return 0
+        if self.next_driver.engine == before.engine and not is_detaching:
+            self.next_driver = None          # there and back before it began
+            return 0
         self.detaching = after(self.detaching, SWAP)
         if not is_detaching and self.detaching >= SWAPPING and self.life < ENDING:
             self.swap_began_ns = now_ns()

@@ -218,6 +218,7 @@ def test_there_and_back_before_it_begins_is_no_swap(pair: Pair) -> None:
     pair.turn()
 
     assert pair.engine == back
+    assert pair.loop.stats().swaps <= 1  # the fixture's own
     pair.peer.sendall(b"alive")
     pair.turn()
     assert pair.protocol.got == b"alive"
@@ -295,10 +296,32 @@ def test_without_a_ring_a_connection_stays_where_it_is(
     pair.turn()
 
     assert pair.engine == "epoll"
-    assert "a connection stays on epoll" in caplog.text
+    assert "connections are on epoll: no io_uring now" in caplog.text
     pair.transport.abort()
     pair.turn()
     pair.peer.close()
+
+
+def test_without_a_ring_nobody_follows_and_it_is_said_once(
+    loop: aioadapt.AdaptiveEventLoop,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def refused(_loop: Any) -> None:
+        raise OSError(24, "Too many open files")
+
+    monkeypatch.setattr(aioadapt.AdaptiveEventLoop, "open_ring", refused)
+    pairs = [Pair(loop) for _ in range(3)]
+    loop.prefer("uring")
+    run_iterations(loop, 3)
+
+    assert loop.engine == "epoll"
+    assert loop.stats().swaps == 0
+    assert caplog.text.count("Too many open files") == 1
+    for pair in pairs:
+        pair.transport.abort()
+        pair.peer.close()
+    run_iterations(loop, 2)
 
 
 def test_where_the_next_thread_gets_no_ring_the_loop_goes_on_with_epoll(
@@ -321,7 +344,7 @@ def test_where_the_next_thread_gets_no_ring_the_loop_goes_on_with_epoll(
     thread.start()
     thread.join()
 
-    assert "all connections go to epoll" in caplog.text
+    assert "connections are on epoll: no io_uring now" in caplog.text
     assert [pair.engine for pair in pairs] == ["epoll"] * 3
     assert [pair.protocol.got for pair in pairs] == [b"", b"on", b"on"]
     for pair in pairs:
