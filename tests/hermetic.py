@@ -19,7 +19,7 @@ from aioadapt.serving import admin_socket
 DESCRIPTORS = 8192
 """What the largest tests need, with both ends of connections in one process."""
 
-KEPT = {"AIOADAPT_BUILT", "AIOADAPT_FUZZ", "AIOADAPT_SOAK_S"}
+KEPT = {"AIOADAPT_FUZZ", "AIOADAPT_SOAK_S"}
 """The aioadapt variables that control a test run, not a server."""
 
 FOREIGN = {
