@@ -188,24 +188,19 @@ class AdaptiveEventLoop(AdaptiveCore, NativeLoop):
 
     def _prefer(self, engine: Engine) -> None:
         self._set_engine(engine)
-        if engine == "uring" and self.streams_by_fd:
-            try:
-                self.open_ring()
-            except OSError as error:
-                self._stay_on_epoll(error)
         self._following.clear()
         self._following.extend(self.streams_by_fd.values())
-        self._set_following(True)
+        self._begin_following()
 
-    def _follow(self) -> None:
+    def _follow(self) -> bool:
         self._before_swaps()
         for _ in range(SWAPS_PER_ITERATION):
             if not self._following:
-                self._set_following(False)
-                return
+                return False
             stream = self._following.popleft()
             if stream.engine != self._engine and not stream.closed:
                 stream.swap_now(self._new_driver(self._engine))
+        return True
 
     def _swap(self, stream: Stream, engine: str) -> None:
         if stream.engine != engine:

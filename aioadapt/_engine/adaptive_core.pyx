@@ -49,9 +49,8 @@ cdef class AdaptiveCore(UringCore):
             self.looks_at_ns = self.awake_since_ns + self.tick_ns
             self._look()
         if self.is_following:
-            self._follow()
-        if self.is_following:
-            self.must_turn = True
+            self.is_following = self._follow()
+            self.must_turn |= self.is_following
         self.acts_at_ns = 0 if self.is_following else self.looks_at_ns
         return 0
 
@@ -59,7 +58,7 @@ cdef class AdaptiveCore(UringCore):
         """Let the controller look so often, while the loop runs; None: never."""
         self.tick_ns = 0 if seconds is None else <long long> (seconds * 1e9)
         self.looks_at_ns = NEVER if seconds is None else 0
-        self.acts_at_ns = self.looks_at_ns
+        self.acts_at_ns = 0
 
     def _look(self):
         """Let the controller look at the loop."""
@@ -100,9 +99,9 @@ cdef class AdaptiveCore(UringCore):
     cdef int submit_new(self) except -1:
         """Submit, and reap what has come since: swaps leave completions to dispatch, for
         which connections on the epoll do not wait."""
-        if self.ring is None or self.poller.has_reports():
-            return 0 if self.ring is None else self.ring.submit_now()
-        return self.wait_on_ring(0, 0)
+        if self.ring is None:
+            return 0
+        return self.ring.submit_now() if self.poller.has_reports() else self.wait_on_ring(0, 0)
 
     cdef int finish_cancels(self) except -1:
         return 0 if self.ring is None else UringCore.finish_cancels(self)
@@ -112,12 +111,12 @@ cdef class AdaptiveCore(UringCore):
         if self.ring is not None:
             self.ring.reap_all()
 
-    def _set_following(self, yes):
-        self.is_following = yes
+    def _begin_following(self):
+        self.is_following = True
         self.acts_at_ns = 0
 
     def _follow(self):
-        """Give some connections the preferred engine."""
+        """Give some connections the preferred engine.  True while there may be more."""
         raise NotImplementedError
 
     cdef int submit(self) except -1:

@@ -9,7 +9,7 @@ import ssl
 import tempfile
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import hypercorn.asyncio
 import hypercorn.config
@@ -24,20 +24,10 @@ SMALL = 16_384
 """Bytes that the kernel buffers for a raw server, so that much waits in the transport."""
 
 
-class Tls:
-    """Contexts for both sides; *offers*: the protocols that a server can agree to."""
-
-    def __init__(
-        self, server: Callable[[], ssl.SSLContext], client: ssl.SSLContext
-    ) -> None:
-        self._server = server
-        self.client = client
-
-    def server(self, *offers: str) -> ssl.SSLContext:
-        context = self._server()
-        if offers:
-            context.set_alpn_protocols(offers)
-        return context
+class Tls(NamedTuple):
+    server: ssl.SSLContext
+    """It offers HTTP/2 to those who ask for it."""
+    client: ssl.SSLContext
 
 
 async def echo(
@@ -170,23 +160,21 @@ def server_of(kind: str, dice: random.Random, tls: Tls) -> Any:
         case "tcp" | "unix" | "reset":
             return raw(functools.partial(echo, dice=dice), unix=kind == "unix")
         case "tls":
-            return raw(functools.partial(echo, dice=dice), tls=tls.server())
+            return raw(functools.partial(echo, dice=dice), tls=tls.server)
         case "start_tls":
             return raw(
-                functools.partial(echo_after_start_tls, dice=dice, context=tls.server())
+                functools.partial(echo_after_start_tls, dice=dice, context=tls.server)
             )
         case "sendfile":
             return raw(send_files)
         case "websocket" | "websocket over tls":
-            return websocket(tls.server() if "tls" in kind else None)
+            return websocket(tls.server if "tls" in kind else None)
         case "http/1 with h11" | "http/1 with httptools":
             return served(asgi_echo, http=kind.rsplit(maxsplit=1)[-1])
         case "http/2 with zttp":
-            return served(
-                asgi_echo, http="zttp", http2=True, tls=tls.server("h2", "http/1.1")
-            )
+            return served(asgi_echo, http="zttp", http2=True, tls=tls.server)
         case "http/2 with hypercorn":
-            return on_hypercorn(tls.server("h2"))
+            return on_hypercorn(tls.server)
     raise ValueError(kind)
 
 

@@ -30,17 +30,11 @@ SHARES = (256, 128, 16)
 
 
 @pytest.fixture(scope="session")
-def tls(authority: trustme.CA) -> Tls:
-    certificate = authority.issue_cert("localhost", "127.0.0.1")
-
-    def server() -> ssl.SSLContext:
-        context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-        certificate.configure_cert(context)
-        return context
-
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    return Tls(server, client)
+def tls(authority: trustme.CA, client_context: ssl.SSLContext) -> Tls:
+    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("localhost", "127.0.0.1").configure_cert(server)
+    server.set_alpn_protocols(["h2", "http/1.1"])
+    return Tls(server, client_context)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import trustme
 from loops import SwappingEventLoop, factory_of, or_skip, run_iterations
 
 import aioadapt
@@ -282,15 +281,18 @@ def test_the_ring_comes_with_its_first_connection_and_goes_after_its_last(
     pair.peer.close()
 
 
-def test_without_a_ring_a_connection_stays_where_it_is(
-    loop: aioadapt.AdaptiveEventLoop,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-) -> None:
+@pytest.fixture
+def no_ring(monkeypatch: pytest.MonkeyPatch) -> None:
     def refused(_loop: Any) -> None:
-        raise OSError(12, "Cannot allocate memory")
+        raise OSError(24, "Too many open files")
 
     monkeypatch.setattr(aioadapt.AdaptiveEventLoop, "open_ring", refused)
+
+
+@pytest.mark.usefixtures("no_ring")
+def test_without_a_ring_a_connection_stays_where_it_is(
+    loop: aioadapt.AdaptiveEventLoop, caplog: pytest.LogCaptureFixture
+) -> None:
     pair = Pair(loop)
     loop.swap(pair.transport, "uring")
     pair.turn()
@@ -302,15 +304,10 @@ def test_without_a_ring_a_connection_stays_where_it_is(
     pair.peer.close()
 
 
+@pytest.mark.usefixtures("no_ring")
 def test_without_a_ring_nobody_follows_and_it_is_said_once(
-    loop: aioadapt.AdaptiveEventLoop,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
+    loop: aioadapt.AdaptiveEventLoop, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def refused(_loop: Any) -> None:
-        raise OSError(24, "Too many open files")
-
-    monkeypatch.setattr(aioadapt.AdaptiveEventLoop, "open_ring", refused)
     pairs = [Pair(loop) for _ in range(3)]
     loop.prefer("uring")
     run_iterations(loop, 3)
@@ -447,25 +444,17 @@ def test_a_pinned_loop_stays_where_it_starts(monkeypatch: pytest.MonkeyPatch) ->
 # -- TLS, over a loop that swaps in every iteration -------------------------------
 
 
-@pytest.fixture(scope="module")
-def contexts() -> tuple[ssl.SSLContext, ssl.SSLContext]:
-    authority = trustme.CA()
-    server = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("localhost").configure_cert(server)
-    client = ssl.create_default_context()
-    authority.configure_trust(client)
-    return server, client
-
-
 @pytest.mark.parametrize("seed", range(4))
 @pytest.mark.parametrize("secure", [False, True])
 def test_random_streams_arrive_exactly_under_constant_swapping(
-    seed: int, secure: bool, contexts: tuple[ssl.SSLContext, ssl.SSLContext]
+    seed: int,
+    secure: bool,
+    server_context: ssl.SSLContext,
+    client_context: ssl.SSLContext,
 ) -> None:
     dice = random.Random(seed)
     loop: Any = factory_of(or_skip("swapping"))()
     assert isinstance(loop, SwappingEventLoop)
-    server_context, client_context = contexts if secure else (None, None)
 
     async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(dice.choice([1, 100, 70_000])):
@@ -476,7 +465,7 @@ def test_random_streams_arrive_exactly_under_constant_swapping(
     async def ask(address: Any) -> bool:
         reader, writer = await asyncio.open_connection(
             *address,
-            ssl=client_context,
+            ssl=client_context if secure else None,
             server_hostname="localhost" if secure else None,
         )
         sent = dice.randbytes(dice.choice([1000, 100_000, 500_000]))
@@ -498,7 +487,11 @@ def test_random_streams_arrive_exactly_under_constant_swapping(
 
     async def main() -> list[bool]:
         server = await asyncio.start_server(
-            echo, "localhost", 0, family=socket.AF_INET, ssl=server_context
+            echo,
+            "localhost",
+            0,
+            family=socket.AF_INET,
+            ssl=server_context if secure else None,
         )
         async with server, asyncio.timeout(WITHIN_S):
             address = server.sockets[0].getsockname()

@@ -13,7 +13,7 @@ from aioadapt._kernel.liburing cimport (
     io_uring_sqe,
 )
 from aioadapt._kernel.linux cimport POLLIN
-from aioadapt._kernel.op cimport OP_IDLE, Op, is_idle
+from aioadapt._kernel.op cimport OP_IDLE, Op
 from aioadapt._kernel.ring cimport Ring
 from aioadapt._loop.fd_callbacks cimport FdCore
 
@@ -129,8 +129,10 @@ cdef class UringCore(FdCore):
         return self.ring.begin(op)
 
     cdef int cancel(self, Op op) except -1:
+        if op is None:
+            return 0
         self.check_not_forked()
-        return 0 if is_idle(op) else self.ring.cancel(op)
+        return 0 if op.state == OP_IDLE else self.ring.cancel(op)
 
     cdef int submit(self) except -1:
         self.check_not_forked()
